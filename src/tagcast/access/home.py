@@ -1,0 +1,79 @@
+"""The home folder: made once with its key, its database and the first workspace; brought up to date by migrations."""
+
+from pathlib import Path
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy.engine import Connection
+
+from tagcast import access
+from tagcast.kit import crypto, db
+from tagcast.kit.errors import Conflict
+from tagcast.kit.settings import Settings
+from tagcast.kit.uow import Runtime, open_runtime
+
+FIRST_WORKSPACE = "default"
+
+
+def _alembic() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent.parent / "migrations"))
+    return config
+
+
+def _versions(connection: Connection) -> tuple[str | None, str | None]:
+    found = MigrationContext.configure(connection).get_current_revision()
+    return found, ScriptDirectory.from_config(_alembic()).get_current_head()
+
+
+def migrate(settings: Settings) -> None:
+    """Bring the database to this version; can be interrupted and run again."""
+    engine = db.open_engine(settings.url)
+    config = _alembic()
+    with engine.connect().execution_options(**{db.WRITE: True}) as connection, connection.begin():
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+    engine.dispose()
+
+
+def is_initialised(settings: Settings) -> bool:
+    """Whether the home has a database with our tables."""
+    if settings.url.startswith("sqlite") and not (settings.home / "tagcast.db").exists():
+        return False
+    engine = db.open_engine(settings.url)
+    try:
+        return sa.inspect(engine).has_table("workspace")
+    finally:
+        engine.dispose()
+
+
+def initialise(settings: Settings) -> str:
+    """Make the home: key, database, workspace. Returns the first API key. Raises Conflict if there is one already."""
+    settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if is_initialised(settings):
+        raise Conflict("kit.home_exists", home=str(settings.home))
+    if not settings.key and not (settings.home / "key").exists():
+        crypto.write_master_key(settings.home / "key")
+    migrate(settings)
+    runtime = open_runtime(settings)
+    try:
+        with runtime.system() as connection:
+            workspace = access.create_workspace(connection, runtime.master_key, FIRST_WORKSPACE)
+        with runtime.work(workspace, "init") as work:
+            return access.issue_key(work, "first key")
+    finally:
+        runtime.close()
+
+
+def open_home(settings: Settings) -> Runtime:
+    """Open a home that is there and current. Raises NotFound, or Conflict when its database needs `tagcast migrate`."""
+    runtime = open_runtime(settings)
+    with runtime.engine.connect() as connection:
+        found, needed = _versions(connection)
+    if found != needed:
+        runtime.close()
+        raise Conflict("kit.database_old", found=found or "nothing", needed=needed)
+    return runtime

@@ -1,0 +1,31 @@
+"""Durable sets of unsigned 32-bit numbers, named by keys and separated by workspace.
+
+The change log in the database is the truth: every change is one row in the caller's transaction and holds exactly the members
+that it really added or removed. Sets in memory, checkpoints on disk, history and undo all derive from it.
+A set handed out by `View.read` is shared and must never be mutated: combine sets with `|`, `&`, `-`, which make new ones.
+"""
+
+from tagcast.bitmaps import counting, sliced
+from tagcast.bitmaps.cache import Bitmaps
+from tagcast.bitmaps.checkpoints import Checkpoint
+from tagcast.bitmaps.codec import from_bytes, pack, to_bytes, unpack
+from tagcast.bitmaps.records import AlreadyUndone, Change, Difference, UnknownChange
+from tagcast.bitmaps.tables import metadata
+from tagcast.bitmaps.view import View
+
+__all__ = [
+    "Bitmaps",
+    "View",
+    "Change",
+    "Difference",
+    "Checkpoint",
+    "AlreadyUndone",
+    "UnknownChange",
+    "metadata",
+    "pack",
+    "unpack",
+    "to_bytes",
+    "from_bytes",
+    "counting",
+    "sliced",
+]

@@ -1,0 +1,42 @@
+"""Sets of numbers as arrays and as bytes.
+
+A BitMap is built from `array('I')`, whose buffer pyroaring reads directly; iterating a NumPy array is several times slower.
+"""
+
+from array import array
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+from pyroaring import BitMap
+
+
+def pack(numbers: NDArray[np.integer] | Iterable[int]) -> BitMap:
+    """The set of `numbers`, each from 0 to 2**32 - 1, in any order, repeats allowed.
+
+    Raises OverflowError for a number outside the range and TypeError for an array that is not of integers.
+    """
+    if not isinstance(numbers, np.ndarray):
+        return BitMap(array("I", numbers))
+    if numbers.size == 0:
+        return BitMap()
+    if not np.issubdtype(numbers.dtype, np.integer):
+        raise TypeError(f"members must be integers, not {numbers.dtype}")
+    if int(numbers.min()) < 0 or int(numbers.max()) > 0xFFFFFFFF:
+        raise OverflowError("members must lie between 0 and 4294967295")
+    return BitMap(array("I", np.ascontiguousarray(numbers, dtype=np.uint32).tobytes()))
+
+
+def unpack(members: BitMap) -> NDArray[np.uint32]:
+    """The members in ascending order, as an array of its own."""
+    return np.frombuffer(members.to_array(), dtype=np.uint32)
+
+
+def to_bytes(members: BitMap) -> bytes:
+    """The set in the portable Roaring format (https://github.com/RoaringBitmap/RoaringFormatSpec)."""
+    return bytes(members.serialize())
+
+
+def from_bytes(data: bytes) -> BitMap:
+    """The set that `to_bytes` wrote. The bytes must be trusted or checked before: the format carries no checksum."""
+    return BitMap.deserialize(data)

@@ -1,0 +1,104 @@
+"""One key's set in memory: a large base that is not rewritten, and the small changes on top of it.
+
+An entry never changes what it stands for; a change makes a new entry that shares the base. So a single change of a set of ten
+million costs as much as of a set of ten, and whoever holds an older entry keeps seeing the older set.
+"""
+
+from collections.abc import Callable
+
+from pyroaring import BitMap
+
+from tagcast.bitmaps.records import Op
+
+_MERGE_ABOVE = 4096
+
+
+class DamagedBlock(Exception):  # noqa: N818 - named as the fact it states
+    """The bytes from which a set should be loaded are not those that were written."""
+
+
+class Entry:
+    """A key's set at one version. `count` is known without loading the members."""
+
+    __slots__ = ("_load", "_parts", "base_version", "count", "version")
+
+    def __init__(
+        self,
+        version: int,
+        count: int,
+        parts: tuple[BitMap | None, BitMap, BitMap],
+        load: Callable[[], BitMap] | None = None,
+        base_version: int = 0,
+    ) -> None:
+        self.version = version
+        self.count = count
+        self.base_version = base_version
+        self._parts = parts  # base (None = not loaded yet), plus (disjoint from base), minus (a part of base)
+        self._load = load
+
+    @classmethod
+    def empty(cls) -> "Entry":
+        """The set of a key that nobody has changed yet."""
+        return cls(0, 0, (BitMap(), BitMap(), BitMap()))
+
+    @classmethod
+    def lazy(cls, version: int, count: int, load: Callable[[], BitMap]) -> "Entry":
+        """A set whose members are loaded at their first use; `load` may raise DamagedBlock."""
+        return cls(version, count, (None, BitMap(), BitMap()), load, version)
+
+    def bitmap(self) -> BitMap:
+        """The members. Shared: not to be mutated. Raises DamagedBlock if they cannot be loaded."""
+        base, plus, minus = self._loaded()
+        if plus or minus:
+            if minus:
+                base = base - minus
+            if plus:
+                base = base | plus
+            self._parts = (base, BitMap(), BitMap())
+        return base
+
+    def mend(self, base: BitMap) -> None:
+        """Replace the base that could not be loaded; `base` is the set at `base_version`."""
+        _, plus, minus = self._parts
+        self._parts = (base, plus, minus)
+
+    def missing(self, members: BitMap) -> BitMap:
+        """Those of `members` that are not in the set, as a set of its own."""
+        base, plus, minus = self._loaded()
+        absent = members - base
+        if plus:
+            absent -= plus
+        if minus:
+            absent |= members & minus
+        return absent
+
+    def present(self, members: BitMap) -> BitMap:
+        """Those of `members` that are in the set, as a set of its own."""
+        base, plus, minus = self._loaded()
+        found = members & base
+        if minus:
+            found -= minus
+        if plus:
+            found |= members & plus
+        return found
+
+    def changed(self, op: Op, delta: BitMap, version: int) -> "Entry":
+        """The entry after an effective change: `delta` is disjoint from the set for add, a part of it for remove."""
+        base, plus, minus = self._parts
+        if op == "add":
+            count = self.count + len(delta)
+            plus, minus = plus | (delta - minus), minus - delta
+        else:
+            count = self.count - len(delta)
+            plus, minus = plus - delta, minus | (delta - plus)
+        if base is not None and len(plus) + len(minus) > _MERGE_ABOVE:
+            base, plus, minus = (base - minus) | plus, BitMap(), BitMap()
+        return Entry(version, count, (base, plus, minus), self._load, self.base_version)
+
+    def _loaded(self) -> tuple[BitMap, BitMap, BitMap]:
+        base, plus, minus = self._parts
+        if base is None:
+            assert self._load is not None
+            base = self._load()
+            self._parts = (base, plus, minus)
+        return base, plus, minus

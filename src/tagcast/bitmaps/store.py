@@ -1,0 +1,177 @@
+"""All SQL of the change log and of the register of checkpoints, always by workspace."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, cast
+
+import sqlalchemy as sa
+from pyroaring import BitMap
+
+from tagcast.bitmaps.codec import from_bytes, to_bytes
+from tagcast.bitmaps.records import Change, Op
+from tagcast.bitmaps.tables import change, checkpoint
+
+_LOCK_CLASS = 0x42495453
+_LONG_TAIL = 1000
+_c = change.c
+_facts = (_c.seq, _c.key, _c.op, _c.size, _c.who, _c.why, _c.at_ms, _c.until_ms, _c.undoes)
+_of_workspace = _c.workspace == sa.bindparam("workspace")
+_of_key = sa.and_(_of_workspace, _c.key == sa.bindparam("key"))
+
+_last_seq = sa.select(sa.func.coalesce(sa.func.max(_c.seq), 0)).where(_of_workspace)
+_tail = (
+    sa.select(_c.seq, _c.key, _c.op, _c.members)
+    .where(_of_workspace, _c.seq > sa.bindparam("after"), _c.seq <= sa.bindparam("to"))
+    .order_by(_c.seq)
+)
+_key_tail = (
+    sa.select(_c.seq, _c.op, _c.members)
+    .where(_of_key, _c.seq > sa.bindparam("after"), _c.seq <= sa.bindparam("to"))
+    .order_by(_c.seq)
+)
+_lock = sa.text("SELECT pg_advisory_xact_lock(:class, :workspace)")
+_insert = sa.insert(change)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One change as replay needs it."""
+
+    seq: int
+    key: str
+    op: Op
+    members: BitMap
+
+
+def last_seq(connection: sa.Connection, workspace: int) -> int:
+    """The seq of the newest change visible to this transaction, 0 if there is none."""
+    return int(connection.execute(_last_seq, {"workspace": workspace}).scalar_one())
+
+
+def lock(connection: sa.Connection, workspace: int) -> None:
+    """Make this transaction the only one that appends to the workspace's log until it ends.
+
+    PostgreSQL gives sequence numbers before commits: without the lock a reader could see 8 before 7 and skip 7 for ever.
+    A SQLite write transaction is alone by itself.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(_lock, {"class": _LOCK_CLASS, "workspace": workspace})
+
+
+def append(connection: sa.Connection, workspace: int, fact: Change, members: BitMap) -> int:
+    """Write one change (`fact.seq` is ignored); return its seq. `members` must not be empty; it is run-optimised."""
+    members.run_optimize()
+    row = {
+        "workspace": workspace,
+        "key": fact.key,
+        "op": fact.op,
+        "members": to_bytes(members),
+        "size": fact.size,
+        "low": members.min(),
+        "high": members.max(),
+        "who": fact.who,
+        "why": fact.why,
+        "at_ms": fact.at_ms,
+        "until_ms": fact.until_ms,
+        "undoes": fact.undoes,
+    }
+    key = connection.execute(_insert, row).inserted_primary_key
+    assert key is not None
+    return int(key[0])
+
+
+def tail(connection: sa.Connection, workspace: int, after: int, to: int) -> Iterator[Row]:
+    """The changes of all keys with after < seq <= to, oldest first; long tails are streamed."""
+    options = {"yield_per": 256} if to - after > _LONG_TAIL else {}
+    parameters = {"workspace": workspace, "after": after, "to": to}
+    for seq, key, op, members in connection.execute(_tail, parameters, execution_options=options):
+        yield Row(seq, key, cast(Op, op), from_bytes(members))
+
+
+def key_tail(connection: sa.Connection, workspace: int, key: str, after: int, to: int) -> Iterator[Row]:
+    """The changes of one key with after < seq <= to, oldest first."""
+    parameters = {"workspace": workspace, "key": key, "after": after, "to": to}
+    for seq, op, members in connection.execute(_key_tail, parameters):
+        yield Row(seq, key, cast(Op, op), from_bytes(members))
+
+
+def seq_at(connection: sa.Connection, workspace: int, key: str, at_ms: int) -> int:
+    """The seq of the key's last change that was made at or before `at_ms`, 0 if there is none."""
+    statement = (
+        sa.select(_c.seq)
+        .where(_c.workspace == workspace, _c.key == key, _c.at_ms <= at_ms)
+        .order_by(_c.seq.desc())
+        .limit(1)
+    )
+    return int(connection.execute(statement).scalar() or 0)
+
+
+def find(connection: sa.Connection, workspace: int, seq: int) -> Change | None:
+    """One change without its members."""
+    statement = sa.select(*_facts).where(_c.workspace == workspace, _c.seq == seq)
+    row = connection.execute(statement).first()
+    return None if row is None else _change(row)
+
+
+def members(connection: sa.Connection, workspace: int, seq: int) -> BitMap | None:
+    """The members that one change added or removed."""
+    data = connection.execute(sa.select(_c.members).where(_c.workspace == workspace, _c.seq == seq)).scalar()
+    return None if data is None else from_bytes(data)
+
+
+def undone_by(connection: sa.Connection, workspace: int, seq: int) -> int | None:
+    """The seq of the change that undid `seq`."""
+    statement = sa.select(_c.seq).where(_c.workspace == workspace, _c.undoes == seq).limit(1)
+    return connection.execute(statement).scalar()
+
+
+def history(connection: sa.Connection, workspace: int, key: str, limit: int, before: int | None) -> list[Change]:
+    """The key's changes, newest first, from below the seq `before`."""
+    statement = sa.select(*_facts).where(_c.workspace == workspace, _c.key == key)
+    if before is not None:
+        statement = statement.where(_c.seq < before)
+    return [_change(row) for row in connection.execute(statement.order_by(_c.seq.desc()).limit(limit))]
+
+
+def changes_of(connection: sa.Connection, workspace: int, prefix: str, member: int) -> list[Change]:
+    """The changes, newest first, of keys that begin with `prefix` and that concern `member`."""
+    statement = (
+        sa.select(*_facts, _c.members)
+        .where(_c.workspace == workspace, _c.low <= member, _c.high >= member)
+        .order_by(_c.seq.desc())
+    )
+    if prefix:
+        statement = statement.where(_c.key >= prefix, _c.key < prefix + "\U0010ffff")
+    rows = connection.execute(statement)
+    return [_change(row) for row in rows if row.size == 1 or member in from_bytes(row.members)]
+
+
+def _change(row: sa.Row[Any]) -> Change:
+    return Change(row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7], row[8])
+
+
+def checkpoints(connection: sa.Connection, workspace: int, node: str) -> list[sa.Row[Any]]:
+    """The checkpoints recorded for this node, newest first: (generation, seq, file, digest)."""
+    c = checkpoint.c
+    statement = (
+        sa.select(c.generation, c.seq, c.file, c.digest)
+        .where(c.workspace == workspace, c.node == node)
+        .order_by(c.generation.desc())
+    )
+    return list(connection.execute(statement))
+
+
+def record_checkpoint(connection: sa.Connection, workspace: int, node: str, values: dict[str, object]) -> bool:
+    """Record one checkpoint; False if its generation was recorded meanwhile."""
+    c = checkpoint.c
+    newest = sa.select(sa.func.max(c.generation)).where(c.workspace == workspace, c.node == node)
+    if (connection.execute(newest).scalar() or 0) >= cast(int, values["generation"]):
+        return False
+    connection.execute(sa.insert(checkpoint).values(workspace=workspace, node=node, **values))
+    return True
+
+
+def drop_checkpoints(connection: sa.Connection, workspace: int, node: str, below: int) -> None:
+    """Forget the checkpoints of this node whose generation is below `below`."""
+    c = checkpoint.c
+    connection.execute(sa.delete(checkpoint).where(c.workspace == workspace, c.node == node, c.generation < below))

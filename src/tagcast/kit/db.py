@@ -1,0 +1,88 @@
+"""The database: one metadata, engines for SQLite and PostgreSQL, bulk writes."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Connection, Engine
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# SQLite numbers rows by itself only for INTEGER PRIMARY KEY; PostgreSQL wants BIGINT for what grows.
+Id = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+Ms = sa.BigInteger
+
+WRITE = "tagcast_write"
+
+
+def where(condition: str) -> dict[str, Any]:
+    """Options of a partial index, for both dialects."""
+    return {"sqlite_where": sa.text(condition), "postgresql_where": sa.text(condition)}
+
+
+def open_engine(url: str, *, pool_size: int = 8) -> Engine:
+    """An engine with our pragmas: SQLite in WAL with full sync, write transactions immediate; PostgreSQL read committed."""
+    if url.startswith("sqlite"):
+        engine = sa.create_engine(url, pool_size=pool_size, max_overflow=32, connect_args={"timeout": 60})
+        sa.event.listen(engine, "connect", _sqlite_connect)
+        sa.event.listen(engine, "begin", _sqlite_begin)
+        return engine
+    return sa.create_engine(url, pool_size=pool_size, max_overflow=32, pool_pre_ping=True)
+
+
+def _sqlite_connect(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        "busy_timeout=60000",
+        "secure_delete=ON",
+        "cache_size=-65536",
+    ):
+        connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _sqlite_begin(connection: Connection) -> None:
+    write = connection.get_execution_options().get(WRITE, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+
+def insert_many(connection: Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert rows in bulk; nothing for none."""
+    if rows:
+        connection.execute(sa.insert(table), list(rows))
+
+
+def upsert_ignore(
+    connection: Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]], index_elements: Sequence[str]
+) -> None:
+    """Insert rows, leaving alone those whose key is there already."""
+    if not rows:
+        return
+    if connection.dialect.name == "sqlite":
+        connection.execute(sqlite.insert(table).on_conflict_do_nothing(index_elements=list(index_elements)), list(rows))
+    else:
+        connection.execute(
+            postgresql.insert(table).on_conflict_do_nothing(index_elements=list(index_elements)), list(rows)
+        )
+
+
+def upsert(
+    connection: Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]], index_elements: Sequence[str]
+) -> None:
+    """Insert rows, or overwrite the other columns where the key is there already."""
+    if not rows:
+        return
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    statement = dialect.insert(table)
+    others = {name: statement.excluded[name] for name in rows[0] if name not in index_elements}
+    connection.execute(statement.on_conflict_do_update(index_elements=list(index_elements), set_=others), list(rows))

@@ -1,0 +1,76 @@
+"""Events: facts that a module publishes in its own transaction; `reactions` says what follows."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from tagcast.kit import db
+from tagcast.kit.uow import Work
+
+events = sa.Table(
+    "event",
+    db.metadata,
+    sa.Column("seq", db.Id, primary_key=True, autoincrement=True),
+    sa.Column("workspace", sa.Integer, nullable=False),
+    sa.Column("name", sa.String(80), nullable=False),
+    sa.Column("payload", sa.JSON, nullable=False),
+    sa.Column("at", db.Ms, nullable=False),
+    sa.Column("done_at", db.Ms),
+    sa.Index(
+        "ix_event_open", "seq", sqlite_where=sa.text("done_at IS NULL"), postgresql_where=sa.text("done_at IS NULL")
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Event:
+    """A fact. Subclasses set `name` (`module.what_happened`) and hold JSON-able fields, never personal data."""
+
+    name: ClassVar[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """An event as stored."""
+
+    seq: int
+    workspace: int
+    name: str
+    payload: dict[str, Any]
+    at_ms: int
+
+
+def publish(work: Work, *facts: Event) -> None:
+    """Record facts in the caller's transaction."""
+    rows = [
+        {"workspace": work.workspace, "name": fact.name, "payload": asdict(fact), "at": work.now_ms} for fact in facts
+    ]
+    db.insert_many(work.connection, events, rows)
+
+
+def open_batch(connection: Connection, limit: int) -> list[Recorded]:
+    """The oldest open events: one workspace, one name, in order, at most `limit`."""
+    first = connection.execute(
+        sa.select(events.c.workspace, events.c.name).where(events.c.done_at.is_(None)).order_by(events.c.seq).limit(1)
+    ).first()
+    if first is None:
+        return []
+    rows = connection.execute(
+        sa.select(events.c.seq, events.c.workspace, events.c.name, events.c.payload, events.c.at)
+        .where(events.c.done_at.is_(None), events.c.workspace == first.workspace, events.c.name == first.name)
+        .order_by(events.c.seq)
+        .limit(limit)
+    )
+    return [Recorded(row.seq, row.workspace, row.name, row.payload, row.at) for row in rows]
+
+
+def close_batch(work: Work, batch: Sequence[Recorded]) -> None:
+    """Mark events as done in the transaction that did what follows from them."""
+    work.connection.execute(
+        sa.update(events)
+        .where(events.c.seq.in_([event.seq for event in batch]), events.c.done_at.is_(None))
+        .values(done_at=work.now_ms)
+    )

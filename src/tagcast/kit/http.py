@@ -1,0 +1,266 @@
+"""The only place that opens outbound connections.
+
+Two promises. **Safe addresses**: every address is checked at the moment of connecting, after name resolution, so a name
+that resolves to an inner address is refused however it is spelled; redirects are never followed. **Honest failures**: a
+request that failed raises `NotSent` when no byte of it can have left this machine and `InDoubt` when some may have.
+"""
+
+import ipaddress
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from types import MappingProxyType, SimpleNamespace
+from typing import Protocol, Self
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
+
+MAX_BODY = 8 * 1024 * 1024
+"""Largest answer read, in bytes, unless the transport is told otherwise."""
+
+_GLOBAL_IPV6 = ipaddress.IPv6Network("2000::/3")
+_TUNNELS = (ipaddress.IPv6Network("2001::/23"), ipaddress.IPv6Network("2002::/16"))
+_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+
+
+class HttpError(Exception):
+    """A request without a usable answer. `reason` is a short word and never holds the URL (it carries tokens)."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class NotSent(HttpError):  # noqa: N818 - the word of the sending protocol
+    """Surely never left: repeating it cannot do anything twice."""
+
+
+class InDoubt(HttpError):  # noqa: N818 - the word of the sending protocol
+    """The request, or a part of it, may have arrived."""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An answer of any status; `headers` are looked up without regard to case."""
+
+    status: int
+    body: bytes = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+
+
+class Transport(Protocol):
+    """What a client of a remote service needs of HTTP."""
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        body: bytes | None = None,
+        headers: Mapping[str, str] = _NO_HEADERS,
+        timeout: float = 10.0,  # noqa: ASYNC109 - the limit must cover the wait for a free connection, and be told apart by phase
+    ) -> Response:
+        """Send one request and read its answer within `timeout` seconds. Raises exactly `NotSent` or `InDoubt`."""
+
+
+@dataclass(frozen=True, slots=True)
+class AddressPolicy:
+    """Which addresses may be connected to.
+
+    Global unicast addresses always; any address when `allow_private`; and the `exceptions`, written "host:port", which
+    an operator configured on purpose (a sandbox, an inner gateway).
+    """
+
+    allow_private: bool = False
+    exceptions: frozenset[str] = frozenset()
+
+    def permits(self, address: str, *, host: str, port: int) -> bool:
+        """Whether `address`, which `host` stands for, may be connected to."""
+        return self.allow_private or f"{host}:{port}" in self.exceptions or is_global(address)
+
+
+def is_global(address: str) -> bool:
+    """Whether the text is an ordinary address of the public Internet.
+
+    IPv6 counts only inside 2000::/3 and outside the tunnels, so IPv4-mapped, NAT64 and 6to4 forms, which hide an IPv4
+    address, are refused together with loopback, link-local, unique-local and multicast.
+    Source: IANA special-purpose address registries (RFC 6890, RFC 4291).
+    """
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    if parsed.is_multicast or not parsed.is_global:
+        return False
+    if isinstance(parsed, ipaddress.IPv6Address):
+        return parsed in _GLOBAL_IPV6 and not any(parsed in tunnel for tunnel in _TUNNELS)
+    return True
+
+
+class _AddressRefusedError(OSError):
+    """The policy forbids an address."""
+
+
+class _CheckedResolver(AbstractResolver):
+    """Resolves names and refuses a name as soon as one of its addresses is refused."""
+
+    def __init__(self, policy: AddressPolicy, inner: AbstractResolver) -> None:
+        self._policy = policy
+        self._inner = inner
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        results = await self._inner.resolve(host, port, family)
+        if not all(self._policy.permits(result["host"], host=host, port=port) for result in results):
+            raise _AddressRefusedError("address refused")
+        return results
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+
+@lru_cache(maxsize=256)
+def _is_literal(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+class _Phase:
+    """How far one request got."""
+
+    __slots__ = ("connected",)
+
+    def __init__(self) -> None:
+        self.connected = False
+
+
+async def _mark_connected(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: object) -> None:
+    context.trace_request_ctx.connected = True
+
+
+class AiohttpTransport:
+    """`Transport` over aiohttp; an async context manager that owns its connections.
+
+    `connections` bounds the pool, `max_body` the size of an answer in bytes. `resolver` replaces the system's name
+    resolution; its answers are checked all the same.
+    """
+
+    def __init__(
+        self,
+        *,
+        policy: AddressPolicy = AddressPolicy(),
+        connections: int = 64,
+        max_body: int = MAX_BODY,
+        resolver: AbstractResolver | None = None,
+    ) -> None:
+        self._policy = policy
+        self._connections = connections
+        self._max_body = max_body
+        self._resolver = resolver
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        trace = aiohttp.TraceConfig()
+        trace.on_connection_create_end.append(_mark_connected)
+        trace.on_connection_reuseconn.append(_mark_connected)
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                resolver=_CheckedResolver(self._policy, self._resolver or aiohttp.ThreadedResolver()),
+                limit=self._connections,
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trace_configs=[trace],
+            auto_decompress=False,
+            headers={"Accept-Encoding": "identity", "User-Agent": "tagcast"},
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        body: bytes | None = None,
+        headers: Mapping[str, str] = _NO_HEADERS,
+        timeout: float = 10.0,  # noqa: ASYNC109 - see Transport
+    ) -> Response:
+        """Send one request and read its answer. No redirect is followed. Raises exactly `NotSent` or `InDoubt`."""
+        if self._session is None:
+            raise NotSent("transport closed")
+        target = self._target(url)
+        phase = _Phase()
+        try:
+            async with self._session.request(
+                method,
+                target,
+                data=body,
+                headers=headers,
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=timeout),
+                trace_request_ctx=phase,
+            ) as answer:
+                return Response(answer.status, await self._read(answer), answer.headers)
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            reason = _reason(error)
+            if phase.connected:
+                raise InDoubt(reason) from None
+            raise NotSent(reason) from None
+
+    def _target(self, url: str) -> URL:
+        try:
+            target = URL(url)
+            port = target.port
+        except ValueError:
+            raise NotSent("bad url") from None
+        if target.scheme not in {"http", "https"} or not target.raw_host or port is None:
+            raise NotSent("bad url")
+        if target.user is not None or target.password is not None:
+            raise NotSent("credentials in url")
+        host = target.raw_host
+        if _is_literal(host) and not self._policy.permits(host, host=host, port=port):
+            raise NotSent("address refused")
+        return target
+
+    async def _read(self, answer: aiohttp.ClientResponse) -> bytes:
+        pieces: list[bytes] = []
+        size = 0
+        while piece := await answer.content.readany():
+            size += len(piece)
+            if size > self._max_body:
+                answer.close()
+                raise InDoubt("answer too large")
+            pieces.append(piece)
+        return b"".join(pieces)
+
+
+_REASONS: tuple[tuple[type[Exception], str], ...] = (
+    (aiohttp.ClientConnectorDNSError, "name not found"),
+    (aiohttp.ClientSSLError, "tls failed"),
+    (aiohttp.ClientConnectorError, "cannot connect"),
+    (TimeoutError, "timeout"),
+    (aiohttp.ServerDisconnectedError, "disconnected"),
+    (aiohttp.ClientOSError, "disconnected"),
+    (ConnectionError, "disconnected"),
+    (aiohttp.ClientPayloadError, "answer cut short"),
+    (aiohttp.ClientResponseError, "bad answer"),
+)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, aiohttp.ClientConnectorError):
+        if isinstance(error.os_error, _AddressRefusedError):
+            return "address refused"
+        if isinstance(error.os_error, ConnectionRefusedError):
+            return "connection refused"
+    return next((reason for kind, reason in _REASONS if isinstance(error, kind)), "request failed")

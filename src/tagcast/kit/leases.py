@@ -1,0 +1,156 @@
+"""Leases: the one way that work is claimed. A row a piece of work, due at a time, held for a while by one worker.
+
+A worker that dies lets its lease run out; another takes it with a higher epoch. Whoever holds an older epoch can record
+facts but can no longer move the work (the fence). Due times and leases are read from one clock: the database's on
+PostgreSQL, the machine's on SQLite, which only processes of one machine share.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from tagcast.kit import clock, db
+from tagcast.kit.uow import Work
+
+leases = sa.Table(
+    "lease",
+    db.metadata,
+    sa.Column("id", db.Id, primary_key=True, autoincrement=True),
+    sa.Column("workspace", sa.Integer, nullable=False),
+    sa.Column("kind", sa.String(60), nullable=False),
+    sa.Column("key", sa.String(120), nullable=False),
+    sa.Column("payload", sa.JSON, nullable=False),
+    sa.Column("due_at", db.Ms, nullable=False),
+    sa.Column("owner", sa.String(80)),
+    sa.Column("epoch", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("until", db.Ms, nullable=False, server_default="0"),
+    sa.Column("attempt", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("done_at", db.Ms),
+    sa.Column("problem", sa.String(200)),
+    sa.UniqueConstraint("workspace", "kind", "key"),
+    sa.Index(
+        "ix_lease_due", "due_at", sqlite_where=sa.text("done_at IS NULL"), postgresql_where=sa.text("done_at IS NULL")
+    ),
+)
+
+
+class Lost(Exception):
+    """The lease belongs to somebody else by now: move nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A piece of work that this process holds until `until_ms` (epoch milliseconds of the leases' clock)."""
+
+    id: int
+    workspace: int
+    kind: str
+    key: str
+    payload: dict[str, Any]
+    owner: str
+    epoch: int
+    until_ms: int
+    attempt: int
+    # Local monotonic seconds: a paused process must notice by itself that its time is over.
+    deadline: float
+
+    @property
+    def live(self) -> bool:
+        """Whether it may still act on its own word (70 % of the lease)."""
+        return time.monotonic() < self.deadline
+
+
+def clock_ms(connection: Connection) -> int:
+    """Now on the leases' clock."""
+    if connection.dialect.name == "postgresql":
+        return int(connection.scalar(sa.text("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint")) or 0)
+    return clock.to_ms(clock.now())
+
+
+def enqueue(
+    work: Work, kind: str, key: str, payload: dict[str, Any] | None = None, *, due: datetime | None = None
+) -> None:
+    """Ask for work, once per (kind, key): while it waits, again changes nothing; after it is done, it opens anew."""
+    due_ms = clock.to_ms(due) if due is not None else work.now_ms
+    row = {"workspace": work.workspace, "kind": kind, "key": key, "payload": payload or {}, "due_at": due_ms}
+    db.upsert_ignore(work.connection, leases, [row], ["workspace", "kind", "key"])
+    work.connection.execute(
+        sa.update(leases)
+        .where(
+            leases.c.workspace == work.workspace,
+            leases.c.kind == kind,
+            leases.c.key == key,
+            leases.c.done_at.is_not(None),
+        )
+        .values(done_at=None, due_at=due_ms, payload=payload or {}, attempt=0, problem=None)
+    )
+
+
+def claim(connection: Connection, owner: str, kinds: Sequence[str], seconds: float) -> Lease | None:
+    """Take the piece of work that has been due longest and that nobody holds, or None."""
+    started = time.monotonic()
+    now = clock_ms(connection)
+    free = (
+        sa.select(leases.c.id)
+        .where(leases.c.done_at.is_(None), leases.c.due_at <= now, leases.c.until <= now, leases.c.kind.in_(kinds))
+        .order_by(leases.c.due_at, leases.c.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+    found = connection.scalar(free)
+    if found is None:
+        return None
+    until = now + int(seconds * 1000)
+    row = connection.execute(
+        sa.update(leases)
+        .where(leases.c.id == found)
+        .values(owner=owner, epoch=leases.c.epoch + 1, until=until, attempt=leases.c.attempt + 1)
+        .returning(*leases.c)
+    ).one()
+    deadline = started + seconds * 0.7
+    return Lease(row.id, row.workspace, row.kind, row.key, row.payload, owner, row.epoch, until, row.attempt, deadline)
+
+
+def renew(connection: Connection, lease: Lease, seconds: float) -> Lease:
+    """Hold it longer. Raises Lost when another has it."""
+    started = time.monotonic()
+    until = clock_ms(connection) + int(seconds * 1000)
+    _move(connection, lease, until=until)
+    return Lease(
+        lease.id, lease.workspace, lease.kind, lease.key, lease.payload, lease.owner, lease.epoch, until,
+        lease.attempt, started + seconds * 0.7,
+    )  # fmt: skip
+
+
+def complete(connection: Connection, lease: Lease) -> None:
+    """The work is done. Raises Lost when another has it."""
+    _move(connection, lease, done_at=clock_ms(connection), until=0, owner=None)
+
+
+def defer(connection: Connection, lease: Lease, seconds: float, *, problem: str | None = None) -> None:
+    """Give it back, due again after `seconds`. Raises Lost when another has it."""
+    due = clock_ms(connection) + int(seconds * 1000)
+    _move(connection, lease, due_at=due, until=0, owner=None, problem=problem)
+
+
+def next_due_ms(connection: Connection, kinds: Sequence[str]) -> int | None:
+    """Milliseconds until some open work is due or its lease runs out; None when there is none."""
+    due = connection.scalar(
+        sa.select(
+            sa.func.min(sa.case((leases.c.until > leases.c.due_at, leases.c.until), else_=leases.c.due_at))
+        ).where(leases.c.done_at.is_(None), leases.c.kind.in_(kinds))
+    )
+    return None if due is None else max(0, int(due) - clock_ms(connection))
+
+
+def _move(connection: Connection, lease: Lease, **values: Any) -> None:
+    moved = connection.execute(
+        sa.update(leases).where(leases.c.id == lease.id, leases.c.epoch == lease.epoch).values(**values)
+    )
+    if moved.rowcount != 1:
+        raise Lost(lease.key)

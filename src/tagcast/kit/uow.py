@@ -1,0 +1,122 @@
+"""The unit of work: one transaction, and the only place that commits."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import OperationalError
+
+from tagcast.bitmaps import Bitmaps, View
+from tagcast.kit import clock, crypto, db
+from tagcast.kit.crypto import Vault
+from tagcast.kit.errors import NotFound, Unavailable
+from tagcast.kit.settings import Settings
+
+workspaces = sa.Table(
+    "workspace",
+    db.metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("name", sa.String(100), nullable=False, unique=True),
+    sa.Column("data_key", sa.LargeBinary, nullable=False),
+    sa.Column("created_at", db.Ms, nullable=False),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What one use case works with: a transaction in a workspace, who acts, when, the sets and the vault."""
+
+    connection: Connection
+    workspace: int
+    actor: str
+    now: datetime
+    bitmaps: View
+    vault: Vault
+
+    @property
+    def now_ms(self) -> int:
+        """`now` as epoch milliseconds."""
+        return clock.to_ms(self.now)
+
+
+@dataclass(slots=True)
+class Runtime:
+    """What one process holds: settings, engine, the cache of bitmaps, the master key."""
+
+    settings: Settings
+    engine: Engine
+    bitmaps: Bitmaps
+    master_key: bytes = field(repr=False)
+    _vaults: dict[int, Vault] = field(default_factory=dict, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    @contextmanager
+    def work(self, workspace: int, actor: str, *, now: datetime | None = None) -> Iterator[Work]:
+        """A write transaction: committed when the block ends, rolled back when it raises."""
+        with self._connection(write=True) as connection, connection.begin():
+            yield self._bound(connection, workspace, actor, now)
+
+    @contextmanager
+    def read(self, workspace: int, actor: str, *, now: datetime | None = None) -> Iterator[Work]:
+        """A read transaction; nothing it does is kept."""
+        with self._connection(write=False) as connection:
+            transaction = connection.begin()
+            try:
+                yield self._bound(connection, workspace, actor, now)
+            finally:
+                transaction.rollback()
+
+    @contextmanager
+    def system(self) -> Iterator[Connection]:
+        """A write transaction outside any workspace (leases, tokens' locks)."""
+        with self._connection(write=True) as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def _connection(self, *, write: bool) -> Iterator[Connection]:
+        try:
+            connection = self.engine.connect()
+        except OperationalError as error:
+            raise Unavailable("kit.database_unreachable", reason=type(error.orig).__name__) from error
+        with connection:
+            yield connection.execution_options(**{db.WRITE: write})
+
+    def _bound(self, connection: Connection, workspace: int, actor: str, now: datetime | None) -> Work:
+        moment = now or clock.now()
+        view = self.bitmaps.view(connection, workspace, who=actor, at_ms=clock.to_ms(moment))
+        return Work(connection, workspace, actor, moment, view, self._vault(connection, workspace))
+
+    def _vault(self, connection: Connection, workspace: int) -> Vault:
+        with self._lock:
+            if (vault := self._vaults.get(workspace)) is not None:
+                return vault
+        sealed = connection.scalar(sa.select(workspaces.c.data_key).where(workspaces.c.id == workspace))
+        if sealed is None:
+            raise NotFound("access.no_workspace", workspace=workspace)
+        vault = Vault(crypto.unseal(self.master_key, sealed, f"workspace:{workspace}"))
+        with self._lock:
+            return self._vaults.setdefault(workspace, vault)
+
+    def close(self) -> None:
+        """Give back connections."""
+        self.engine.dispose()
+
+
+def open_runtime(settings: Settings) -> Runtime:
+    """Open what `settings` name. Raises Unavailable or Invalid when the home, the key or the database is not usable."""
+    if not settings.home.exists():
+        raise NotFound("kit.no_home", home=str(settings.home))
+    master = crypto.read_master_key(settings.key, settings.home / "key")
+    engine = db.open_engine(settings.url)
+    return Runtime(settings, engine, Bitmaps(engine, _checkpoints(settings)), master)
+
+
+def _checkpoints(settings: Settings) -> Path:
+    folder = settings.home / "checkpoints"
+    folder.mkdir(exist_ok=True, mode=0o700)
+    return folder

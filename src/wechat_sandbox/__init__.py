@@ -1,0 +1,8 @@
+"""A local imitation of WeChat's public APIs, with a population whose reaction to messages is known.
+
+It imports nothing of the product it serves; `docs/reference/sandbox.md` describes it. `main(argv)` runs it.
+"""
+
+from wechat_sandbox.__main__ import main
+
+__all__ = ["main"]

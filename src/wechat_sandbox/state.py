@@ -1,0 +1,119 @@
+"""The state file: documents and pairs held in memory, every change written to SQLite by a group commit.
+
+`flush` is called every 20 ms; what it wrote survives a kill of the process (WAL). Ledger rows and orders are only appended.
+"""
+
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+import orjson
+
+Document = dict[str, Any]
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS document(kind TEXT, id TEXT, body BLOB NOT NULL, PRIMARY KEY(kind, id)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS pair(kind TEXT, owner TEXT, member TEXT, PRIMARY KEY(kind, owner, member)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS ledger(
+    seq INTEGER PRIMARY KEY, account INTEGER NOT NULL, person TEXT NOT NULL, key TEXT NOT NULL, content TEXT NOT NULL, at INTEGER NOT NULL,
+    outcome TEXT NOT NULL, via TEXT NOT NULL, link TEXT NOT NULL, topic TEXT NOT NULL, client TEXT NOT NULL, allowed INTEGER NOT NULL);
+CREATE INDEX IF NOT EXISTS ledger_key ON ledger(key);
+CREATE TABLE IF NOT EXISTS purchase(
+    seq INTEGER PRIMARY KEY, order_id TEXT NOT NULL, unionid TEXT NOT NULL, at INTEGER NOT NULL, amount_cents INTEGER NOT NULL, category TEXT NOT NULL,
+    message TEXT);
+"""
+_LEDGER = "INSERT INTO ledger VALUES(?,?,?,?,?,?,?,?,?,?,?,?)"
+_PURCHASE = "INSERT INTO purchase VALUES(?,?,?,?,?,?,?)"
+
+
+class State:
+    """Documents by (kind, id) and directed pairs by (kind, owner, member), in memory and on disk."""
+
+    def __init__(self, path: str) -> None:
+        self.connection = sqlite3.connect(path, isolation_level=None)
+        self.connection.execute("PRAGMA journal_mode=WAL")
+        self.connection.execute("PRAGMA synchronous=NORMAL")
+        self.connection.executescript(_SCHEMA)
+        self.documents: defaultdict[str, dict[str, Document]] = defaultdict(dict)
+        self.members: defaultdict[tuple[str, str], dict[str, None]] = defaultdict(dict)
+        self.owners: defaultdict[tuple[str, str], dict[str, None]] = defaultdict(dict)
+        self.ledger_rows: list[tuple[Any, ...]] = []
+        self.purchase_rows: list[tuple[Any, ...]] = []
+        self._dirty: set[tuple[str, str]] = set()
+        self._pairs: list[tuple[bool, str, str, str]] = []
+        for kind, ident, body in self.connection.execute("SELECT kind, id, body FROM document"):
+            self.documents[kind][ident] = orjson.loads(body)
+        for kind, owner, member in self.connection.execute("SELECT kind, owner, member FROM pair"):
+            self.members[kind, owner][member] = None
+            self.owners[kind, member][owner] = None
+
+    def put(self, kind: str, ident: str, body: Document) -> Document:
+        """Store a document, or mark one that was changed in place."""
+        self.documents[kind][ident] = body
+        self._dirty.add((kind, ident))
+        return body
+
+    def get(self, kind: str, ident: str) -> Document | None:
+        return self.documents[kind].get(ident)
+
+    def remove(self, kind: str, ident: str) -> None:
+        self.documents[kind].pop(ident, None)
+        self._dirty.add((kind, ident))
+
+    def next_number(self, name: str, first: int = 1) -> int:
+        """The next number of a persistent counter."""
+        counter = self.documents["counter"].get(name) or {"value": first - 1}
+        counter["value"] += 1
+        self.put("counter", name, counter)
+        return int(counter["value"])
+
+    def pair(self, kind: str, owner: str, member: str) -> None:
+        if member not in self.members[kind, owner]:
+            self.members[kind, owner][member] = None
+            self.owners[kind, member][owner] = None
+            self._pairs.append((True, kind, owner, member))
+
+    def unpair(self, kind: str, owner: str, member: str) -> None:
+        if member in self.members[kind, owner]:
+            del self.members[kind, owner][member]
+            self.owners[kind, member].pop(owner, None)
+            self._pairs.append((False, kind, owner, member))
+
+    def unpair_all(self, kind: str, owners: Iterable[str], member: str) -> None:
+        for owner in list(owners):
+            self.unpair(kind, owner, member)
+
+    def flush(self) -> None:
+        """Write everything that changed, in one transaction."""
+        if not (self._dirty or self._pairs or self.ledger_rows or self.purchase_rows):
+            return
+        run = self.connection
+        run.execute("BEGIN IMMEDIATE")
+        for kind, ident in self._dirty:
+            body = self.documents[kind].get(ident)
+            if body is None:
+                run.execute("DELETE FROM document WHERE kind=? AND id=?", (kind, ident))
+            else:
+                run.execute("INSERT OR REPLACE INTO document VALUES(?,?,?)", (kind, ident, orjson.dumps(body)))
+        for added, *pair in self._pairs:
+            if added:
+                run.execute("INSERT OR IGNORE INTO pair VALUES(?,?,?)", pair)
+            else:
+                run.execute("DELETE FROM pair WHERE kind=? AND owner=? AND member=?", pair)
+        run.executemany(_LEDGER, self.ledger_rows)
+        run.executemany(_PURCHASE, self.purchase_rows)
+        run.execute("COMMIT")
+        self._dirty.clear()
+        self._pairs.clear()
+        self.ledger_rows.clear()
+        self.purchase_rows.clear()
+
+    def query(self, sql: str, parameters: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        """Read rows, everything appended so far included."""
+        self.flush()
+        return self.connection.execute(sql, parameters).fetchall()
+
+    def close(self) -> None:
+        self.flush()
+        self.connection.close()

@@ -1,0 +1,409 @@
+"""Failures are told apart on real sockets; inner addresses are refused at connect time."""
+
+import asyncio
+import socket
+import struct
+import traceback
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from tagcast.kit.http import AddressPolicy, AiohttpTransport, InDoubt, NotSent, Response, is_global
+
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+INNER = AddressPolicy(allow_private=True)
+
+
+def abort(writer: asyncio.StreamWriter) -> None:
+    """Close with a TCP reset instead of an orderly end."""
+    sock = writer.get_extra_info("socket")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+
+
+async def read_request(reader: asyncio.StreamReader) -> bytes:
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = 0
+    for line in head.split(b"\r\n"):
+        if line.lower().startswith(b"content-length:"):
+            length = int(line.split(b":")[1])
+    return head + await reader.readexactly(length)
+
+
+@asynccontextmanager
+async def listening(handler: Handler) -> AsyncIterator[int]:
+    """A loopback server; gives its port and leaves no connection open behind it."""
+    tasks: list[asyncio.Task[None] | None] = []
+    writers: list[asyncio.StreamWriter] = []
+
+    async def guarded(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tasks.append(asyncio.current_task())
+        writers.append(writer)
+        try:
+            with suppress(ConnectionError, asyncio.IncompleteReadError):
+                await handler(reader, writer)
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(guarded, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        for task in tasks:
+            if task is not None:
+                task.cancel()
+        await asyncio.gather(*(task for task in tasks if task), return_exceptions=True)
+        for writer in writers:
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+
+
+def post(handler: Handler, *, timeout: float = 3.0, max_body: int = 1000, times: int = 1) -> Response:
+    """POST to a loopback server that behaves as `handler`."""
+
+    async def run() -> Response:
+        async with listening(handler) as port, AiohttpTransport(policy=INNER, max_body=max_body) as transport:
+            for _ in range(times):
+                answer = await transport.request(
+                    "POST", f"http://127.0.0.1:{port}/send?access_token=SECRET", body=b"x" * 100, timeout=timeout
+                )
+            return answer
+
+    return asyncio.run(run())
+
+
+def closed_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+async def answer_ok(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while True:
+        await read_request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Kind: a\r\n\r\nok")
+        await writer.drain()
+
+
+def test_an_answer_is_returned_whole() -> None:
+    answer = post(answer_ok)
+    assert (answer.status, answer.body, answer.headers["x-kind"]) == (200, b"ok", "a")
+
+
+def test_a_refused_connection_was_not_sent() -> None:
+    assert refusal(f"http://127.0.0.1:{closed_port()}/", INNER) == "connection refused"
+
+
+def test_accept_then_close_is_in_doubt() -> None:
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    with pytest.raises(InDoubt):
+        post(handler)
+
+
+def test_a_reset_after_the_request_is_in_doubt() -> None:
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        abort(writer)
+
+    with pytest.raises(InDoubt, match="disconnected"):
+        post(handler)
+
+
+def test_a_server_that_hangs_is_in_doubt() -> None:
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        await asyncio.sleep(2)
+
+    with pytest.raises(InDoubt, match="timeout"):
+        post(handler, timeout=0.2)
+
+
+def test_half_an_answer_is_in_doubt() -> None:
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(b'HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{"errcode":0')
+        await writer.drain()
+
+    with pytest.raises(InDoubt, match="answer cut short"):
+        post(handler)
+
+
+def test_bytes_that_are_not_http_are_in_doubt() -> None:
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(b"what?\r\n\r\n")
+        await writer.drain()
+
+    with pytest.raises(InDoubt, match="bad answer"):
+        post(handler)
+
+
+@pytest.mark.parametrize("size", [1000, 1001])
+def test_an_oversized_answer_is_in_doubt(size: int) -> None:
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + b"z" * size)
+        await writer.drain()
+
+    if size == 1000:
+        assert len(post(handler, max_body=1000).body) == 1000
+    else:
+        with pytest.raises(InDoubt, match="answer too large"):
+            post(handler, max_body=1000)
+
+
+def test_a_kept_connection_that_the_server_dropped_is_in_doubt() -> None:
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        await writer.drain()
+        await read_request(reader)
+        abort(writer)
+
+    with pytest.raises(InDoubt):
+        post(handler, times=2)
+
+
+def test_waiting_in_vain_for_a_free_connection_was_not_sent() -> None:
+    async def run() -> tuple[int, str]:
+        arrived = 0
+
+        async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            nonlocal arrived
+            await read_request(reader)
+            arrived += 1
+            await asyncio.sleep(1)
+
+        async with listening(handler) as port, AiohttpTransport(policy=INNER, connections=1) as transport:
+            url = f"http://127.0.0.1:{port}/"
+            first = asyncio.create_task(transport.request("POST", url, body=b"1", timeout=0.6))
+            await asyncio.sleep(0.1)
+            with pytest.raises(NotSent) as second:
+                await transport.request("POST", url, body=b"2", timeout=0.2)
+            with pytest.raises(InDoubt):
+                await first
+        return arrived, second.value.reason
+
+    assert asyncio.run(run()) == (1, "timeout")
+
+
+def test_a_connection_that_is_never_accepted_was_not_sent() -> None:
+    async def run() -> None:
+        listener = socket.socket()
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        fillers = []
+        for _ in range(8):
+            filler = socket.socket()
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+            fillers.append(filler)
+        async with AiohttpTransport(policy=INNER) as transport:
+            with pytest.raises(NotSent, match="timeout"):
+                await transport.request("POST", f"http://127.0.0.1:{listener.getsockname()[1]}/", timeout=0.3)
+        for each in [*fillers, listener]:
+            each.close()
+
+    asyncio.run(run())
+
+
+def test_tls_that_fails_was_not_sent() -> None:
+    async def run() -> None:
+        async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(b"HTTP/1.1 400 plain\r\n\r\n")
+            await writer.drain()
+
+        async with listening(handler) as port, AiohttpTransport(policy=INNER) as transport:
+            with pytest.raises(NotSent):
+                await transport.request("POST", f"https://127.0.0.1:{port}/", body=b"1")
+
+    asyncio.run(run())
+
+
+def test_redirects_are_returned_and_not_followed() -> None:
+    visits: list[bytes] = []
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        visits.append(await read_request(reader))
+        writer.write(b"HTTP/1.1 302 Found\r\nLocation: http://169.254.169.254/latest\r\nContent-Length: 0\r\n\r\n")
+        await writer.drain()
+
+    answer = post(handler)
+    assert (answer.status, answer.headers["location"]) == (302, "http://169.254.169.254/latest")
+    assert len(visits) == 1
+
+
+def test_a_failure_never_tells_the_url() -> None:
+    with pytest.raises(InDoubt) as failure:
+        post(answer_ok, max_body=1)
+    assert "SECRET" not in "".join(traceback.format_exception(failure.value))
+
+
+STRICT = AddressPolicy()
+INNER_ADDRESSES = [
+    *("127.0.0.1", "127.255.255.254", "0.0.0.0", "10.1.2.3", "172.16.0.1", "192.168.1.1", "100.64.0.1"),
+    *("169.254.169.254", "198.18.0.1", "224.0.0.1", "240.0.0.1", "255.255.255.255", "[::1]", "[::]", "[fd00::1]"),
+    *("[::ffff:7f00:1]", "[::ffff:8.8.8.8]", "[::127.0.0.1]", "[64:ff9b::7f00:1]", "[64:ff9b::808:808]"),
+    *("[64:ff9b:1::1]", "[fe80::1]", "[fec0::1]", "[ff02::1]", "[2002:7f00:1::]", "[2001:0:7f00:1::]", "[2001:db8::1]"),
+]
+
+
+def refusal(url: str, policy: AddressPolicy = STRICT, resolver: AbstractResolver | None = None) -> str:
+    async def run() -> str:
+        async with AiohttpTransport(policy=policy, resolver=resolver) as transport:
+            with pytest.raises(NotSent) as refused:
+                await transport.request("GET", url, timeout=2)
+            return refused.value.reason
+
+    return asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1",
+        "127.255.255.254",
+        "0.0.0.0",
+        "10.1.2.3",
+        "172.16.0.1",
+        "192.168.1.1",
+        "100.64.0.1",
+        "169.254.169.254",
+        "198.18.0.1",
+        "224.0.0.1",
+        "240.0.0.1",
+        "255.255.255.255",
+        "[::1]",
+        "[::]",
+        "[::ffff:7f00:1]",
+        "[::ffff:8.8.8.8]",
+        "[::127.0.0.1]",
+        "[64:ff9b::7f00:1]",
+        "[64:ff9b::808:808]",
+        "[64:ff9b:1::1]",
+        "[fd00::1]",
+        "[fe80::1]",
+        "[fec0::1]",
+        "[ff02::1]",
+        "[2002:7f00:1::]",
+        "[2001:0:7f00:1::]",
+        "[2001:db8::1]",
+    ],
+)
+def test_inner_literal_addresses_are_refused(host: str) -> None:
+    assert refusal(f"http://{host}/latest/meta-data") == "address refused"
+
+
+@pytest.mark.parametrize("host", ["2130706433", "0x7f000001", "0177.0.0.1", "127.1", "0", "localhost", "127.0.0.1."])
+def test_other_spellings_of_inner_addresses_do_not_connect(host: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(0.05)
+        assert refusal(f"http://{host}:{listener.getsockname()[1]}/")
+        with pytest.raises(TimeoutError):
+            listener.accept()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "gopher://8.8.8.8/",
+        "file:///etc/passwd",
+        "ftp://8.8.8.8/",
+        "//8.8.8.8/",
+        "http://",
+        "http://[::1",
+        "http://a:99999/",
+    ],
+)
+def test_other_schemes_and_broken_urls_are_refused(url: str) -> None:
+    assert refusal(url, INNER) == "bad url"
+
+
+@pytest.mark.parametrize("url", ["http://a@8.8.8.8/", "http://a:b@8.8.8.8/", "http://:b@8.8.8.8/"])
+def test_credentials_in_the_url_are_refused(url: str) -> None:
+    assert refusal(url, INNER) == "credentials in url"
+
+
+class Names(AbstractResolver):
+    """Answers with the given addresses, one list per look-up, the last one for ever."""
+
+    def __init__(self, *answers: list[str]) -> None:
+        self.answers = list(answers)
+        self.looked_up = 0
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        answer = self.answers[min(self.looked_up, len(self.answers) - 1)]
+        self.looked_up += 1
+        return [
+            {"hostname": host, "host": a, "port": port, "family": socket.AF_INET6 if ":" in a else socket.AF_INET,
+             "proto": 0, "flags": 0}
+            for a in answer
+        ]  # fmt: skip
+
+    async def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    "inner", ["127.0.0.1", "10.0.0.8", "169.254.169.254", "::ffff:127.0.0.1", "fd00::1", "fe80::1%1"]
+)
+def test_names_that_resolve_to_inner_addresses_are_refused(inner: str) -> None:
+    assert refusal("http://shop.example/", resolver=Names([inner])) == "address refused"
+    assert refusal("http://shop.example/", resolver=Names(["8.8.8.8", inner])) == "address refused"
+
+
+def test_only_the_configured_host_may_stand_for_an_inner_address() -> None:
+    async def run() -> tuple[int, str]:
+        connections = 0
+
+        async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            nonlocal connections
+            connections += 1
+            await read_request(reader)
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
+            await writer.drain()
+
+        async with listening(handler) as port:
+            policy = AddressPolicy(exceptions=frozenset({f"sandbox.test:{port}"}))
+            async with AiohttpTransport(policy=policy, resolver=Names(["127.0.0.1"])) as transport:
+                assert (await transport.request("GET", f"http://sandbox.test:{port}/")).body == b"ok"
+                with pytest.raises(NotSent) as refused:
+                    await transport.request("GET", f"http://other.test:{port}/")
+        return connections, refused.value.reason
+
+    assert asyncio.run(run()) == (1, "address refused")
+
+
+def test_a_name_rebound_to_an_inner_address_is_refused_when_it_is_looked_up_again() -> None:
+    async def run() -> list[str]:
+        reasons = []
+        names = Names(["240.0.0.1"], ["127.0.0.1"])
+        policy = AddressPolicy(exceptions=frozenset())
+        async with AiohttpTransport(policy=policy, resolver=names) as transport:
+            for _ in range(2):
+                with pytest.raises(NotSent) as refused:
+                    await transport.request("GET", "http://rebind.test/", timeout=0.3)
+                reasons.append(refused.value.reason)
+        assert names.looked_up == 2
+        return reasons
+
+    assert asyncio.run(run()) == ["address refused", "address refused"]
+
+
+def test_an_exception_is_one_host_and_one_port() -> None:
+    policy = AddressPolicy(exceptions=frozenset({"127.0.0.1:9"}))
+    assert refusal("http://127.0.0.1:9/", policy) in {"connection refused", "cannot connect"}
+    assert refusal("http://127.0.0.1:10/", policy) == "address refused"
+
+
+def test_public_addresses_are_global() -> None:
+    assert is_global("8.8.8.8")
+    assert is_global("2606:4700::1111")
+    assert not is_global("shop.example")
