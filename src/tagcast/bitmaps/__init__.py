@@ -1,8 +1,9 @@
 """Durable sets of unsigned 32-bit numbers, named by keys and separated by workspace.
 
-The change log in the database is the truth: every change is one row in the caller's transaction and holds exactly the members
-that it really added or removed. Sets in memory, checkpoints on disk, history and undo all derive from it.
-A set handed out by `View.read` is shared and must never be mutated: combine sets with `|`, `&`, `-`, which make new ones.
+The change log in the database is the truth: every change is one row in the caller's transaction and holds exactly the
+members that it really added or removed. Sets in memory, checkpoints on disk, history and undo all derive from it. A
+set handed out by `View.read` is shared and must never be mutated: combine sets with `|`, `&`, `-`, which make new
+ones.
 """
 
 from tagcast.bitmaps import counting, sliced

@@ -1,6 +1,7 @@
 """Sets of numbers as arrays and as bytes.
 
-A BitMap is built from `array('I')`, whose buffer pyroaring reads directly; iterating a NumPy array is several times slower.
+A BitMap is built from `array('I')`, whose buffer pyroaring reads directly; iterating a NumPy array is several times
+slower.
 """
 
 from array import array

@@ -1,7 +1,7 @@
 """One key's set in memory: a large base that is not rewritten, and the small changes on top of it.
 
-An entry never changes what it stands for; a change makes a new entry that shares the base. So a single change of a set of ten
-million costs as much as of a set of ten, and whoever holds an older entry keeps seeing the older set.
+An entry never changes what it stands for; a change makes a new entry that shares the base. So a single change of a
+set of ten million costs as much as of a set of ten, and whoever holds an older entry keeps seeing the older set.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from tagcast.bitmaps.records import Op
 _MERGE_ABOVE = 4096
 
 
-class DamagedBlock(Exception):  # noqa: N818 - named as the fact it states
+class DamagedBlock(Exception):
     """The bytes from which a set should be loaded are not those that were written."""
 
 
@@ -45,6 +45,11 @@ class Entry:
     def lazy(cls, version: int, count: int, load: Callable[[], BitMap]) -> "Entry":
         """A set whose members are loaded at their first use; `load` may raise DamagedBlock."""
         return cls(version, count, (None, BitMap(), BitMap()), load, version)
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the members are in memory."""
+        return self._parts[0] is not None
 
     def bitmap(self) -> BitMap:
         """The members. Shared: not to be mutated. Raises DamagedBlock if they cannot be loaded."""

@@ -8,11 +8,11 @@ from pyroaring import BitMap
 Op = Literal["add", "remove"]
 
 
-class UnknownChange(ValueError):  # noqa: N818 - named as the fact it states
+class UnknownChange(ValueError):
     """The workspace has no change with this seq."""
 
 
-class AlreadyUndone(ValueError):  # noqa: N818 - named as the fact it states
+class AlreadyUndone(ValueError):
     """The change was undone before; undoing that undo brings it back."""
 
 

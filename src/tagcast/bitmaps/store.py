@@ -11,6 +11,7 @@ from tagcast.bitmaps.codec import from_bytes, to_bytes
 from tagcast.bitmaps.records import Change, Op
 from tagcast.bitmaps.tables import change, checkpoint
 
+_AnyRow = sa.Row[*tuple[Any, ...]]
 _LOCK_CLASS = 0x42495453
 _LONG_TAIL = 1000
 _c = change.c
@@ -51,8 +52,8 @@ def last_seq(connection: sa.Connection, workspace: int) -> int:
 def lock(connection: sa.Connection, workspace: int) -> None:
     """Make this transaction the only one that appends to the workspace's log until it ends.
 
-    PostgreSQL gives sequence numbers before commits: without the lock a reader could see 8 before 7 and skip 7 for ever.
-    A SQLite write transaction is alone by itself.
+    PostgreSQL gives sequence numbers before commits: without the lock a reader could see 8 before 7 and skip 7 for
+    ever. A SQLite write transaction is alone by itself.
     """
     if connection.dialect.name == "postgresql":
         connection.execute(_lock, {"class": _LOCK_CLASS, "workspace": workspace})
@@ -146,11 +147,21 @@ def changes_of(connection: sa.Connection, workspace: int, prefix: str, member: i
     return [_change(row) for row in rows if row.size == 1 or member in from_bytes(row.members)]
 
 
-def _change(row: sa.Row[Any]) -> Change:
-    return Change(row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7], row[8])
+def _change(row: _AnyRow) -> Change:
+    return Change(
+        seq=row.seq,
+        key=row.key,
+        op=row.op,
+        size=row.size,
+        who=row.who,
+        why=row.why,
+        at_ms=row.at_ms,
+        until_ms=row.until_ms,
+        undoes=row.undoes,
+    )
 
 
-def checkpoints(connection: sa.Connection, workspace: int, node: str) -> list[sa.Row[Any]]:
+def checkpoints(connection: sa.Connection, workspace: int, node: str) -> list[_AnyRow]:
     """The checkpoints recorded for this node, newest first: (generation, seq, file, digest)."""
     c = checkpoint.c
     statement = (

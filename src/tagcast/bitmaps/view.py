@@ -1,0 +1,146 @@
+"""The sets of one workspace as one transaction sees them, and the verbs that change them."""
+
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+from pyroaring import BitMap
+
+from tagcast.bitmaps import store
+from tagcast.bitmaps.entries import Entry
+from tagcast.bitmaps.records import AlreadyUndone, Change, Difference, Op, UnknownChange
+
+if TYPE_CHECKING:
+    from tagcast.bitmaps.cache import Bitmaps
+
+
+class View:
+    """Bound to a connection: it reads what was committed when its transaction first looked, and its own changes.
+
+    Times are epoch milliseconds (UTC). `why` is free text for people; `who` is whoever the view was made for.
+    """
+
+    def __init__(self, owner: "Bitmaps", connection: sa.Connection, workspace: int, *, who: str, at_ms: int) -> None:
+        self._owner = owner
+        self._connection = connection
+        self._workspace = workspace
+        self._who = who
+        self._at_ms = at_ms
+
+    def read(self, key: str) -> BitMap:
+        """The key's members, empty for an unknown key. Shared with others: never mutate it."""
+        entry = self._owner.local(self._connection, self._workspace).get(key)
+        return BitMap() if entry is None else self._members(key, entry)
+
+    def count(self, key: str) -> int:
+        """How many members the key has; cheaper than reading them."""
+        entry = self._owner.local(self._connection, self._workspace).get(key)
+        return 0 if entry is None else entry.count
+
+    def keys(self, prefix: str = "") -> list[str]:
+        """The keys that begin with `prefix` and have members, sorted."""
+        local = self._owner.local(self._connection, self._workspace)
+        found = local.state.keys(prefix) | {key for key in local.overlay if key.startswith(prefix)}
+        return sorted(key for key in found if (entry := local.get(key)) is not None and entry.count)
+
+    def version(self, key: str) -> int:
+        """A number that stands for the key's present members: equal numbers of one key mean equal sets.
+
+        It is the seq of the key's last change, or 0. A change of this transaction has a negative number that this
+        process never gives again, because its seq may be given again if the transaction fails.
+        """
+        entry = self._owner.local(self._connection, self._workspace).get(key)
+        return 0 if entry is None else entry.version
+
+    def add(self, key: str, members: BitMap, *, why: str, until_ms: int | None = None) -> Change | None:
+        """Add those of `members` that are missing; None, and nothing recorded, if none is. `until_ms` is only noted."""
+        delta = self._to_write(key).missing(members)
+        return self._record(key, "add", delta, why=why, until_ms=until_ms)
+
+    def remove(self, key: str, members: BitMap, *, why: str) -> Change | None:
+        """Remove those of `members` that are there; None, and nothing recorded, if none is."""
+        delta = self._to_write(key).present(members)
+        return self._record(key, "remove", delta, why=why)
+
+    def replace(self, key: str, members: BitMap, *, why: str) -> tuple[Change, ...] | None:
+        """Make the key hold exactly `members`: at most one removal and one addition; None if it already does."""
+        self._to_write(key)
+        removed = self._record(key, "remove", self.read(key) - members, why=why)
+        added = self._record(key, "add", members - self.read(key), why=why)
+        return tuple(change for change in (removed, added) if change is not None) or None
+
+    def undo(self, seq: int, *, why: str) -> Change | None:
+        """Take back what still stands of one change: its members that no later change of the key has touched.
+
+        None if nothing stands any more. Undoing an undo brings the change back. Raises UnknownChange, AlreadyUndone.
+        """
+        local = self._owner.local_to_write(self._connection, self._workspace)
+        change = self.change(seq)
+        by = store.undone_by(self._connection, self._workspace, seq)
+        if by is not None:
+            raise AlreadyUndone(f"change {seq} was undone by change {by}")
+        standing = self.members(seq)
+        for row in store.key_tail(self._connection, self._workspace, change.key, seq, local.seq):
+            standing -= row.members
+        op: Op = "remove" if change.op == "add" else "add"
+        return self._record(change.key, op, standing, why=why, undoes=seq)
+
+    def change(self, seq: int) -> Change:
+        """One change by its seq. Raises UnknownChange."""
+        found = store.find(self._connection, self._workspace, seq)
+        if found is None:
+            raise UnknownChange(f"workspace {self._workspace} has no change {seq}")
+        return found
+
+    def members(self, seq: int) -> BitMap:
+        """The members that one change added or removed, as a set of the caller's own. Raises UnknownChange."""
+        found = store.members(self._connection, self._workspace, seq)
+        if found is None:
+            raise UnknownChange(f"workspace {self._workspace} has no change {seq}")
+        return found
+
+    def history(self, key: str, *, limit: int = 100, before: int | None = None) -> list[Change]:
+        """The key's changes, newest first; `before` (a seq) continues an earlier page."""
+        return store.history(self._connection, self._workspace, key, limit, before)
+
+    def changes_of(self, key_prefix: str, member: int) -> list[Change]:
+        """All changes of keys beginning with `key_prefix` that added or removed `member`, newest first."""
+        return store.changes_of(self._connection, self._workspace, key_prefix, member)
+
+    def as_of(self, key: str, at_ms: int) -> BitMap:
+        """The members after the key's last change at or before `at_ms`, as a set of the caller's own."""
+        return self.as_of_seq(key, store.seq_at(self._connection, self._workspace, key, at_ms))
+
+    def as_of_seq(self, key: str, seq: int) -> BitMap:
+        """The members after the change `seq`, as a set of the caller's own."""
+        members = self.read(key).copy()
+        seen = self._owner.local(self._connection, self._workspace).seq
+        for row in reversed(list(store.key_tail(self._connection, self._workspace, key, seq, seen))):
+            if row.op == "add":
+                members -= row.members
+            else:
+                members |= row.members
+        return members
+
+    def diff(self, key: str, from_ms: int, to_ms: int) -> Difference:
+        """Who came and who left between two moments; who came and left again is in neither."""
+        before, after = self.as_of(key, from_ms), self.as_of(key, to_ms)
+        return Difference(added=after - before, removed=before - after)
+
+    def _members(self, key: str, entry: Entry) -> BitMap:
+        return self._owner.members(self._connection, self._workspace, key, entry)
+
+    def _to_write(self, key: str) -> Entry:
+        """The key's entry, loaded, after taking the right to append."""
+        entry = self._owner.local_to_write(self._connection, self._workspace).get(key) or Entry.empty()
+        if not entry.loaded:
+            self._members(key, entry)
+        return entry
+
+    def _record(
+        self, key: str, op: Op, delta: BitMap, *, why: str, until_ms: int | None = None, undoes: int | None = None
+    ) -> Change | None:
+        """Append an effective change and show it to this transaction."""
+        if not delta:
+            return None
+        fact = Change(0, key, op, len(delta), self._who, why, self._at_ms, until_ms, undoes)
+        return self._owner.append(self._connection, self._workspace, fact, delta)
