@@ -106,7 +106,18 @@ def _server(binaries: Path) -> Iterator[sa.URL]:
             run_as = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
         data = folder / "data"
         environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "HOME": str(folder), "TZ": "UTC"}
-        initdb = [binaries / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync"]
+        initdb: list[Path | str] = [
+            binaries / "initdb",
+            "-D",
+            data,
+            "-U",
+            "postgres",
+            "-A",
+            "trust",
+            "-E",
+            "UTF8",
+            "--no-sync",
+        ]
         made = subprocess.run(
             initdb, cwd=folder, env=environment, check=False, capture_output=True, text=True, **run_as
         )
