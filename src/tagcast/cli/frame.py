@@ -1,0 +1,213 @@
+"""What every command uses: the global options, opening a home, and printing for people and for programs."""
+
+import getpass
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, is_dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import orjson
+import typer
+
+from tagcast.kit.errors import Lang, Refused, TagcastError
+
+if TYPE_CHECKING:  # loaded when a home is opened: `--version` and `--help` stay quick
+    from tagcast.kit.settings import Settings
+    from tagcast.kit.uow import Runtime, Work
+
+DONE, FAILED, REFUSED, PARTLY_SENT, BLOCKED = range(5)
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """The global options of one call."""
+
+    home: Path | None = None
+    json: bool = False
+    lang: Lang = "en"
+    yes: bool = False
+
+    @staticmethod
+    def of(ctx: typer.Context) -> "Frame":
+        """The frame of the running command."""
+        return cast(Frame, ctx.find_object(Frame) or Frame())
+
+    def settings(self) -> "Settings":
+        """The settings with this call's flags. Raises Invalid."""
+        from tagcast.kit import settings
+
+        return settings.load(home=self.home)
+
+    @contextmanager
+    def runtime(self) -> Iterator["Runtime"]:
+        """The opened home. Raises NotFound, Conflict, Invalid, Unavailable."""
+        from tagcast import access
+
+        opened = access.open_home(self.settings())
+        try:
+            yield opened
+        finally:
+            opened.close()
+
+    @contextmanager
+    def read(self) -> Iterator["Work"]:
+        """A read transaction in this machine's workspace."""
+        from tagcast import access
+
+        with self.runtime() as runtime, runtime.read(access.only_workspace(runtime), actor()) as work:
+            yield work
+
+    @contextmanager
+    def write(self) -> Iterator["Work"]:
+        """A write transaction in this machine's workspace."""
+        from tagcast import access
+
+        with self.runtime() as runtime, runtime.work(access.only_workspace(runtime), actor()) as work:
+            yield work
+
+    def say(self, en: str, zh: str) -> None:
+        """A message for a person, on stderr."""
+        print(zh if self.lang == "zh" else en, file=sys.stderr, flush=True)
+
+    def emit(self, value: object, *, text: Callable[[], str] | None = None) -> None:
+        """One result on stdout: JSON with --json, else `text`, else its fields one a line."""
+        if self.json:
+            print(dump(plain(value)))
+        elif text is not None:
+            print(text())
+        else:
+            cells = _cells(value)
+            width = max((len(name) for name in cells), default=0)
+            for name, item in cells.items():
+                print(f"{name:<{width}}  {shown(item)}")
+
+    def table(self, rows: Iterable[object], columns: Sequence[str], *, lines: bool = False) -> None:
+        """Many results on stdout: a table; with --json an array of objects, or one object a line with `lines`."""
+        found = list(rows)
+        if self.json:
+            data = [plain(row) for row in found]
+            print("\n".join(dump(row) for row in data) if lines else dump(data), end="\n" if data or not lines else "")
+            return
+        from rich.console import Console
+        from rich.table import Table
+
+        drawn = Table(*columns, box=None, pad_edge=False, header_style="bold")
+        for row in found:
+            cells = _cells(row)
+            drawn.add_row(*(shown(cells.get(name)) for name in columns))
+        wide = None if sys.stdout.isatty() else 240
+        Console(width=wide, highlight=False, markup=False).print(drawn)
+
+    @contextmanager
+    def progress(self, what: str) -> Iterator[Callable[[int, int | None], None]]:
+        """Show `done` of `total` on stderr while the block runs; silent when stderr is no terminal."""
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+        bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=Console(stderr=True),
+            disable=not sys.stderr.isatty(),
+            transient=True,
+        )
+        with bar:
+            task = bar.add_task(what, total=None)
+            yield lambda done, total: bar.update(task, completed=done, total=total)
+
+    def confirm(self, en: str, zh: str) -> None:
+        """Ask before something that cannot be taken back. Raises Refused when nobody can answer or the answer is no."""
+        if self.yes:
+            return
+        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+            raise Refused("cli.not_confirmed", what=zh if self.lang == "zh" else en)
+        if not typer.confirm(zh if self.lang == "zh" else en, err=True):
+            raise Refused("cli.not_confirmed", what=zh if self.lang == "zh" else en)
+
+    def problem(self, error: TagcastError) -> None:
+        """An error's sentence and remedy on stderr; with --json the problem object that the HTTP API gives."""
+        if self.json:
+            body = {
+                "type": f"urn:tagcast:{error.code}",
+                "title": error.text(self.lang),
+                "status": error.status,
+                "detail": error.remedy(self.lang),
+                "code": error.code,
+                "params": plain(error.params),
+            }
+            print(dump(body), file=sys.stderr)
+        else:
+            print(f"{error.text(self.lang)}\n{error.remedy(self.lang)}", file=sys.stderr)
+
+
+def actor() -> str:
+    """Who acts on the command line, as written into history."""
+    try:
+        return f"cli:{getpass.getuser()}"
+    except (KeyError, OSError):
+        return f"cli:{os.getuid()}"
+
+
+def plain(value: object) -> object:
+    """A value as JSON can hold it: dataclasses as objects, bytes as hex, sets as sorted lists, times in ISO 8601."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return plain({field.name: getattr(value, field.name) for field in fields(value) if field.name[0] != "_"})
+    if hasattr(value, "_asdict"):
+        return plain(value._asdict())
+    for kinds, convert in _PLAIN:
+        if isinstance(value, kinds):
+            return convert(value)
+    return value
+
+
+_PLAIN: tuple[tuple[tuple[type, ...], Callable[[Any], object]], ...] = (
+    ((Mapping,), lambda value: {str(name): plain(item) for name, item in value.items()}),
+    ((datetime, date), lambda value: value.isoformat()),
+    ((bytes,), lambda value: value.hex()),
+    ((set, frozenset), lambda value: [plain(item) for item in sorted(value)]),
+    ((list, tuple), lambda value: [plain(item) for item in value]),
+    ((Path,), str),
+)
+
+
+def _cells(row: object) -> dict[str, object]:
+    if is_dataclass(row) and not isinstance(row, type):
+        return {field.name: getattr(row, field.name) for field in fields(row) if field.name[0] != "_"}
+    if hasattr(row, "_asdict"):
+        return cast(dict[str, object], row._asdict())
+    return dict(row) if isinstance(row, Mapping) else {"": row}
+
+
+def dump(data: object) -> str:
+    """JSON text; numbers of numpy as numbers."""
+    return orjson.dumps(data, option=orjson.OPT_SERIALIZE_NUMPY, default=str).decode()
+
+
+def shown(item: object) -> str:
+    """A cell for people."""
+    if item is None or isinstance(item, bool):
+        return "✓" if item else "–"
+    if isinstance(item, int):
+        return f"{item:,}" if abs(item) >= 10_000 else str(item)
+    if isinstance(item, float):
+        return f"{item:,.4g}" if abs(item) < 1000 else f"{item:,.0f}"
+    if isinstance(item, datetime):
+        return f"{item.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}"
+    if isinstance(item, Mapping | list | tuple | set | frozenset):
+        return dump(plain(item))
+    return str(item)
+
+
+def language(flag: str | None, environ: Mapping[str, str]) -> Lang:
+    """--lang, else TAGCAST_LANG, else the locale of the environment."""
+    for text in (flag, environ.get("TAGCAST_LANG")):
+        if text in ("zh", "en"):
+            return "zh" if text == "zh" else "en"
+    locale = environ.get("LC_ALL") or environ.get("LC_MESSAGES") or environ.get("LANG") or ""
+    return "zh" if locale.lower().startswith("zh") else "en"

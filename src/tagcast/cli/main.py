@@ -1,0 +1,133 @@
+"""The program `tagcast`: global options, the list of commands, and what becomes of errors."""
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from typer.core import TyperGroup
+
+from tagcast.cli.frame import FAILED, REFUSED, Frame, language
+from tagcast.kit.errors import TagcastError
+
+# command -> (file here, its function or Typer). Imported when called, so that `tagcast --version` is quick.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "init": ("home", "init"),
+    "migrate": ("home", "migrate"),
+    "doctor": ("doctor", "doctor"),
+    "key": ("home", "key"),
+}
+
+# Global options may stand anywhere on the line; these take a value.
+FLAGS = {"--json", "--yes", "-y"}
+VALUED = {"--home", "--lang"}
+
+
+class Commands(TyperGroup):
+    """The commands, each imported on first use."""
+
+    def list_commands(self, ctx: object) -> list[str]:
+        """All names, in the order of a day's work."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: object, cmd_name: str):  # type: ignore[no-untyped-def]  # typer's base class is private
+        """The command of a name, or None."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, name = COMMANDS[cmd_name]
+        found = getattr(import_module(f"tagcast.cli.{module}"), name)
+        if not isinstance(found, typer.Typer):
+            alone = typer.Typer(add_completion=False)
+            alone.command(cmd_name)(found)
+            found = alone
+        command = typer.main.get_command(found)
+        command.name = cmd_name
+        return command
+
+
+app = typer.Typer(
+    cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich"
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"tagcast {version('tagcast')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    ctx: typer.Context,
+    home: Annotated[Path | None, typer.Option(help="Folder of the database and the key (TAGCAST_HOME).")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Data as JSON.")] = False,
+    lang: Annotated[Literal["zh", "en"] | None, typer.Option(help="Language of messages; else from LANG.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False,
+) -> None:
+    """Tagcast 标签群发: talk to the right people on WeChat, and prove what it did.
+
+    The options below may stand anywhere on the line.
+    """
+    ctx.obj = Frame(home, json, language(lang, os.environ), yes)
+
+
+def to_front(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """(global options, the rest) of a command line; nothing after `--` is touched."""
+    front: list[str] = []
+    rest: list[str] = []
+    left = list(arguments)
+    while left:
+        argument = left.pop(0)
+        if argument == "--":
+            return front, [*rest, argument, *left]
+        if argument in FLAGS or argument.partition("=")[0] in VALUED:
+            front.append(argument)
+            if argument in VALUED and left:
+                front.append(left.pop(0))
+        else:
+            rest.append(argument)
+    return front, rest
+
+
+def _given(front: Sequence[str], name: str) -> str | None:
+    for position, argument in enumerate(front):
+        if argument.startswith(f"{name}="):
+            return argument.partition("=")[2]
+        if argument == name and position + 1 < len(front):
+            return front[position + 1]
+    return None
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line; the exit code."""
+    front, rest = to_front(sys.argv[1:] if arguments is None else arguments)
+    frame = Frame(json="--json" in front, lang=language(_given(front, "--lang"), os.environ))
+    try:
+        app(args=[*front, *rest], prog_name="tagcast")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 0
+    except TagcastError as error:
+        frame.problem(error)
+        return REFUSED
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except Exception as error:  # the last line of defence: no traceback, which may hold personal data
+        if os.environ.get("TAGCAST_LOG_LEVEL", "").upper() == "DEBUG":
+            raise
+        frame.say(
+            f"Something unexpected went wrong ({type(error).__name__}). Nothing was committed by the failing step.\n"
+            "Run it again with TAGCAST_LOG_LEVEL=DEBUG to see where.",
+            f"发生意外错误（{type(error).__name__}），出错的步骤没有写入任何内容。\n"
+            "请设置 TAGCAST_LOG_LEVEL=DEBUG 后重试以查看位置。",
+        )
+        return FAILED
+    return 0
