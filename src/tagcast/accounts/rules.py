@@ -1,0 +1,136 @@
+"""What an account is, and what may be one."""
+
+import base64
+import binascii
+import re
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from yarl import URL
+
+from tagcast.kit.errors import Invalid
+
+Kind = Literal["wecom", "official", "service", "custom"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+BASE_URLS = {
+    "wecom": "https://qyapi.weixin.qq.com",
+    "official": "https://api.weixin.qq.com",
+    "service": "https://api.weixin.qq.com",
+}
+
+_NAME = re.compile(r"[^\x00-\x1f\x7f]{1,100}")
+_APPID = re.compile(r"[A-Za-z0-9_-]{4,64}")
+_CALLBACK_TOKEN = re.compile(r"[A-Za-z0-9]{1,32}")
+_AES_KEY = re.compile(r"[A-Za-z0-9]{43}")
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One WeChat account (渠道账号), without its secrets.
+
+    `appid` is the corpid of a `wecom` account; `callback_path` is the random part of the address for the platform.
+    """
+
+    id: int
+    kind: Kind
+    name: str
+    appid: str
+    agentid: int | None
+    base_url: str
+    profile: str
+    zone: str
+    callback_path: str
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """What only the platform and we know. Never logged, never returned by the API."""
+
+    secret: str = field(default="", repr=False)
+    callback_token: str = field(default="", repr=False)
+    encoding_aes_key: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class NewAccount:
+    """What is given to add an account. A `wecom` account gives `corpid`, an `official` or `service` one `appid`."""
+
+    kind: str
+    name: str
+    secret: str = field(default="", repr=False)
+    appid: str = ""
+    corpid: str = ""
+    agentid: int | None = None
+    callback_token: str = field(default="", repr=False)
+    encoding_aes_key: str = field(default="", repr=False)
+    base_url: str = ""
+    profile: str = "article"
+    zone: str = "Asia/Shanghai"
+
+
+def check(new: NewAccount) -> tuple[Kind, str, str]:
+    """The (kind, appid or corpid, base address) of an account that can be right. Raises Invalid, naming the field."""
+    if new.kind not in KINDS:
+        raise Invalid("accounts.unknown_kind", kind=new.kind, known=", ".join(KINDS))
+    kind: Kind = new.kind
+    if not _NAME.fullmatch(new.name) or new.name != new.name.strip():
+        raise Invalid("accounts.bad_name", name=new.name)
+    identifier = _identifier(new, kind)
+    if kind != "custom" and not new.secret:
+        raise Invalid("accounts.missing", kind=kind, field="secret")
+    if kind == "custom" and not new.base_url:
+        raise Invalid("accounts.missing", kind=kind, field="base_url")
+    _check_callback(new)
+    _check_zone(new.zone)
+    return kind, identifier, _base_url(new.base_url or BASE_URLS[kind])
+
+
+def _identifier(new: NewAccount, kind: Kind) -> str:
+    if kind == "custom":
+        return new.appid
+    name, value, other = ("corpid", new.corpid, new.appid) if kind == "wecom" else ("appid", new.appid, new.corpid)
+    if not value or other:
+        raise Invalid("accounts.missing", kind=kind, field=name)
+    if not _APPID.fullmatch(value):
+        raise Invalid("accounts.bad_field", field=name, value=value)
+    return value
+
+
+def _check_callback(new: NewAccount) -> None:
+    if bool(new.callback_token) != bool(new.encoding_aes_key):
+        missing = "encoding_aes_key" if new.callback_token else "callback_token"
+        raise Invalid("accounts.half_callback", field=missing)
+    if not new.callback_token:
+        return
+    if not _CALLBACK_TOKEN.fullmatch(new.callback_token):
+        raise Invalid("accounts.bad_callback_token")
+    if not _AES_KEY.fullmatch(new.encoding_aes_key) or not _decodes(new.encoding_aes_key):
+        raise Invalid("accounts.bad_aes_key")
+
+
+def _decodes(key: str) -> bool:
+    try:
+        return len(base64.b64decode(key + "=")) == 32
+    except binascii.Error:
+        return False
+
+
+def _check_zone(zone: str) -> None:
+    try:
+        ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise Invalid("accounts.bad_field", field="zone", value=zone) from None
+
+
+def _base_url(text: str) -> str:
+    try:
+        url = URL(text)
+        usable = url.scheme in {"http", "https"} and bool(url.host) and url.port is not None
+    except ValueError:
+        usable = False
+    if not usable or url.user is not None or url.query_string or url.fragment or len(text) > 300:
+        raise Invalid("accounts.bad_field", field="base_url", value=text)
+    return text.rstrip("/")
