@@ -1,0 +1,151 @@
+"""One call to a platform: URL with token, JSON body, an answer that is not trusted, failures as `ChannelError`."""
+
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from urllib.parse import quote, urlencode
+
+import orjson
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from tagcast.channels.errors import Effect, Platform, lost, refusal, special
+from tagcast.kit.http import InDoubt, NotSent, Response, Transport
+
+TokenSource = Callable[[], Awaitable[str]]
+"""Gives the account's current access token; whoever owns the account renews it."""
+
+_JSON: Mapping[str, str] = {"Content-Type": "application/json"}
+
+
+class Answer(BaseModel):
+    """Base of every answer's shape: unknown names are ignored, null means absent, a wrong type is a broken answer."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, data: object) -> object:
+        return {name: value for name, value in data.items() if value is not None} if isinstance(data, dict) else data
+
+
+class Done(Answer):
+    """An answer of which only the success matters."""
+
+
+AnswerT = TypeVar("AnswerT", bound=Answer)
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """An access token and the seconds it is still good for."""
+
+    value: str = field(repr=False)
+    expires_in: int
+
+
+class TokenAnswer(Answer):
+    """What both platforms answer when asked for a token."""
+
+    access_token: str
+    expires_in: int
+
+
+class Caller:
+    """Calls of one account on one platform. Never repeats a call and never renews a token."""
+
+    def __init__(self, transport: Transport, base_url: str, platform: Platform, token: TokenSource | None) -> None:
+        self._transport = transport
+        self._base_url = base_url.rstrip("/")
+        self._platform: Platform = platform
+        self._token = token
+
+    async def get(self, path: str, shape: type[AnswerT], *, query: Mapping[str, str] | None = None) -> AnswerT:
+        """Read `path`."""
+        response = await self._send("GET", path, Effect.READ, query=query)
+        return self._shaped(path, self.checked(path, response, Effect.READ), shape, Effect.READ)
+
+    async def post(self, path: str, body: object, shape: type[AnswerT], *, effect: Effect = Effect.READ) -> AnswerT:
+        """Post `body` as JSON (UTF-8, no escapes). `effect` decides what a lost answer means."""
+        data = await self.post_bytes(path, orjson.dumps(body), effect=effect)
+        return self._shaped(path, data, shape, effect)
+
+    async def post_bytes(self, path: str, body: bytes, *, effect: Effect) -> dict[str, Any]:
+        """Post a ready JSON body and give the checked answer as it is."""
+        return self.checked(path, await self._send("POST", path, effect, body=body), effect)
+
+    async def upload(
+        self, path: str, name: str, content: bytes, shape: type[AnswerT], *, query: Mapping[str, str] | None = None
+    ) -> AnswerT:
+        """Post a file as the multipart field `media`. An upload may be repeated: at worst a copy stays behind."""
+        border = secrets.token_hex(16)
+        head = (
+            f'--{border}\r\nContent-Disposition: form-data; name="media"; filename="{quote(name)}"; '
+            f"filelength={len(content)}\r\nContent-Type: application/octet-stream\r\n\r\n"
+        )
+        body = b"".join((head.encode(), content, f"\r\n--{border}--\r\n".encode()))
+        headers = {"Content-Type": f"multipart/form-data; boundary={border}"}
+        response = await self._send("POST", path, Effect.READ, query=query, body=body, headers=headers)
+        return self._shaped(path, self.checked(path, response, Effect.READ), shape, Effect.READ)
+
+    def checked(self, path: str, response: Response, effect: Effect) -> dict[str, Any]:
+        """The answer's JSON object once its status and errcode say success. Raises `ChannelError` otherwise."""
+        operation = _operation(path)
+        if response.status >= 500 or response.status == 408:
+            raise lost(self._platform, operation, effect=effect)
+        if response.status == 429:
+            raise special(self._platform, operation, "http_busy")
+        if response.status != 200:
+            raise special(self._platform, operation, "http_refused")
+        try:
+            data = orjson.loads(response.body)
+        except orjson.JSONDecodeError:
+            raise lost(self._platform, operation, effect=effect) from None
+        code = data.get("errcode", 0) if isinstance(data, dict) else None
+        if type(code) is not int:
+            raise lost(self._platform, operation, effect=effect)
+        if code:
+            error = refusal(self._platform, operation, code, errmsg=str(data.get("errmsg", "")), effect=effect)
+            error.answer = data
+            raise error
+        assert isinstance(data, dict)
+        return data
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        effect: Effect,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        headers: Mapping[str, str] = _JSON,
+    ) -> Response:
+        params = dict(query or {})
+        if self._token is not None:
+            params["access_token"] = await self._token()
+        url = f"{self._base_url}{path}"
+        try:
+            return await self._transport.request(
+                method, f"{url}?{urlencode(params)}" if params else url, body=body, headers=headers
+            )
+        except NotSent:
+            raise special(self._platform, _operation(path), "not_sent") from None
+        except InDoubt:
+            raise lost(self._platform, _operation(path), effect=effect) from None
+
+    def _shaped(self, path: str, data: dict[str, Any], shape: type[AnswerT], effect: Effect) -> AnswerT:
+        try:
+            return shape.model_validate(data)
+        except ValidationError:
+            raise lost(self._platform, _operation(path), effect=effect) from None
+
+
+def too_many(items: int, limit: int) -> None:
+    """Raises ValueError when a caller put more into one call than the platform takes."""
+    if items > limit:
+        raise ValueError(f"{items} items in one call, at most {limit}")
+
+
+def _operation(path: str) -> str:
+    return path.removeprefix("/cgi-bin/")

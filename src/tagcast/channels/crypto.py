@@ -1,0 +1,243 @@
+"""Callback crypto, the same for 公众号, 服务号 and 企业微信, in secure mode (安全模式) only.
+
+The platform's signature is a SHA-1 over an unseparated join, and its cipher has a fixed IV. Hence the order: strict
+shapes first, so that no byte can move from one field into another; then the signature, in constant time; only then
+decryption. Whatever fails, the caller sees one and the same `BadCallback`.
+
+Source: developer.work.weixin.qq.com/document/path/90968 (加解密方案), developers.weixin.qq.com 消息加解密说明.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl
+from xml.parsers import expat
+
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+MAX_BODY = 64 * 1024
+"""Largest callback body, in bytes."""
+WINDOW_SECONDS = 300
+"""How far a callback's timestamp may be from the present."""
+_MAX_DEPTH = 12
+_MAX_ELEMENTS = 2000
+
+_TIMESTAMP = re.compile(r"[0-9]{10}")
+_NONCE = re.compile(r"[A-Za-z0-9]{1,32}")
+_SIGNATURE = re.compile(r"[0-9a-f]{40}")
+_BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
+_ENVELOPE = {"ToUserName", "AgentID", "Encrypt"}
+
+T = TypeVar("T")
+
+Fields = dict[str, Any]
+"""A parsed XML element: texts, nested `Fields`, or lists of either where a name repeats."""
+
+
+class BadCallback(Exception):
+    """The callback is refused; why is not told."""
+
+    def __init__(self) -> None:
+        super().__init__("callback refused")
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackKeys:
+    """What an account and its platform share.
+
+    `aes_key` is the EncodingAESKey of 43 characters, `receive_id` the appid or corpid.
+    """
+
+    token: str = field(repr=False)
+    aes_key: str = field(repr=False)
+    receive_id: str
+
+    def __post_init__(self) -> None:
+        """Raises ValueError when a part cannot be right; an empty receive id would authenticate nobody."""
+        if not self.token or not self.receive_id or not re.fullmatch(r"[A-Za-z0-9]{43}", self.aes_key):
+            raise ValueError("callback token, EncodingAESKey of 43 characters and receive id are all needed")
+
+    def key(self) -> bytes:
+        """The 32 bytes of the AES key."""
+        return base64.b64decode(self.aes_key + "=")
+
+
+@dataclass(frozen=True, slots=True)
+class Callback:
+    """A genuine callback. `replay_key` (32 bytes) is equal for equal ciphertexts: the caller drops one seen before."""
+
+    fields: Fields = field(repr=False)
+    replay_key: bytes
+
+
+def signature(token: str, timestamp: str, nonce: str, encrypted: str = "") -> str:
+    """SHA-1 in hex of the sorted parts, joined; without `encrypted` it is the plain signature of a 公众号 URL check."""
+    parts = [token, timestamp, nonce, encrypted] if encrypted else [token, timestamp, nonce]
+    return hashlib.sha1("".join(sorted(parts)).encode()).hexdigest()  # noqa: S324 - the platform's algorithm
+
+
+def open_callback(keys: CallbackKeys, query: bytes, body: bytes, *, now: int) -> Callback:
+    """Check and decrypt one delivery. `query` is the raw query string, `now` Unix seconds. Raises `BadCallback`."""
+
+    def check() -> Callback:
+        params = _query(query)
+        if params.get("encrypt_type", "aes") != "aes":
+            raise BadCallback
+        envelope = read_xml(body)
+        if not set(envelope) <= _ENVELOPE:
+            raise BadCallback
+        encrypted = envelope["Encrypt"]
+        plain = _decrypt(keys, params, encrypted, now)
+        return Callback(fields=read_xml(plain), replay_key=hashlib.sha256(encrypted.encode()).digest())
+
+    return _guarded(check)
+
+
+def open_echo(keys: CallbackKeys, query: bytes, *, now: int) -> bytes:
+    """Answer of a 企业微信 URL check: the decrypted `echostr`. Raises `BadCallback`."""
+
+    def check() -> bytes:
+        params = _query(query)
+        return _decrypt(keys, params, params["echostr"], now)
+
+    return _guarded(check)
+
+
+def plain_echo(token: str, query: bytes, *, now: int) -> bytes:
+    """Answer of a 公众号 or 服务号 URL check: `echostr` as it came. Raises `BadCallback`."""
+
+    def check() -> bytes:
+        params = _query(query)
+        echo = params["echostr"]
+        if not re.fullmatch(r"[A-Za-z0-9]{1,64}", echo):
+            raise BadCallback
+        _check_signature(token, params, "signature", "", now)
+        return echo.encode()
+
+    return _guarded(check)
+
+
+def encrypt_reply(keys: CallbackKeys, message: bytes, *, now: int, nonce: str = "") -> bytes:
+    """The XML of an encrypted passive reply (also how a callback's body is made, apart from the signature's place)."""
+    nonce = nonce or secrets.token_hex(8)
+    encrypted = encrypt(keys, message)
+    signed = signature(keys.token, str(now), nonce, encrypted)
+    return (
+        f"<xml><Encrypt><![CDATA[{encrypted}]]></Encrypt><MsgSignature><![CDATA[{signed}]]></MsgSignature>"
+        f"<TimeStamp>{now}</TimeStamp><Nonce><![CDATA[{nonce}]]></Nonce></xml>"
+    ).encode()
+
+
+def encrypt(keys: CallbackKeys, message: bytes) -> str:
+    """Base64 of AES-256-CBC over 16 random bytes, length, message, receive id, padded to multiples of 32."""
+    key = keys.key()
+    plain = secrets.token_bytes(16) + len(message).to_bytes(4, "big") + message + keys.receive_id.encode()
+    pad = 32 - len(plain) % 32
+    encryptor = Cipher(algorithms.AES(key), modes.CBC(key[:16])).encryptor()
+    return base64.b64encode(encryptor.update(plain + bytes([pad]) * pad) + encryptor.finalize()).decode()
+
+
+def read_xml(body: bytes) -> Fields:
+    """The children of the root element. Raises `BadCallback` for anything large, deep, broken, or with a DOCTYPE."""
+    return _guarded(lambda: _Reader().read(body))
+
+
+def _guarded(check: Callable[[], T]) -> T:
+    try:
+        return check()
+    except (BadCallback, expat.ExpatError, LookupError, ValueError, TypeError, AttributeError, binascii.Error):
+        raise BadCallback from None
+
+
+def _query(query: bytes) -> dict[str, str]:
+    if len(query) > MAX_BODY:
+        raise BadCallback
+    pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, strict_parsing=True, max_num_fields=16)
+    params = dict(pairs)
+    if len(params) != len(pairs):
+        raise BadCallback
+    return params
+
+
+def _check_signature(token: str, params: dict[str, str], name: str, encrypted: str, now: int) -> None:
+    timestamp, nonce, given = params["timestamp"], params["nonce"], params[name]
+    shapes = _TIMESTAMP.fullmatch(timestamp) and _NONCE.fullmatch(nonce) and _SIGNATURE.fullmatch(given)
+    if not shapes or abs(now - int(timestamp)) > WINDOW_SECONDS:
+        raise BadCallback
+    if not hmac.compare_digest(signature(token, timestamp, nonce, encrypted), given):
+        raise BadCallback
+
+
+def _decrypt(keys: CallbackKeys, params: dict[str, str], encrypted: str, now: int) -> bytes:
+    if not _BASE64.fullmatch(encrypted):
+        raise BadCallback
+    cipher = base64.b64decode(encrypted, validate=True)
+    if len(cipher) % 32 or len(cipher) < 32 or base64.b64encode(cipher).decode() != encrypted:
+        raise BadCallback
+    _check_signature(keys.token, params, "msg_signature", encrypted, now)
+    key = keys.key()
+    decryptor = Cipher(algorithms.AES(key), modes.CBC(key[:16])).decryptor()
+    plain = decryptor.update(cipher) + decryptor.finalize()
+    pad = plain[-1]
+    if not 1 <= pad <= 32 or plain[-pad:] != bytes([pad]) * pad:
+        raise BadCallback
+    receive_id = keys.receive_id.encode()
+    end = len(plain) - pad - len(receive_id)
+    if end < 20 or int.from_bytes(plain[16:20], "big") != end - 20 or plain[end : len(plain) - pad] != receive_id:
+        raise BadCallback
+    return plain[20:end]
+
+
+class _Reader:
+    """XML to `Fields` by expat, with every construct refused that a callback has no use for."""
+
+    def __init__(self) -> None:
+        self._parser = expat.ParserCreate("utf-8")
+        self._parser.buffer_text = True
+        self._parser.StartDoctypeDeclHandler = self._refuse
+        self._parser.EntityDeclHandler = self._refuse
+        self._parser.ProcessingInstructionHandler = self._refuse
+        self._parser.StartElementHandler = self._start
+        self._parser.EndElementHandler = self._end
+        self._parser.CharacterDataHandler = self._text
+        self._open: list[tuple[str, Fields, list[str]]] = []
+        self._elements = 0
+        self._root: Fields = {}
+
+    def read(self, body: bytes) -> Fields:
+        if len(body) > MAX_BODY:
+            raise BadCallback
+        self._parser.Parse(body, True)
+        return self._root
+
+    def _refuse(self, *_: object) -> None:
+        raise BadCallback
+
+    def _start(self, name: str, _attributes: dict[str, str]) -> None:
+        self._elements += 1
+        if len(self._open) >= _MAX_DEPTH or self._elements > _MAX_ELEMENTS or (not self._open and name != "xml"):
+            raise BadCallback
+        self._open.append((name, {}, []))
+
+    def _text(self, text: str) -> None:
+        self._open[-1][2].append(text)
+
+    def _end(self, _name: str) -> None:
+        name, children, texts = self._open.pop()
+        if not self._open:
+            self._root = children
+            return
+        value: Any = children or "".join(texts).strip()
+        siblings = self._open[-1][1]
+        if name not in siblings:
+            siblings[name] = value
+        elif isinstance(siblings[name], list):
+            siblings[name].append(value)
+        else:
+            siblings[name] = [siblings[name], value]

@@ -1,0 +1,185 @@
+"""What a platform's refusal means for us: a data table, dispatched on (platform, errcode, operation).
+
+The same number means different things on the two platforms, so nothing here looks at the number alone.
+"""
+
+import tomllib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from importlib import resources
+from typing import Any, Literal, cast
+
+Platform = Literal["official", "wecom"]
+Lang = Literal["zh", "en"]
+Until = Literal["", "day", "period"]
+
+
+class Reaction(StrEnum):
+    """What to do with a call that was refused or lost."""
+
+    PERMANENT = "permanent"
+    """Do not repeat; the scope says what has failed for good."""
+    RETRY = "retry"
+    """Repeat after a short, growing delay, at most three times."""
+    WAIT_UNTIL = "wait_until"
+    """Repeat not before `wait_seconds` have passed, or, with `until`, not before the platform's next day or period."""
+    RENEW_TOKEN = "renew_token"  # noqa: S105 - a reaction's name
+    """Fetch a new access token once, then repeat once."""
+    IN_DOUBT = "in_doubt"
+    """It may have happened: repeat only with the same idempotency key, otherwise reconcile."""
+    DUPLICATE = "duplicate"
+    """The platform did this already: treat as done."""
+
+
+class Scope(StrEnum):
+    """Whom a permanent failure or a wait concerns."""
+
+    CALL = "call"
+    RECIPIENT = "recipient"
+    SENDER = "sender"
+    JOB = "job"
+    ACCOUNT = "account"
+
+
+class Effect(StrEnum):
+    """What repeating an operation could do."""
+
+    READ = "read"
+    """Nothing: it reads, or sets what is set already."""
+    KEYED = "keyed"
+    """Nothing while the platform remembers the idempotency key that it carries."""
+    SEND = "send"
+    """It would happen twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """One row of the table. `reason` is a stable word to count and translate by; `wait_seconds` goes with waits."""
+
+    reaction: Reaction
+    scope: Scope
+    reason: str
+    wait_seconds: int
+    until: Until
+    maybe_done: bool
+    zh: str
+    en: str
+    source: str
+
+    def sentence(self, lang: Lang = "en") -> str:
+        """What an operator reads."""
+        return self.zh if lang == "zh" else self.en
+
+
+class ChannelError(Exception):
+    """A platform refused, failed, or cannot be understood.
+
+    `errcode` is None when no code was answered. `errmsg` is the platform's own text, cut to 300 characters; it can name
+    a person, so neither it nor any argument of the call is part of `str()`.
+    """
+
+    def __init__(
+        self, platform: Platform, operation: str, meaning: Meaning, *, errcode: int | None = None, errmsg: str = ""
+    ) -> None:
+        code = "no code" if errcode is None else str(errcode)
+        super().__init__(f"{platform} {operation}: {code}, {meaning.reason}, {meaning.reaction} ({meaning.scope})")
+        self.platform = platform
+        self.operation = operation
+        self.errcode = errcode
+        self.errmsg = "".join(c if c.isprintable() else " " for c in errmsg[:300])
+        self.meaning = meaning
+        self.answer: dict[str, Any] = {}
+        """The rest of the answer, for the few codes that carry more than a refusal."""
+
+    @property
+    def reaction(self) -> Reaction:
+        """What to do."""
+        return self.meaning.reaction
+
+    @property
+    def scope(self) -> Scope:
+        """Whom it concerns."""
+        return self.meaning.scope
+
+    @property
+    def reason(self) -> str:
+        """A stable word, e.g. `unsubscribed`."""
+        return self.meaning.reason
+
+    @property
+    def wait_seconds(self) -> int:
+        """Least time before a repetition, in seconds; 0 when the table names none."""
+        return self.meaning.wait_seconds
+
+    @property
+    def until(self) -> Until:
+        """`day`: the next natural day in Asia/Shanghai; `period`: the account's next quota period; else empty."""
+        return self.meaning.until
+
+    def sentence(self, lang: Lang = "en") -> str:
+        """What an operator reads. An unknown code is shown as it came."""
+        if self.meaning.reason == "unknown_code":
+            return f"{self.meaning.sentence(lang)} {self.errcode}: {self.errmsg}"
+        return self.meaning.sentence(lang)
+
+
+def refusal(platform: Platform, operation: str, errcode: int, *, errmsg: str = "", effect: Effect) -> ChannelError:
+    """The error for an errcode. A code after which the work may be done all the same is in doubt for a bare send."""
+    rows = table()
+    row = rows.get((platform, errcode, operation)) or rows.get((platform, errcode, ""))
+    row = row or rows[(platform, "unknown", "")]
+    if row.maybe_done and effect is Effect.SEND:
+        row = rows[(platform, "lost", "")]
+    return ChannelError(platform, operation, row, errcode=errcode, errmsg=errmsg)
+
+
+def lost(platform: Platform, operation: str, *, effect: Effect) -> ChannelError:
+    """The error for a request whose answer is missing or cannot be understood."""
+    return ChannelError(platform, operation, table()[(platform, "lost_read" if effect is Effect.READ else "lost", "")])
+
+
+def special(platform: Platform, operation: str, which: str) -> ChannelError:
+    """The error for one of the table's named situations, e.g. `not_sent`."""
+    return ChannelError(platform, operation, table()[(platform, which, "")])
+
+
+Key = tuple[str, int | str, str]
+
+
+@cache
+def table() -> dict[Key, Meaning]:
+    """(platform, errcode or situation, operation or "") → meaning. Raises ValueError when a key has two rows."""
+    source = resources.files("tagcast.channels") / "errcodes.toml"
+    rows: dict[Key, Meaning] = {}
+    for row in tomllib.loads(source.read_text("utf-8"))["row"]:
+        meaning = Meaning(
+            reaction=Reaction(row["reaction"]),
+            scope=Scope(row["scope"]),
+            reason=row["reason"],
+            wait_seconds=row.get("wait", 0),
+            until=cast("Until", row.get("until", "")),
+            maybe_done=row.get("maybe_done", False),
+            zh=row["zh"],
+            en=row["en"],
+            source=row["source"],
+        )
+        for platform in row["platforms"]:
+            for code in _expand(row["codes"]):
+                for operation in row.get("operations", [""]):
+                    key = (platform, code, operation)
+                    if key in rows:
+                        raise ValueError(f"two rows for {key}")
+                    rows[key] = meaning
+    return rows
+
+
+def _expand(codes: Iterable[int | str]) -> Iterator[int | str]:
+    """Numbers as they are, "45001-45008" as a range, words as they are."""
+    for code in codes:
+        first, dash, last = code.partition("-") if isinstance(code, str) else ("", "", "")
+        if dash and first.isdigit():
+            yield from range(int(first), int(last) + 1)
+        else:
+            yield code

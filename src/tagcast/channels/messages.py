@@ -1,0 +1,220 @@
+"""Our content vocabulary and its translation into platform bodies.
+
+A broadcast's content is a short list of messages. 公众号 and 服务号 send exactly one; 企业微信 sends at most one
+text and up to nine attachments. What a kind of account can send, and how long a field may be, is data (`limits.toml`).
+"""
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import resources
+from types import MappingProxyType
+from typing import Any, ClassVar, Literal
+
+AccountKind = Literal["wecom", "official", "service"]
+Unit = Literal["bytes", "chars", "items"]
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Plain text."""
+
+    kind: ClassVar[str] = "text"
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Article:
+    """图文. 公众号 and 服务号 need `body` (HTML) and a permanent `cover_media_id`; 企业微信 shows a card opening `url`.
+
+    `media_id` is the draft that `OfficialClient.add_draft` made of it.
+    """
+
+    kind: ClassVar[str] = "article"
+    title: str
+    description: str = ""
+    url: str = ""
+    picture_url: str = ""
+    author: str = ""
+    body: str = ""
+    cover_media_id: str = ""
+    media_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MiniProgram:
+    """A mini-program card; `cover_media_id` is an uploaded picture of 520 by 416 pixels."""
+
+    kind: ClassVar[str] = "mini_program"
+    title: str
+    app_id: str
+    page: str
+    cover_media_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """One picture, uploaded before."""
+
+    kind: ClassVar[str] = "image"
+    media_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateMessage:
+    """模板消息: keyword → value. A mini-program, where given, wins over `url`."""
+
+    kind: ClassVar[str] = "template"
+    template_id: str
+    data: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    url: str = ""
+    app_id: str = ""
+    page: str = ""
+
+
+Message = Text | Article | MiniProgram | Image | TemplateMessage
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A field that the platform would refuse: its size and the limit in `unit`. A `limit` of 0 with `kind` as the field
+    means that the account cannot send the kind; a size of 0 means that a needed field is empty."""
+
+    field: str
+    size: int
+    limit: int
+    unit: Unit
+    source: str
+
+
+def kinds_of(account_kind: AccountKind) -> tuple[str, ...]:
+    """The message kinds that the platform lets an account of this kind broadcast."""
+    return tuple(_limits()["kinds"][account_kind])
+
+
+def problems(content: Sequence[Message], account_kind: AccountKind) -> list[Problem]:
+    """Everything that the platform would refuse in this content, in the content's order; empty when it can be sent."""
+    found = list(_of_the_whole(content, account_kind))
+    for message in content:
+        if message.kind not in kinds_of(account_kind):
+            found.append(Problem(f"{message.kind}.kind", 1, 0, "items", "kinds"))
+            continue
+        found += _of_fields(message, _limits()[account_kind][message.kind])
+        if isinstance(message, TemplateMessage):
+            found += _of_keywords(message)
+    return found
+
+
+def mass_body(message: Message) -> dict[str, Any]:
+    """`msgtype` and its object for mass/sendall and mass/send. Raises ValueError for what cannot be mass-sent."""
+    match message:
+        case Text(content):
+            return {"msgtype": "text", "text": {"content": content}}
+        case Article(media_id=media_id) if media_id:
+            return {"msgtype": "mpnews", "mpnews": {"media_id": media_id}, "send_ignore_reprint": 0}
+        case Image(media_id):
+            return {"msgtype": "image", "images": {"media_ids": [media_id]}}
+        case _:
+            raise ValueError(f"{message.kind} cannot be mass-sent as it is")
+
+
+def preview_body(message: Message) -> dict[str, Any]:
+    """`msgtype` and its object for mass/preview, where the image is singular. Raises ValueError as `mass_body`."""
+    if isinstance(message, Image):
+        return {"msgtype": "image", "image": {"media_id": message.media_id}}
+    body = mass_body(message)
+    body.pop("send_ignore_reprint", None)
+    return body
+
+
+def draft_body(article: Article) -> dict[str, Any]:
+    """One element of draft/add's `articles`."""
+    body: dict[str, Any] = {
+        "article_type": "news",
+        "title": article.title,
+        "content": article.body,
+        "thumb_media_id": article.cover_media_id,
+    }
+    optional = {"author": article.author, "digest": article.description, "content_source_url": article.url}
+    return body | {name: value for name, value in optional.items() if value}
+
+
+def group_message_body(content: Sequence[Message]) -> dict[str, Any]:
+    """`text` and `attachments` of 企业微信's add_msg_template. Raises ValueError for a kind it has no word for."""
+    texts = [message for message in content if isinstance(message, Text)]
+    body: dict[str, Any] = {"text": {"content": texts[0].content}} if texts else {}
+    attachments = [_attachment(message) for message in content if not isinstance(message, Text)]
+    return body | ({"attachments": attachments} if attachments else {})
+
+
+def member_body(message: Message) -> dict[str, Any]:
+    """`msgtype` and its object for 企业微信's message/send to members (how testers see a broadcast)."""
+    match message:
+        case Text(content):
+            return {"msgtype": "text", "text": {"content": content}}
+        case Image(media_id):
+            return {"msgtype": "image", "image": {"media_id": media_id}}
+        case Article(title, description, url, picture_url):
+            card = {"title": title, "description": description, "url": url, "picurl": picture_url}
+            return {"msgtype": "news", "news": {"articles": [card]}}
+        case MiniProgram(title, app_id, page):
+            return {"msgtype": "news", "news": {"articles": [{"title": title, "appid": app_id, "pagepath": page}]}}
+        case _:
+            raise ValueError(f"{message.kind} cannot be shown to members")
+
+
+def _attachment(message: Message) -> dict[str, Any]:
+    match message:
+        case Image(media_id):
+            return {"msgtype": "image", "image": {"media_id": media_id}}
+        case Article(title, description, url, picture_url):
+            link = {"title": title, "picurl": picture_url, "desc": description, "url": url}
+            return {"msgtype": "link", "link": {name: value for name, value in link.items() if value}}
+        case MiniProgram(title, app_id, page, cover):
+            card = {"title": title, "pic_media_id": cover, "appid": app_id, "page": page}
+            return {"msgtype": "miniprogram", "miniprogram": card}
+        case _:
+            raise ValueError(f"{message.kind} cannot be attached")
+
+
+@cache
+def _limits() -> dict[str, Any]:
+    return tomllib.loads((resources.files("tagcast.channels") / "limits.toml").read_text("utf-8"))
+
+
+def _of_the_whole(content: Sequence[Message], account_kind: AccountKind) -> Iterator[Problem]:
+    if not content:
+        yield Problem("messages", 0, 1, "items", "ours")
+    for name, limit in _limits()[account_kind]["broadcast"].items():
+        size = sum(1 for message in content if name == "messages" or not isinstance(message, Text))
+        if size > limit["max"]:
+            yield Problem(name, size, limit["max"], limit["unit"], _source(limit))
+    texts = sum(isinstance(message, Text) for message in content)
+    if account_kind == "wecom" and texts > 1:
+        yield Problem("text", texts, 1, "items", _limits()["sources"]["groupmsg"])
+
+
+def _of_fields(message: Message, limits: Mapping[str, Any]) -> Iterator[Problem]:
+    for name, limit in limits.items():
+        value: str = getattr(message, name)
+        size = _size(value, limit["unit"])
+        if size > limit["max"] or (limit.get("required", False) and not value.strip()):
+            yield Problem(f"{message.kind}.{name}", size, limit["max"], limit["unit"], _source(limit))
+
+
+def _of_keywords(message: TemplateMessage) -> Iterator[Problem]:
+    for keyword, value in message.data.items():
+        limit = _limits()["keyword"].get(re.sub(r"\d+$", "", keyword))
+        if limit and not 0 < _size(value, limit["unit"]) <= limit["max"]:
+            size = _size(value, limit["unit"])
+            yield Problem(f"template.data.{keyword}", size, limit["max"], limit["unit"], _source(limit))
+
+
+def _size(value: str, unit: Unit) -> int:
+    return len(value.encode(errors="surrogatepass")) if unit == "bytes" else len(value)
+
+
+def _source(limit: Mapping[str, Any]) -> str:
+    return str(_limits()["sources"][limit["source"]])
