@@ -54,9 +54,7 @@ def _guess(sample: bytes) -> str:
         best = from_bytes(whole, cp_isolation=_CANDIDATES).best()
         return best.encoding.replace("_", "-") if best is not None else "gb18030"
     best = from_bytes(whole, cp_isolation=["gb18030", "big5"]).best()
-    return (
-        "big5" if best is not None and best.encoding == "big5" and best.chaos < 0.1 and len(whole) > 64 else "gb18030"
-    )
+    return "big5" if best is not None and best.encoding == "big5" and len(whole) > 64 else "gb18030"
 
 
 def detect_delimiter(lines: list[str]) -> str:

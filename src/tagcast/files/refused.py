@@ -1,4 +1,4 @@
-"""Rows that an import refused, as a CSV to correct and import again: the line, the reason in two languages, the row itself."""
+"""Rows that an import refused, as a CSV to correct and import again: line, reason in two languages, the row itself."""
 
 import os
 from collections.abc import Sequence
@@ -26,8 +26,10 @@ class RefusedRows:
             self._writer.writerow([*HEADER, *(safe_cell(column) for column in columns)])
 
     def add(self, line: int, reason_zh: str, reason_en: str, cells: Sequence[str]) -> None:
-        """Write one refused row."""
-        shown = [*cells, *[""] * (self._width - len(cells))]
+        """Write one refused row; fields beyond the last column are joined into it."""
+        surplus = max(0, len(cells) - self._width)
+        shown = [*cells[: self._width - 1], ",".join(cells[self._width - 1 :])] if surplus else cells
+        shown = [*shown, *[""] * (self._width - len(shown))]
         self._writer.writerow([line, reason_zh, reason_en, *(safe_cell(cell.replace("\0", "")) for cell in shown)])
 
     def sync(self) -> int:

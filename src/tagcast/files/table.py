@@ -29,7 +29,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A row that could not be read: its line, what was found of it in column order, and why (a code of `texts.toml`)."""
+    """A row that could not be read: its line, what was found of it in order, and why (a code of `texts.toml`)."""
 
     line: int
     cells: list[str]
@@ -84,7 +84,7 @@ def open_table(
 ) -> Table:
     """Open a CSV or Parquet file; its kind is told by its content.
 
-    Raises NotFound for a missing file, Invalid for one that is too large, empty, unreadable, or whose header is unusable.
+    Raises NotFound for a missing file, Invalid for one that is too large, empty, damaged, or without a usable header.
     """
     bounds = limits or Limits()
     if not path.is_file():

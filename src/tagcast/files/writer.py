@@ -1,4 +1,4 @@
-"""Writing tables. A cell that a spreadsheet would run as a formula gets an apostrophe in front, which reading takes off again.
+"""Writing tables. A cell that a spreadsheet would run gets an apostrophe in front, which reading takes off again.
 
 Source of the rule: OWASP, CSV Injection (https://owasp.org/www-community/attacks/CSV_Injection), ASVS 5.0 §1.2.10.
 """
@@ -7,12 +7,16 @@ import csv
 import re
 from collections.abc import Iterable, Sequence
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from tagcast.files import parquet
 
-Cell = str | int | float | date | None
+if TYPE_CHECKING:
+    import _csv
+
+Cell = str | int | float | Decimal | date | None
 
 _RISKY = "=+-@\t\r\0＝＋－＠"
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
@@ -24,7 +28,7 @@ def safe_cell(value: Cell) -> str | int | float:
         return ""
     if isinstance(value, int | float):
         return value
-    text = value.isoformat() if isinstance(value, date) else value
+    text = value.isoformat() if isinstance(value, date) else str(value)
     if text[:1] and (text[0] in _RISKY or _guarded(text)) and not _NUMBER.fullmatch(text):
         return "'" + text
     return text
@@ -40,7 +44,7 @@ def _guarded(text: str) -> bool:
     return text[0] == "'" and rest[:1] != "" and rest[0] in _RISKY
 
 
-def csv_writer(target: IO[str]) -> "csv.Writer":
+def csv_writer(target: IO[str]) -> "_csv.Writer":
     """A writer that quotes every text, with the line ends that spreadsheets expect."""
     return csv.writer(target, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\r\n")
 

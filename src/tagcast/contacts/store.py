@@ -1,0 +1,193 @@
+"""All SQL of contacts."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from pyroaring import BitMap
+from sqlalchemy.engine import Row
+
+from tagcast.contacts.rules import Attribute, Identity
+from tagcast.contacts.tables import attributes, contacts, counters, identities, import_jobs
+from tagcast.kit import db
+from tagcast.kit.uow import Work
+
+T = TypeVar("T")
+
+_ASKED_AT_ONCE = 5000
+
+
+def lock(work: Work) -> int:
+    """Make this transaction the only one that finds or makes people here; returns the last number given.
+
+    The right to write sets is taken first: every writer takes the two in this order, so none waits in a ring.
+    """
+    work.bitmaps.add("contact", BitMap(), why="")
+    db.upsert_ignore(work.connection, counters, [{"workspace": work.workspace, "last": 0}], ["workspace"])
+    query = sa.select(counters.c.last).where(counters.c.workspace == work.workspace).with_for_update()
+    return int(work.connection.scalar(query) or 0)
+
+
+def set_last_number(work: Work, last: int) -> None:
+    """Remember the last number given."""
+    work.connection.execute(sa.update(counters).where(counters.c.workspace == work.workspace).values(last=last))
+
+
+def find_numbers(work: Work, identity: Identity, fingerprints: Iterable[bytes]) -> dict[bytes, int]:
+    """The numbers of those fingerprints that are known."""
+    found: dict[bytes, int] = {}
+    table = identities.c
+    query = sa.select(table.fingerprint, table.number).where(
+        table.workspace == work.workspace,
+        table.kind == identity.kind,
+        table.account == identity.account,
+        table.fingerprint.in_(sa.bindparam("asked", expanding=True)),
+    )
+    for asked in _parts(fingerprints):
+        found.update((bytes(row[0]), row[1]) for row in work.connection.execute(query, {"asked": asked}))
+    return found
+
+
+def sealed_of(work: Work, numbers: Iterable[int]) -> dict[int, bytes]:
+    """The vault rows of those numbers that stand."""
+    found: dict[int, bytes] = {}
+    query = sa.select(contacts.c.number, contacts.c.sealed).where(
+        contacts.c.workspace == work.workspace, contacts.c.number.in_(sa.bindparam("asked", expanding=True))
+    )
+    for asked in _parts(numbers):
+        found.update((row[0], row[1]) for row in work.connection.execute(query, {"asked": asked}))
+    return found
+
+
+def created_at(work: Work, number: int) -> int | None:
+    """When the contact came, epoch milliseconds."""
+    return work.connection.scalar(
+        sa.select(contacts.c.created_at).where(contacts.c.workspace == work.workspace, contacts.c.number == number)
+    )
+
+
+def insert_contacts(work: Work, sealed: Mapping[int, bytes]) -> None:
+    """New vault rows."""
+    rows = [
+        {"workspace": work.workspace, "number": number, "sealed": blob, "created_at": work.now_ms}
+        for number, blob in sealed.items()
+    ]
+    db.insert_many(work.connection, contacts, rows)
+
+
+def update_sealed(work: Work, sealed: Mapping[int, bytes]) -> None:
+    """New contents of vault rows."""
+    if sealed:
+        work.connection.execute(
+            sa.update(contacts)
+            .where(contacts.c.workspace == work.workspace, contacts.c.number == sa.bindparam("of"))
+            .values(sealed=sa.bindparam("blob")),
+            [{"of": number, "blob": blob} for number, blob in sealed.items()],
+        )
+
+
+def insert_identities(work: Work, found: Sequence[tuple[Identity, bytes, int]]) -> None:
+    """New (identity, fingerprint, number)."""
+    rows = [
+        {
+            "workspace": work.workspace,
+            "kind": identity.kind,
+            "account": identity.account,
+            "fingerprint": fingerprint,
+            "number": number,
+        }
+        for identity, fingerprint, number in found
+    ]
+    db.insert_many(work.connection, identities, rows)
+
+
+def delete_contact(work: Work, number: int, marks: Sequence[tuple[Identity, bytes]]) -> None:
+    """Delete a vault row and its look-ups."""
+    table = identities.c
+    for identity, fingerprint in marks:
+        work.connection.execute(
+            sa.delete(identities).where(
+                table.workspace == work.workspace,
+                table.kind == identity.kind,
+                table.account == identity.account,
+                table.fingerprint == fingerprint,
+            )
+        )
+    work.connection.execute(
+        sa.delete(contacts).where(contacts.c.workspace == work.workspace, contacts.c.number == number)
+    )
+
+
+def all_attributes(work: Work) -> dict[str, Attribute]:
+    """The declared attributes by name, sorted."""
+    names = [column for column in attributes.c if column.name != "workspace"]
+    query = sa.select(*names).where(attributes.c.workspace == work.workspace).order_by(attributes.c.name)
+    return {row.name: Attribute(**row._mapping) for row in work.connection.execute(query)}
+
+
+def put_attribute(work: Work, attribute: Attribute) -> None:
+    """Insert an attribute or overwrite its description."""
+    row = {
+        "workspace": work.workspace,
+        "name": attribute.name,
+        "type": attribute.type,
+        "scale": attribute.scale,
+        "purpose": attribute.purpose,
+        "label_zh": attribute.label_zh,
+        "label_en": attribute.label_en,
+        "retention_days": attribute.retention_days,
+    }
+    db.upsert(work.connection, attributes, [row], ["workspace", "name"])
+
+
+def delete_attribute(work: Work, name: str) -> int:
+    """How many were deleted (0 or 1)."""
+    return work.connection.execute(
+        sa.delete(attributes).where(attributes.c.workspace == work.workspace, attributes.c.name == name)
+    ).rowcount
+
+
+def open_job(work: Work, kind: str, content: str, mapping: str) -> Row[Any]:
+    """The import of this content under this mapping; made if there is none."""
+    row = {"workspace": work.workspace, "kind": kind, "content": content, "mapping": mapping, "created_at": work.now_ms}
+    counts = dict.fromkeys(("records", "made", "matched", "changed", "refused", "refused_bytes"), 0)
+    db.upsert_ignore(work.connection, import_jobs, [row | counts], ["workspace", "kind", "content", "mapping"])
+    found = find_job(work, kind, content, mapping)
+    assert found is not None
+    return found
+
+
+def find_job(work: Work, kind: str, content: str, mapping: str) -> Row[Any] | None:
+    """The import of this content under this mapping."""
+    table = import_jobs.c
+    return work.connection.execute(
+        sa.select(import_jobs).where(
+            table.workspace == work.workspace,
+            table.kind == kind,
+            table.content == content,
+            table.mapping == mapping,
+        )
+    ).one_or_none()
+
+
+def job_exists(work: Work, job: int) -> bool:
+    """Whether this workspace has that import."""
+    query = sa.select(import_jobs.c.id).where(import_jobs.c.workspace == work.workspace, import_jobs.c.id == job)
+    return work.connection.scalar(query) is not None
+
+
+def advance_job(work: Work, job: int, before: int, values: Mapping[str, int]) -> bool:
+    """Write an import's progress; False when it no longer stands at `before` records."""
+    moved = work.connection.execute(
+        sa.update(import_jobs)
+        .where(import_jobs.c.workspace == work.workspace, import_jobs.c.id == job, import_jobs.c.records == before)
+        .values(**values)
+    )
+    return moved.rowcount == 1
+
+
+def _parts(items: Iterable[T]) -> Iterable[list[T]]:
+    rest = iter(items)
+    while part := list(islice(rest, _ASKED_AT_ONCE)):
+        yield part
