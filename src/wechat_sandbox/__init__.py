@@ -3,6 +3,6 @@
 It imports nothing of the product it serves; `docs/reference/sandbox.md` describes it. `main(argv)` runs it.
 """
 
-from wechat_sandbox.__main__ import main
+from wechat_sandbox.server import main
 
 __all__ = ["main"]

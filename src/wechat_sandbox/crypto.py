@@ -1,6 +1,6 @@
 """Callback cryptography of both platforms: AES-256-CBC, PKCS#7 to 32 bytes, sorted SHA-1 signatures.
 
-The rules are WeChat's callback encryption scheme: plaintext = random(16) + length(4, big-endian) + message + receive id.
+WeChat's scheme: plaintext = random(16) + length(4, big-endian) + message + receive id.
 """
 
 import base64

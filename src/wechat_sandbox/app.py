@@ -1,0 +1,226 @@
+"""The ASGI application: finds the path, checks the token, applies faults and windows, answers after the commit."""
+
+import asyncio
+import sys
+import traceback
+from typing import Any
+from urllib.parse import parse_qsl
+
+import orjson
+from starlette.types import Receive, Scope, Send
+
+from wechat_sandbox import errors, mass, media, tags, templates, tokens, users, wecom_contacts, wecom_tags, wecom_tasks
+from wechat_sandbox.call import MP, OK, WORK, Call, Route
+from wechat_sandbox.control import Control, is_stream
+from wechat_sandbox.errors import ApiError, ControlError
+from wechat_sandbox.world import Fault, World
+
+_MODULES = (tokens, users, tags, media, mass, templates, wecom_contacts, wecom_tags, wecom_tasks)
+ROUTES: dict[str, Route] = {route.path: route for module in _MODULES for route in module.ROUTES}
+_TICK = 0.01
+_JSON = (b"content-type", b"application/json; charset=utf-8")
+_LINES = (b"content-type", b"application/jsonl; charset=utf-8")
+
+
+class _Cut(Exception):
+    """The connection must be cut without an answer."""
+
+
+class App:
+    """`connections` maps a client's (host, port) to its transport; the server fills it, faults cut it."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.control = Control(world)
+        self.connections: dict[tuple[Any, ...], asyncio.Transport] = {}
+        self._ticker: asyncio.Task[None] | None = None
+        self._commit: asyncio.Future[None] | None = None
+        world.official_paths = frozenset(path for path, route in ROUTES.items() if set(route.kinds) & set(MP))
+        for module in (templates, mass, wecom_tasks):
+            module.resume(world)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._live(scope, receive, send)
+        elif scope["type"] == "http":
+            await self._request(scope, receive, send)
+
+    async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        self.world.callbacks.start()
+        self._ticker = asyncio.create_task(self._tick())
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        self._ticker.cancel()
+        await self.control.behaviour.stop()
+        await self.world.callbacks.stop()
+        self.world.state.close()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(_TICK)
+            try:
+                self.world.tick()
+            except Exception:  # noqa: BLE001 - the clock must go on; the failure is shown
+                traceback.print_exc(file=sys.stderr)
+
+    async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
+        raw = b""
+        while True:
+            event = await receive()
+            if event["type"] != "http.request":
+                return
+            raw += event.get("body", b"")
+            if not event.get("more_body"):
+                break
+        path = scope["path"]
+        try:
+            if path.startswith("/sandbox/"):
+                status, payload = await self._control(scope, raw)
+            else:
+                status, payload = await self._platform(scope, raw)
+        except _Cut:
+            transport = self.connections.get(tuple(scope["client"]))
+            if transport is not None:
+                transport.abort()
+            return
+        if is_stream(payload):
+            await self._stream(payload, send)
+            return
+        body = orjson.dumps(payload)
+        await send(
+            {
+                "type": "http.response.start",
+                "status": status,
+                "headers": [_JSON, (b"content-length", b"%d" % len(body))],
+            }
+        )
+        await send({"type": "http.response.body", "body": body, "more_body": False})
+
+    async def _stream(self, rows: Any, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [_LINES]})
+        lines: list[bytes] = []
+        for row in rows:
+            lines.append(orjson.dumps(row))
+            if len(lines) == 1000:
+                await send({"type": "http.response.body", "body": b"\n".join(lines) + b"\n", "more_body": True})
+                lines.clear()
+        await send(
+            {"type": "http.response.body", "body": b"\n".join(lines) + b"\n" if lines else b"", "more_body": False}
+        )
+
+    async def _control(self, scope: Scope, raw: bytes) -> tuple[int, Any]:
+        query = dict(parse_qsl(scope["query_string"].decode()))
+        try:
+            body = orjson.loads(raw) if raw else {}
+            if not isinstance(body, dict):
+                return 400, {"error": "the body must be a JSON object"}
+            status, payload = await self.control.answer(
+                scope["method"], scope["path"].removeprefix("/sandbox/").rstrip("/"), query, body
+            )
+        except orjson.JSONDecodeError as error:
+            return 400, {"error": f"the body is not JSON: {error}"}
+        except ControlError as error:
+            return error.status, {"error": error.text}
+        await self.committed()
+        return status, payload
+
+    async def _platform(self, scope: Scope, raw: bytes) -> tuple[int, Any]:
+        world, path = self.world, scope["path"]
+        world.requests += 1
+        world.calls[path] = world.calls.get(path, 0) + 1
+        route = ROUTES.get(path)
+        if route is None:
+            return 404, {"error": "the sandbox does not imitate this path", "path": path}
+        fault = world.fault(path) if world.faults else None
+        query = dict(parse_qsl(scope["query_string"].decode("utf-8", "replace"), keep_blank_values=True))
+        wecom = route.kinds == WORK or (
+            route.kinds != MP and "service" in route.kinds and tokens.belongs_to_wecom(world, query.get("access_token"))
+        )
+        call = Call(path, query, {}, raw)
+        if route.upload:
+            call.headers = {name.decode(): value.decode("latin-1") for name, value in scope["headers"]}
+        world.busy_reads += route.read
+        try:
+            if fault is not None:
+                await _before(fault)
+            answer = self._run(route, call, wecom, scope["method"])
+        except ApiError as error:
+            answer = errors.body("wecom" if wecom else "official", error)
+        finally:
+            world.busy_reads -= route.read
+        await self.committed()
+        if fault is not None and fault.kind in ("timeout_after", "cut"):
+            await asyncio.sleep(fault.seconds if fault.kind == "timeout_after" else 0)
+            raise _Cut
+        return 200, answer
+
+    def _run(self, route: Route, call: Call, wecom: bool, method: str) -> dict[str, Any]:
+        """One call from method check to answer; ApiError for everything that the platform refuses."""
+        world = self.world
+        if method != route.method:
+            raise ApiError(43002 if route.method == "POST" else 43001)
+        if route.token:
+            call.account = tokens.owner(world, call.query.get("access_token"), wecom)
+            if call.account["kind"] not in route.kinds:
+                raise ApiError(48001)
+            self._count(call, wecom)
+        if route.read and world.busy_reads > world.limits["wecom_concurrent_reads"]:
+            raise ApiError(45033)
+        if method == "POST" and not route.upload:
+            call.body = _parse(call.raw, wecom)
+        answer = route.handler(world, call)
+        return {**OK, **answer} if wecom else answer
+
+    def _count(self, call: Call, wecom: bool) -> None:
+        """The windows of one API and account: 45009 (45011 for mass messages, counted where they are handled)."""
+        world, now = self.world, self.world.now()
+        subject = f"{call.account['id']}:{call.path}"
+        if wecom:
+            for span in ("minute", "hour"):
+                if not world.windows.take_or_block(subject, span, world.limits[f"wecom_api_per_{span}"], now):
+                    raise ApiError(45009)
+        elif call.path != templates.SEND and not world.windows.take(subject, "day", world.limits["mp_api_daily"], now):
+            raise ApiError(45009)
+
+    async def committed(self) -> None:
+        """Wait until what changed so far is in the state file; the requests of one turn of the loop share a commit."""
+        if self._commit is None:
+            loop = asyncio.get_running_loop()
+            self._commit = loop.create_future()
+            loop.call_soon(self._flush)
+        await asyncio.shield(self._commit)
+
+    def _flush(self) -> None:
+        waiting, self._commit = self._commit, None
+        self.world.state.flush()
+        if waiting is not None:
+            waiting.set_result(None)
+
+
+def _parse(raw: bytes, wecom: bool) -> dict[str, Any]:
+    if not raw and not wecom:
+        raise ApiError(44002)
+    if b"\\u" in raw:
+        raise ApiError(40033)
+    warning = "Warning: wrong json format." if wecom else ""
+    try:
+        body = orjson.loads(raw) if raw else {}
+    except orjson.JSONDecodeError:
+        raise ApiError(47001, warning) from None
+    if not isinstance(body, dict):
+        raise ApiError(47001, warning)
+    return body
+
+
+async def _before(fault: Fault) -> None:
+    """The part of a fault that comes before the call is carried out."""
+    if fault.kind == "busy":
+        raise ApiError(-1)
+    if fault.kind == "quota":
+        raise ApiError(45009)
+    if fault.kind in ("slow", "timeout_before"):
+        await asyncio.sleep(fault.seconds)
+    if fault.kind in ("timeout_before", "cut_before"):
+        raise _Cut

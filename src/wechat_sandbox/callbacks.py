@@ -1,0 +1,185 @@
+"""Callbacks to the account's address: encrypted, 5 s timeout, three attempts; only to this machine."""
+
+import asyncio
+import contextlib
+import random
+import secrets
+import time
+from typing import Any
+from xml.sax.saxutils import escape
+
+import aiohttp
+
+from wechat_sandbox import crypto
+from wechat_sandbox.state import Document
+
+_WORKERS = 16
+_ATTEMPTS = 3
+
+
+def to_xml(fields: dict[str, Any]) -> str:
+    """Fields as the platforms' XML: texts in CDATA, numbers bare, dicts nested, lists as repeated `<item>`."""
+    return "<xml>" + _inner(fields) + "</xml>"
+
+
+def _inner(fields: dict[str, Any]) -> str:
+    parts = []
+    for name, value in fields.items():
+        if isinstance(value, dict):
+            text = _inner(value)
+        elif isinstance(value, list):
+            text = "".join(f"<item>{_inner(item)}</item>" for item in value)
+        elif isinstance(value, int):
+            text = str(value)
+        else:
+            text = "<![CDATA[" + str(value).replace("]]>", escape("]]>")) + "]]>"
+        parts.append(f"<{name}>{text}</{name}>")
+    return "".join(parts)
+
+
+def envelope(account: Document, xml: str, openid: str, now: int) -> tuple[dict[str, str], str]:
+    """Query and body of one delivery in secure mode."""
+    receive_id = account["corpid"] or account["appid"]
+    encrypted = crypto.encrypt(account["encoding_aes_key"], xml.encode(), receive_id)
+    stamp, nonce = str(now), str(secrets.randbelow(9 * 10**9) + 10**9)
+    signed = crypto.signature(account["token"], stamp, nonce, encrypted)
+    query = {"msg_signature": signed, "timestamp": stamp, "nonce": nonce}
+    body: dict[str, Any] = {"ToUserName": account["corpid"] or account["original"]}
+    if account["kind"] == "wecom":
+        body["AgentID"] = str(account["agentid"])
+    else:
+        plain = crypto.signature(account["token"], stamp, nonce)
+        query = {
+            "signature": plain,
+            "timestamp": stamp,
+            "nonce": nonce,
+            "openid": openid,
+            "encrypt_type": "aes",
+            "msg_signature": signed,
+        }
+    body["Encrypt"] = encrypted
+    return query, to_xml(body)
+
+
+class Callbacks:
+    """A queue of events and the tasks that deliver them."""
+
+    def __init__(self, settings: dict[str, float], chance: random.Random) -> None:
+        self._settings = settings
+        self._chance = chance
+        self._queue: asyncio.Queue[tuple[Document, str, str]] = asyncio.Queue()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._late: set[asyncio.Task[None]] = set()
+        self._session: aiohttp.ClientSession | None = None
+        self.busy = 0
+        self.delivered = 0
+        self.given_up = 0
+
+    def start(self) -> None:
+        self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=_WORKERS), trust_env=False)
+        self._tasks = [asyncio.create_task(self._work()) for _ in range(_WORKERS)]
+
+    async def stop(self) -> None:
+        for task in [*self._tasks, *self._late]:
+            task.cancel()
+        await asyncio.gather(*self._tasks, *self._late, return_exceptions=True)
+        if self._session is not None:
+            await self._session.close()
+
+    def waiting(self) -> int:
+        return self._queue.qsize() + self.busy + len(self._late)
+
+    def send(self, account: Document, event: str, sender: str, fields: dict[str, Any], now_ms: int) -> None:
+        """Queue an event of one account; nothing happens without a callback address."""
+        if not account["callback_url"] or self._chance.random() < self._settings["callback_lost_share"]:
+            return
+        xml = to_xml(
+            {
+                "ToUserName": account["corpid"] or account["original"],
+                "FromUserName": sender,
+                "CreateTime": now_ms // 1000,
+                "MsgType": "event",
+                "Event": event,
+                **fields,
+            }
+        )
+        copies = 2 if self._chance.random() < self._settings["callback_duplicate_share"] else 1
+        for _ in range(copies):
+            self._queue.put_nowait((account, xml, sender))
+
+    async def verify(self, account: Document) -> dict[str, Any]:
+        """The address check of the platform's console: GET with `echostr`, which must come back in clear."""
+        assert self._session is not None
+        echo = secrets.token_hex(8)
+        stamp, nonce = str(int(time.time())), secrets.token_hex(5)
+        sent = (
+            crypto.encrypt(account["encoding_aes_key"], echo.encode(), account["corpid"])
+            if account["kind"] == "wecom"
+            else echo
+        )
+        if account["kind"] == "wecom":
+            query = {
+                "msg_signature": crypto.signature(account["token"], stamp, nonce, sent),
+                "timestamp": stamp,
+                "nonce": nonce,
+                "echostr": sent,
+            }
+        else:
+            query = {
+                "signature": crypto.signature(account["token"], stamp, nonce),
+                "timestamp": stamp,
+                "nonce": nonce,
+                "echostr": sent,
+            }
+        try:
+            async with self._session.get(
+                account["callback_url"], params=query, timeout=self._timeout(), allow_redirects=False
+            ) as answer:
+                text = await answer.text()
+                return {"ok": answer.status == 200 and text == echo, "status": answer.status, "answer": text[:200]}
+        except (aiohttp.ClientError, TimeoutError) as error:
+            return {"ok": False, "status": 0, "answer": type(error).__name__}
+
+    def _timeout(self) -> aiohttp.ClientTimeout:
+        return aiohttp.ClientTimeout(total=self._settings["callback_timeout_seconds"])
+
+    async def _work(self) -> None:
+        while True:
+            account, xml, openid = await self._queue.get()
+            self.busy += 1
+            try:
+                if self._settings["callback_jitter_seconds"]:
+                    await asyncio.sleep(self._chance.random() * self._settings["callback_jitter_seconds"])
+                await self._deliver(account, xml, openid, attempt=1)
+            finally:
+                self.busy -= 1
+
+    async def _deliver(self, account: Document, xml: str, openid: str, attempt: int) -> None:
+        if await self._post(account, xml, openid):
+            self.delivered += 1
+        elif attempt == _ATTEMPTS:
+            self.given_up += 1
+        else:
+            task = asyncio.create_task(self._again(account, xml, openid, attempt + 1))
+            self._late.add(task)
+            task.add_done_callback(self._late.discard)
+
+    async def _again(self, account: Document, xml: str, openid: str, attempt: int) -> None:
+        await asyncio.sleep(self._settings["callback_retry_seconds"])
+        await self._deliver(account, xml, openid, attempt)
+
+    async def _post(self, account: Document, xml: str, openid: str) -> bool:
+        assert self._session is not None
+        query, body = envelope(account, xml, openid, int(time.time()))
+        with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+            async with self._session.post(
+                account["callback_url"],
+                params=query,
+                data=body.encode(),
+                headers={"Content-Type": "text/xml"},
+                timeout=self._timeout(),
+                allow_redirects=False,
+            ) as answer:
+                await answer.read()
+                return answer.status == 200
+        return False

@@ -1,0 +1,247 @@
+"""The control API under /sandbox: accounts, people, ledger, clock, faults, speed."""
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from wechat_sandbox import relations, tokens, wecom_tasks
+from wechat_sandbox.behaviour import Behaviour
+from wechat_sandbox.errors import ControlError
+from wechat_sandbox.state import Document
+from wechat_sandbox.world import FAULTS, Fault, World
+
+Answer = tuple[int, Any]
+_SHOWN = (
+    "id",
+    "kind",
+    "name",
+    "appid",
+    "corpid",
+    "agentid",
+    "secret",
+    "callback_url",
+    "token",
+    "encoding_aes_key",
+    "reception",
+    "employees",
+)
+
+
+class Control:
+    """One method per call; `answer` finds it. An iterator as payload is streamed as JSON lines."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.behaviour = Behaviour(world)
+        self._table: dict[tuple[str, str], Callable[[dict[str, str], dict[str, Any]], Answer]] = {
+            ("GET", "health"): self.health,
+            ("GET", "accounts"): self.accounts,
+            ("POST", "accounts"): self.create_account,
+            ("GET", "population"): self.show_population,
+            ("POST", "population"): self.create_population,
+            ("GET", "people"): self.people,
+            ("POST", "people/change"): self.change_people,
+            ("GET", "population/act"): self.show_act,
+            ("POST", "population/act"): self.act,
+            ("GET", "orders"): self.orders,
+            ("POST", "truth"): self.truth,
+            ("GET", "ledger/summary"): self.summary,
+            ("GET", "ledger"): self.ledger,
+            ("POST", "ledger/judge"): self.judge,
+            ("GET", "clock"): self.clock,
+            ("POST", "clock"): self.clock,
+            ("GET", "faults"): self.faults,
+            ("POST", "faults"): self.add_fault,
+            ("DELETE", "faults"): self.clear_faults,
+            ("POST", "tokens/drop"): self.drop_tokens,
+            ("POST", "employees/confirm"): self.confirm,
+            ("GET", "employees/messages"): self.member_messages,
+            ("GET", "settings"): self.settings,
+            ("POST", "settings"): self.settings,
+            ("GET", "limits"): self.limits,
+            ("POST", "limits"): self.limits,
+        }
+
+    async def answer(self, method: str, path: str, query: dict[str, str], body: dict[str, Any]) -> Answer:
+        """Status and payload of one call; ControlError otherwise."""
+        handler = self._table.get((method, path))
+        try:
+            if handler is not None:
+                return handler(query, body)
+            parts = path.split("/")
+            if parts[0] == "accounts" and len(parts) in (2, 3):
+                return await self._one_account(method, parts, body)
+        except (TypeError, ValueError) as error:
+            raise ControlError(400, f"a value has the wrong type: {error}") from error
+        if any(name == path for _, name in self._table):
+            raise ControlError(405, f"{method} is not for /sandbox/{path}")
+        raise ControlError(404, f"no such call: {method} /sandbox/{path}")
+
+    def health(self, query: dict[str, str], body: dict[str, Any]) -> Answer:
+        world = self.world
+        callbacks = {
+            "waiting": world.callbacks.waiting(),
+            "delivered": world.callbacks.delivered,
+            "given_up": world.callbacks.given_up,
+        }
+        pending = {"jobs": world.pending(), "callbacks": callbacks["waiting"]}
+        return 200, {
+            "ok": True,
+            "pid": os.getpid(),
+            "now": world.now(),
+            "pending": pending,
+            "callbacks": callbacks,
+            "requests": world.requests,
+            "calls": world.calls,
+        }
+
+    def _account(self, query: dict[str, str], body: dict[str, Any]) -> Document:
+        return self.world.account(body.get("account", query.get("account")))
+
+    def accounts(self, query: dict[str, str], body: dict[str, Any]) -> Answer:
+        return 200, {"accounts": [_shown(account) for account in self.world.accounts()]}
+
+    def create_account(self, query: dict[str, str], body: dict[str, Any]) -> Answer:
+        return 201, _shown(self.world.create_account(body))
+
+    async def _one_account(self, method: str, parts: list[str], body: dict[str, Any]) -> Answer:
+        account = self.world.account(parts[1])
+        if parts[2:] == ["verify"] and method == "POST":
+            if not account["callback_url"]:
+                raise ControlError(409, "the account has no callback_url")
+            return 200, await self.world.callbacks.verify(account)
+        if len(parts) == 2 and method in ("GET", "PATCH"):
+            if method == "PATCH":
+                self.world.change_account(account, body)
+            return 200, _shown(account)
+        raise ControlError(404, f"no such call: {method} /sandbox/{'/'.join(parts)}")
+
+    def show_population(self, query: dict[str, str], body: dict[str, Any]) -> Answer:
+        population, rows = self.world.population, {}
+        for account in self.world.accounts():
+            reach = population.reach(account)
+            rows[str(account["id"])] = {"reachable": reach.follows.count(1), "blocking": reach.blocks.count(1)}
+        return 200, {"size": population.people.size, "seed": population.people.seed, "accounts": rows}
+
+    def create_population(self, query: dict[str, str], body: dict[str, Any]) -> Answer:
+        size, seed, people = (
+            int(body.get("size", 23_570)),
+            int(body.get("seed", self.world.seed)),
+            self.world.population.people,
+        )
+        if size < 1:
+            raise ControlError(400, "size must be 1 or more")
+        if people.size and (people.size, people.seed) != (size, seed):
+            raise ControlError(
+                409, f"there is a population of {people.size} with seed {people.seed}; start with another state file"
+            )
+        if not people.size:
+            self.world.population.create(size, seed)
+        return 201, self.show_population(query, body)[1]
+
+    def people(self, query: dict[str, str], body: dict[str, Any]) -> Answer:
+        after, limit = int(query.get("after", -1)), int(query.get("limit", 10**9))
+        return 200, self.world.population.rows(self.world.accounts(), after, limit)
+
+    def change_people(self, query: dict[str, str], body: dict[str, Any]) -> Answer:
+        account = self._account(query, body)
+        found = relations.indexes(self.world, body.get("people") or [])
+        changed = [
+            relations.change(self.world, account, index, body.get("follows"), body.get("blocks")) for index in found
+        ]
+        return 200, {"changed": sum(changed)}
+
+    def show_act(self, query: dict[str, str], body: dict[str, Any]) -> Answer:
+        return 200, self.behaviour.progress
+
+    def act(self, query: dict[str, str], body: dict[str, Any]) -> Answer:
+        return 202, self.behaviour.start(int(body.get("days", 3)), int(body.get("concurrency", 32)))
+
+    def orders(self, query: dict[str, str], body: dict[str, Any]) -> Answer:
+        names = ("seq", "order_id", "unionid", "at", "amount_cents", "category", "message")
+        after, limit = int(query.get("after", 0)), int(query.get("limit", 100_000))
+        rows = self.world.state.query("SELECT * FROM purchase WHERE seq>? ORDER BY seq LIMIT ?", (after, limit))
+        return 200, {
+            "orders": [dict(zip(names, row, strict=True)) for row in rows],
+            "last_seq": rows[-1][0] if rows else after,
+        }
+
+    def truth(self, query: dict[str, str], body: dict[str, Any]) -> Answer:
+        return 200, self.behaviour.truth(body)
+
+    def summary(self, query: dict[str, str], body: dict[str, Any]) -> Answer:
+        return 200, self.world.ledger.summary(self._account(query, body)["id"], int(query.get("since_seq", 0)))
+
+    def ledger(self, query: dict[str, str], body: dict[str, Any]) -> Answer:
+        account = self._account(query, body)["id"] if "account" in query else None
+        return 200, self.world.ledger.entries(account, int(query.get("after", 0)), int(query.get("limit", 100_000)))
+
+    def judge(self, query: dict[str, str], body: dict[str, Any]) -> Answer:
+        account = self._account(query, body)
+        reach = self.world.reach_of(account)
+        expected = body.get("expected")
+        if not isinstance(expected, list):
+            raise ControlError(400, "expected must be a list of recipient ids")
+        known = self.world.population.people.index
+        wanted = [reach.ids[known[ident]] if ident in known else str(ident) for ident in expected]
+        return 200, self.world.ledger.judge(account["id"], wanted, int(body.get("since_seq", 0)))
+
+    def clock(self, query: dict[str, str], body: dict[str, Any]) -> Answer:
+        if body:
+            self.world.advance(float(body.get("advance_seconds", 0)))
+            self.world.tick()
+        return 200, {"now": self.world.now(), "offset_seconds": self.world.offset_ms / 1000}
+
+    def faults(self, query: dict[str, str], body: dict[str, Any]) -> Answer:
+        return 200, {"faults": [dict(vars(fault)) for fault in self.world.faults]}
+
+    def add_fault(self, query: dict[str, str], body: dict[str, Any]) -> Answer:
+        path, kind = body.get("path"), body.get("kind")
+        if not isinstance(path, str) or kind not in FAULTS:
+            raise ControlError(400, f"path is needed, and kind must be one of {', '.join(FAULTS)}")
+        times, probability = body.get("times"), body.get("probability")
+        if times is None and probability is None:
+            times = 1
+        number = max((fault.id for fault in self.world.faults), default=0) + 1
+        self.world.faults.append(Fault(number, path, str(kind), times, probability, float(body.get("seconds", 30))))
+        return 201, self.faults(query, body)[1]
+
+    def clear_faults(self, query: dict[str, str], body: dict[str, Any]) -> Answer:
+        self.world.faults.clear()
+        return 200, {"faults": []}
+
+    def drop_tokens(self, query: dict[str, str], body: dict[str, Any]) -> Answer:
+        account = self._account(query, body)["id"] if body.get("account") is not None else None
+        return 200, {"dropped": tokens.drop(self.world, account)}
+
+    def confirm(self, query: dict[str, str], body: dict[str, Any]) -> Answer:
+        account = self._account(query, body)
+        return 200, {
+            "confirmed": wecom_tasks.confirm_all(self.world, account["id"], body.get("msgid"), body.get("userid"))
+        }
+
+    def member_messages(self, query: dict[str, str], body: dict[str, Any]) -> Answer:
+        account = self._account(query, body)["id"]
+        rows = [entry for entry in self.world.state.documents["member_message"].values() if entry["account"] == account]
+        return 200, {"messages": sorted(rows, key=lambda entry: int(entry["at"]))}
+
+    def settings(self, query: dict[str, str], body: dict[str, Any]) -> Answer:
+        if body:
+            self.world.set_settings(body)
+        return 200, self.world.settings
+
+    def limits(self, query: dict[str, str], body: dict[str, Any]) -> Answer:
+        if body:
+            try:
+                self.world.limits.override(body)
+            except KeyError as error:
+                raise ControlError(400, f"unknown limit: {error.args[0]}") from error
+        return 200, self.world.limits.values
+
+
+def _shown(account: Document) -> dict[str, Any]:
+    return {name: account[name] for name in _SHOWN}
+
+
+def is_stream(payload: Any) -> bool:
+    return isinstance(payload, Iterator)

@@ -1,0 +1,48 @@
+"""People who come, go or block: the change itself, what follows from it, and the platform's event."""
+
+import secrets
+from collections.abc import Iterable
+from typing import Any
+
+from wechat_sandbox import tags, wecom_tags
+from wechat_sandbox.errors import ControlError
+from wechat_sandbox.state import Document
+from wechat_sandbox.world import World
+
+
+def indexes(world: World, idents: Iterable[Any]) -> list[int]:
+    """Indexes of people by any of their ids; ControlError 404 for an unknown one."""
+    accounts, found = world.accounts(), []
+    for ident in idents:
+        index = world.population.find(str(ident), accounts)
+        if index is None:
+            raise ControlError(404, f"no person {ident}")
+        found.append(index)
+    return found
+
+
+def change(world: World, account: Document, index: int, follows: bool | None, blocks: bool | None) -> bool:
+    """Set following and blocking of one person; tells whether anything changed."""
+    moved, blocked = world.population.change(account, index, follows, blocks)
+    person = world.reach_of(account).ids[index]
+    if account["kind"] == "wecom":
+        if moved:
+            _contact_event(world, account, index, "add_external_contact" if follows else "del_external_contact")
+            if not follows:
+                wecom_tags.forget(world, account, person)
+        elif blocked and blocks:
+            _contact_event(world, account, index, "del_follow_user")
+    elif moved:
+        if not follows:
+            tags.forget(world, account, person)
+        world.callbacks.send(account, "subscribe" if follows else "unsubscribe", person, {"EventKey": ""}, world.now())
+    return moved or blocked
+
+
+def _contact_event(world: World, account: Document, index: int, kind: str) -> None:
+    reach = world.reach_of(account)
+    for number in reach.staff[index]:
+        fields = {"ChangeType": kind, "UserID": account["employees"][number], "ExternalUserID": reach.ids[index]}
+        if kind == "add_external_contact":
+            fields["WelcomeCode"] = secrets.token_urlsafe(24)
+        world.callbacks.send(account, "change_external_contact", "sys", fields, world.now())

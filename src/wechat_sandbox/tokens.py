@@ -1,0 +1,162 @@
+"""Access tokens of both platforms, and the small calls around them."""
+
+import secrets
+from typing import Any
+
+from wechat_sandbox.call import ANY, MP, OK, WORK, Call, Route
+from wechat_sandbox.errors import ApiError
+from wechat_sandbox.state import Document
+from wechat_sandbox.world import World
+
+
+def owner(world: World, token: str | None, wecom: bool) -> Document:
+    """The account of a token; the platforms' errors for a missing, unknown, replaced or expired one."""
+    if not token:
+        raise ApiError(41001)
+    entry = world.state.documents["token"].get(token)
+    if entry is None:
+        raise ApiError(40014)
+    now = world.now()
+    if now >= entry["dead"]:
+        raise ApiError(40014 if entry["kind"] == "work" else 40001)
+    if now >= entry["expires"]:
+        raise ApiError(42001)
+    if (entry["kind"] == "work") != wecom:
+        raise ApiError(40014)
+    return world.state.documents["account"][str(entry["account"])]
+
+
+def belongs_to_wecom(world: World, token: str | None) -> bool:
+    """Which platform a path shared by both means: that of the token's account."""
+    entry = world.state.documents["token"].get(token or "")
+    return entry is not None and entry["kind"] == "work"
+
+
+def _issue(world: World, account: Document, kind: str) -> Document:
+    now = world.now()
+    life = world.limits["token_seconds"] * 1000
+    token = secrets.token_urlsafe(96)
+    entry = {"account": account["id"], "kind": kind, "expires": now + life, "dead": 2**62, "token": token}
+    for old in [name for name, other in world.state.documents["token"].items() if other["expires"] < now - 86_400_000]:
+        world.state.remove("token", old)
+    world.state.put("token", token, entry)
+    world.state.put("current", f"{account['id']}:{kind}", {"token": token})
+    return entry
+
+
+def _current(world: World, account: Document, kind: str) -> Document | None:
+    known = world.state.get("current", f"{account['id']}:{kind}")
+    entry = world.state.get("token", known["token"]) if known else None
+    return entry if entry is not None and entry["dead"] > world.now() else None
+
+
+def _kill(world: World, entry: Document | None, at: int) -> None:
+    if entry is not None:
+        entry["dead"] = min(entry["dead"], at)
+        world.state.put("token", entry["token"], entry)
+
+
+def _answer(world: World, entry: Document) -> dict[str, Any]:
+    return {"access_token": entry["token"], "expires_in": max(0, (entry["expires"] - world.now()) // 1000)}
+
+
+def _credentials(world: World, appid: Any, secret: Any, grant: Any) -> Document:
+    if grant != "client_credential":
+        raise ApiError(40002)
+    if not appid:
+        raise ApiError(41002)
+    if not secret:
+        raise ApiError(41004)
+    for account in world.state.documents["account"].values():
+        if account["appid"] == appid:
+            if account["secret"] != secret:
+                raise ApiError(40125)
+            return account
+    raise ApiError(40013)
+
+
+def token(world: World, call: Call) -> dict[str, Any]:
+    """GET /cgi-bin/token: a new token each time; the former lives on for the overlap."""
+    query = call.query
+    account = _credentials(world, query.get("appid"), query.get("secret"), query.get("grant_type"))
+    _kill(world, _current(world, account, "classic"), world.now() + world.limits["token_overlap_seconds"] * 1000)
+    return _answer(world, _issue(world, account, "classic"))
+
+
+def stable_token(world: World, call: Call) -> dict[str, Any]:
+    """POST /cgi-bin/stable_token: the living token, renewed near its end or by force."""
+    body, now = call.body, world.now()
+    account = _credentials(world, body.get("appid"), body.get("secret"), body.get("grant_type"))
+    subject = f"{account['id']}:stable_token"
+    if not world.windows.take(subject, "minute", world.limits["stable_token_per_minute"], now):
+        raise ApiError(45011)
+    if not world.windows.take(subject, "day", world.limits["stable_token_daily"], now):
+        raise ApiError(45009)
+    entry = _current(world, account, "stable")
+    if body.get("force_refresh"):
+        last = world.state.get("forced", str(account["id"]))
+        if last and now - last["at"] < world.limits["force_refresh_gap_seconds"] * 1000:
+            raise ApiError(45011)
+        if not world.windows.take(f"{account['id']}:force_refresh", "day", world.limits["force_refresh_daily"], now):
+            raise ApiError(45009)
+        world.state.put("forced", str(account["id"]), {"at": now})
+        _kill(world, entry, now)
+        return _answer(world, _issue(world, account, "stable"))
+    if entry is None or entry["expires"] - now < world.limits["token_overlap_seconds"] * 1000:
+        entry = _issue(world, account, "stable")
+    return _answer(world, entry)
+
+
+def gettoken(world: World, call: Call) -> dict[str, Any]:
+    """GET /cgi-bin/gettoken (WeCom): the same token while it lives."""
+    corpid, secret = call.query.get("corpid"), call.query.get("corpsecret")
+    if not corpid:
+        raise ApiError(41002)
+    if not secret:
+        raise ApiError(41004)
+    for account in world.state.documents["account"].values():
+        if account["corpid"] == corpid:
+            if account["secret"] != secret:
+                raise ApiError(40001)
+            entry = _current(world, account, "work")
+            if entry is None or entry["expires"] <= world.now():
+                entry = _issue(world, account, "work")
+            return {**OK, **_answer(world, entry)}
+    raise ApiError(40013)
+
+
+def drop(world: World, account: int | None) -> int:
+    """Control API: end all tokens, or one account's, at once."""
+    dropped = 0
+    for entry in list(world.state.documents["token"].values()):
+        if (account is None or entry["account"] == account) and entry["dead"] > world.now():
+            _kill(world, entry, world.now())
+            dropped += 1
+    return dropped
+
+
+def callback_ips(world: World, call: Call) -> dict[str, Any]:
+    addresses = {"ip_list": ["127.0.0.1", "127.0.0.0/8"]}
+    return {**OK, **addresses} if call.account["kind"] == "wecom" else addresses
+
+
+def quota(world: World, call: Call) -> dict[str, Any]:
+    """POST /cgi-bin/openapi/quota/get: the day's calls of one path."""
+    path = call.body.get("cgi_path")
+    if not isinstance(path, str) or path not in world.official_paths:
+        raise ApiError(76021)
+    limit = world.limits["template_daily"] if path == "/cgi-bin/message/template/send" else world.limits["mp_api_daily"]
+    used = world.windows.used_today(f"{call.account['id']}:{path}", world.now())
+    answer = {**OK, "quota": {"daily_limit": limit, "used": used, "remain": max(0, limit - used)}}
+    if path.startswith("/cgi-bin/message/mass/"):
+        answer["rate_limit"] = {"call_count": world.limits["mass_per_minute"], "refresh_second": 60}
+    return answer
+
+
+ROUTES = [
+    Route("GET", "/cgi-bin/token", token, kinds=MP, token=False),
+    Route("POST", "/cgi-bin/stable_token", stable_token, kinds=MP, token=False),
+    Route("GET", "/cgi-bin/gettoken", gettoken, kinds=WORK, token=False),
+    Route("GET", "/cgi-bin/getcallbackip", callback_ips, kinds=ANY),
+    Route("POST", "/cgi-bin/openapi/quota/get", quota),
+]

@@ -1,0 +1,218 @@
+"""The running sandbox: clock, accounts, population, ledger, limits, faults and the jobs that finish later."""
+
+import heapq
+import itertools
+import os
+import secrets
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+from urllib.parse import urlsplit
+
+from wechat_sandbox.callbacks import Callbacks
+from wechat_sandbox.crypto import new_key
+from wechat_sandbox.errors import ControlError
+from wechat_sandbox.ledger import Ledger, Message
+from wechat_sandbox.limits import Limits, Windows
+from wechat_sandbox.population import DATA, Population, Reach
+from wechat_sandbox.state import Document, State
+
+KINDS = ("wecom", "official", "service")
+RECEPTIONS = ("month", "week", "day")
+SETTINGS: dict[str, float] = {
+    "mass_finish_seconds": 0.5,
+    "template_finish_seconds": 0.2,
+    "confirm_seconds": 1.0,
+    "confirm_share": 0.9,
+    "list_delay_seconds": 0.3,
+    "callback_timeout_seconds": 5.0,
+    "callback_retry_seconds": 1.0,
+    "callback_duplicate_share": 0.0,
+    "callback_lost_share": 0.0,
+    "callback_jitter_seconds": 0.0,
+    "system_failed_share": DATA["reach"]["system_failed"],
+}
+FAULTS = ("busy", "quota", "timeout_before", "timeout_after", "slow", "cut", "cut_before")
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_MONTH_MS = 31 * 86400 * 1000
+
+
+def loopback(address: str) -> bool:
+    """Whether an address stays on this machine."""
+    return urlsplit(address).hostname in _LOOPBACK
+
+
+@dataclass
+class Fault:
+    """Something that goes wrong on a path: the next `times` calls, or each with `probability`."""
+
+    id: int
+    path: str
+    kind: str
+    times: int | None
+    probability: float | None
+    seconds: float
+    hit: int = 0
+
+    def applies(self, path: str, random: Random) -> bool:
+        if path != self.path and not (self.path.endswith("*") and path.startswith(self.path[:-1])):
+            return False
+        if self.times is not None and self.hit >= self.times:
+            return False
+        if self.probability is not None and random.random() >= self.probability:
+            return False
+        self.hit += 1
+        return True
+
+
+@dataclass(order=True)
+class _Job:
+    due: int
+    number: int
+    run: Callable[[], object] = field(compare=False)
+
+
+class World:
+    """Everything the handlers share. `tick` must run every 10 to 20 ms."""
+
+    def __init__(self, path: str, seed: int = 0) -> None:
+        self.state = State(path)
+        stored = self.state.get("config", "seed") or self.state.put("config", "seed", {"value": seed})
+        self.seed = int(stored["value"])
+        self.random = Random(f"{self.seed}:{os.getpid()}")  # noqa: S311 - a simulation
+        self.offset_ms = int((self.state.get("config", "clock") or {"offset_ms": 0})["offset_ms"])
+        self.settings = {**SETTINGS, **(self.state.get("config", "settings") or {})}
+        self.limits = Limits(self.state)
+        self.windows = Windows(self.state)
+        self.ledger = Ledger(self.state)
+        self.ledger.load_received(self.now() - _MONTH_MS)
+        self.population = Population(self.state)
+        self.callbacks = Callbacks(self.settings, self.random)
+        self.faults: list[Fault] = []
+        self.official_paths: frozenset[str] = frozenset()
+        self.requests = 0
+        self.calls: dict[str, int] = {}
+        self.busy_reads = 0
+        self.templates_due: deque[tuple[int, Document, str, Message]] = deque()
+        self.settle_template: Callable[[Document, str, Message], None] | None = None
+        self.sent_clients: dict[tuple[int, str, str], tuple[int, int]] = {}
+        self._jobs: list[_Job] = []
+        self._numbers = itertools.count()
+
+    def now(self) -> int:
+        """Milliseconds of the sandbox's clock."""
+        return time.time_ns() // 1_000_000 + self.offset_ms
+
+    def later(self, seconds: float, run: Callable[[], object]) -> None:
+        """Run something when the sandbox's clock has gone on by `seconds`."""
+        heapq.heappush(self._jobs, _Job(self.now() + int(seconds * 1000), next(self._numbers), run))
+
+    def reach_of(self, account: Document) -> Reach:
+        return self.population.reach(account)
+
+    def tick(self) -> None:
+        """Run what is due and commit the group."""
+        now = self.now()
+        while self._jobs and self._jobs[0].due <= now:
+            heapq.heappop(self._jobs).run()
+        queue, settle = self.templates_due, self.settle_template
+        if settle is not None:
+            for _ in range(2000):
+                if not queue or queue[0][0] > now:
+                    break
+                _, account, person, message = queue.popleft()
+                settle(account, person, message)
+        self.state.flush()
+
+    def pending(self) -> int:
+        return len(self._jobs) + len(self.templates_due)
+
+    def advance(self, seconds: float) -> None:
+        self.offset_ms += int(seconds * 1000)
+        self.state.put("config", "clock", {"offset_ms": self.offset_ms})
+
+    def set_settings(self, values: dict[str, Any]) -> None:
+        unknown = set(values) - set(SETTINGS)
+        if unknown:
+            raise ControlError(400, f"unknown setting: {', '.join(sorted(unknown))}")
+        self.settings.update({name: float(value) for name, value in values.items()})
+        self.state.put("config", "settings", dict(self.settings))
+
+    # Accounts
+
+    def accounts(self) -> list[Document]:
+        return list(self.state.documents["account"].values())
+
+    def account(self, ident: Any) -> Document:
+        found = self.state.get("account", str(ident))
+        if found is None:
+            raise ControlError(404, f"no account {ident}")
+        return found
+
+    def create_account(self, asked: dict[str, Any]) -> Document:
+        """A new account from the control API's fields."""
+        kind, name = asked.get("kind"), asked.get("name")
+        if kind not in KINDS or not name:
+            raise ControlError(400, "kind must be wecom, official or service, and name be given")
+        ident = self.state.next_number("account")
+        wecom = kind == "wecom"
+        made = Random(f"{self.seed}:account:{ident}:{name}")  # noqa: S311 - reproducible ids, no secrets of value
+        code = f"{made.getrandbits(64):016x}"
+        account: Document = {
+            "id": ident,
+            "kind": kind,
+            "name": name,
+            "appid": None if wecom else f"wx{code}",
+            "corpid": f"ww{code}" if wecom else None,
+            "agentid": 1_000_000 + ident if wecom else None,
+            "secret": secrets.token_hex(16) if not wecom else secrets.token_urlsafe(32),
+            "original": f"gh_{code[:12]}",
+            "callback_url": "",
+            "token": secrets.token_hex(12),
+            "encoding_aes_key": new_key(),
+            "reception": "month" if wecom else None,
+            "employees": [f"employee{number:03d}" for number in range(1, int(asked.get("employees", 20)) + 1)]
+            if wecom
+            else [],
+            "reach": float(asked.get("reach", DATA["reach"][kind])),
+            "blocks": float(asked.get("blocks", DATA["reach"]["blocks"])),
+            "created": self.now(),
+        }
+        self.change_account(account, {name: value for name, value in asked.items() if name in _CHANGEABLE})
+        return account
+
+    def change_account(self, account: Document, asked: dict[str, Any]) -> None:
+        """Apply a PATCH of the control API; ControlError when a value does not fit."""
+        unknown = set(asked) - set(_CHANGEABLE)
+        if unknown:
+            raise ControlError(400, f"cannot change: {', '.join(sorted(unknown))}")
+        if asked.get("callback_url") and not loopback(asked["callback_url"]):
+            raise ControlError(
+                400, "callback_url must be a loopback address: the sandbox does not talk to other machines"
+            )
+        if asked.get("encoding_aes_key") and len(asked["encoding_aes_key"]) != 43:
+            raise ControlError(400, "encoding_aes_key must have 43 characters")
+        if asked.get("reception") and asked["reception"] not in RECEPTIONS:
+            raise ControlError(400, "reception must be month, week or day")
+        for name, value in asked.items():
+            if value is not None:
+                account[_CHANGEABLE[name]] = value
+        self.state.put("account", str(account["id"]), account)
+
+    def fault(self, path: str) -> Fault | None:
+        for fault in self.faults:
+            if fault.applies(path, self.random):
+                return fault
+        return None
+
+
+_CHANGEABLE = {
+    "name": "name",
+    "callback_url": "callback_url",
+    "callback_token": "token",
+    "encoding_aes_key": "encoding_aes_key",
+    "reception": "reception",
+}
