@@ -4,18 +4,18 @@ import asyncio
 import http.client
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import uvicorn
 
 
 @contextmanager
-def serving(app: Any) -> Iterator[int]:
+def serving(app: Any, *, lifespan: Literal["on", "off"] = "off") -> Iterator[int]:
     """Serve until the block ends; gives the port."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off"))
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan=lifespan))
     thread = threading.Thread(target=lambda: asyncio.run(server.serve([listener])), daemon=True)
     thread.start()
     try:
@@ -26,12 +26,14 @@ def serving(app: Any) -> Iterator[int]:
         listener.close()
 
 
-def call(port: int, path: str, method: str = "GET", **headers: str) -> tuple[int, dict[str, str], bytes]:
+def call(
+    port: int, path: str, method: str = "GET", *, body: bytes | Iterable[bytes] | None = None, **headers: str
+) -> tuple[int, dict[str, str], bytes]:
     """(status, headers in lower case, body)."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     try:
         sent = {"User-Agent": PHONE, **{name.replace("_", "-"): value for name, value in headers.items()}}
-        connection.request(method, path, headers=sent)
+        connection.request(method, path, body=body, headers=sent)
         answer = connection.getresponse()
         return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
     finally:
