@@ -29,7 +29,7 @@ def where(condition: str) -> dict[str, Any]:
 
 
 def open_engine(url: str, *, pool_size: int = 8) -> Engine:
-    """An engine with our pragmas: SQLite in WAL with full sync, write transactions immediate; PostgreSQL read committed."""
+    """An engine with our pragmas: SQLite in WAL with full sync and immediate writes; PostgreSQL read committed."""
     if url.startswith("sqlite"):
         engine = sa.create_engine(url, pool_size=pool_size, max_overflow=32, connect_args={"timeout": 60})
         sa.event.listen(engine, "connect", _sqlite_connect)

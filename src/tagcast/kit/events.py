@@ -19,6 +19,7 @@ events = sa.Table(
     sa.Column("payload", sa.JSON, nullable=False),
     sa.Column("at", db.Ms, nullable=False),
     sa.Column("done_at", db.Ms),
+    sa.Column("problem", sa.String(80)),
     sa.Index(
         "ix_event_open", "seq", sqlite_where=sa.text("done_at IS NULL"), postgresql_where=sa.text("done_at IS NULL")
     ),
@@ -65,6 +66,22 @@ def open_batch(connection: Connection, limit: int) -> list[Recorded]:
         .limit(limit)
     )
     return [Recorded(row.seq, row.workspace, row.name, row.payload, row.at) for row in rows]
+
+
+def still_open(work: Work, batch: Sequence[Recorded]) -> list[Recorded]:
+    """Those of the batch that nobody has followed meanwhile."""
+    seqs = [event.seq for event in batch]
+    found = set(
+        work.connection.scalars(sa.select(events.c.seq).where(events.c.seq.in_(seqs), events.c.done_at.is_(None)))
+    )
+    return [event for event in batch if event.seq in found]
+
+
+def set_aside(work: Work, event: Recorded, problem: str) -> None:
+    """Close an event that could not be followed, with the problem's name."""
+    work.connection.execute(
+        sa.update(events).where(events.c.seq == event.seq).values(done_at=work.now_ms, problem=problem)
+    )
 
 
 def close_batch(work: Work, batch: Sequence[Recorded]) -> None:

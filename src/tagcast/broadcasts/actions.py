@@ -1,0 +1,202 @@
+"""Use cases of broadcasts: draft, plan, send, pause, resume, cancel; what the worker's steps commit is in `ledger`."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from pyroaring import BitMap
+
+from tagcast import accounts, audiences, compliance
+from tagcast.broadcasts import content as contents
+from tagcast.broadcasts import ledger, pages, planning, rules, store
+from tagcast.broadcasts.events import BroadcastStarted
+from tagcast.broadcasts.planning import numbers
+from tagcast.broadcasts.rules import Route, State, Status
+from tagcast.broadcasts.store import Broadcast, SavedPlan
+from tagcast.kit import leases
+from tagcast.kit.errors import Conflict, Invalid, NotFound, Refused
+from tagcast.kit.events import publish
+from tagcast.kit.uow import Work
+
+DELIVER = "broadcasts.deliver"
+SETTLE = "broadcasts.settle"
+# 2,000 recipients a chunk: runtime measurements of the lease and flush cost stand in docs/explanation/delivery.md.
+TEMPLATE_CHUNK = 2_000
+
+
+def draft(
+    work: Work,
+    *,
+    name: str,
+    account: int | str,
+    audience: Mapping[str, Any] | str,
+    content: Mapping[str, Any],
+    purpose: str = "marketing",
+    holdout_percent: float = 0.0,
+) -> Broadcast:
+    """A new draft. `audience` is a segment expression as text or JSON. Raises Invalid, NotFound or Refused."""
+    target = accounts.get(work, account)
+    if not name.strip() or len(name) > 200:
+        raise Invalid("broadcasts.bad_name", limit=200)
+    if not 0 <= holdout_percent <= 50:
+        raise Invalid("broadcasts.bad_holdout", value=holdout_percent)
+    compliance.check_purpose(purpose)
+    said = contents.parse(content)
+    planning.check_kind(work, target, said.kind)
+    contents.problems(said, target.kind)
+    expression = audiences.parse(audience) if isinstance(audience, str) else audiences.from_json(audience)
+    audiences.count(work, expression)
+    broadcast = store.insert(
+        work,
+        account=target.id,
+        name=name.strip(),
+        purpose=purpose,
+        content=said.to_json(),
+        audience=audiences.to_json(expression),
+        holdout_percent=holdout_percent,
+        route=str(rules.route(target.kind, said.kind)),
+        settings={},
+    )
+    return store.get(work, broadcast)
+
+
+def plan(work: Work, broadcast_id: int) -> SavedPlan:
+    """Make the plan of a draft anew and keep it: each step with its set under `broadcast:<id>:plan:<step>`."""
+    broadcast = store.get(work, broadcast_id, lock=True)
+    _only(broadcast, State.DRAFT)
+    made = planning.make(work, broadcast)
+    planning.keep(work, broadcast, made)
+    return made.saved
+
+
+def send(work: Work, plan_hash: str) -> Broadcast:
+    """Send what was planned, exactly. Raises Conflict when anything that the plan rests on has moved, saying what."""
+    broadcast_id = store.broadcast_of_plan(work, plan_hash)
+    if broadcast_id is None:
+        raise NotFound("broadcasts.no_plan", plan=plan_hash)
+    broadcast = store.get(work, broadcast_id, lock=True)
+    if broadcast.plan_hash == plan_hash:
+        return broadcast
+    _only(broadcast, State.DRAFT)
+    before = store.plan_of(work, broadcast_id)
+    made = planning.make(work, broadcast)
+    if before is None or made.saved.hash != plan_hash:
+        changes = rules.moved(before.steps if before else [], made.saved.steps) or ["content, account or limits"]
+        raise Conflict("broadcasts.plan_moved", plan=plan_hash, changes="; ".join(changes))
+    if not made.sets["assigned"]:
+        raise Refused("broadcasts.nobody", broadcast=broadcast.name)
+    if broadcast.route is Route.LIST and len(made.sets["assigned"]) == 1:
+        raise Refused("broadcasts.list_of_one", broadcast=broadcast.name)
+    _freeze(work, broadcast, made)
+    return store.get(work, broadcast_id)
+
+
+def _freeze(work: Work, broadcast: Broadcast, made: planning.Draft) -> None:
+    """One commit: the frozen sets, the reserved slots, the chunks, the leases, the state."""
+    for name, who in made.sets.items():
+        if who:
+            work.bitmaps.add(f"{broadcast.key}:{name}", who, why=f"send {made.saved.hash}")
+    assigned = made.sets["assigned"]
+    compliance.reserve(work, broadcast.account, broadcast.key, assigned, work.now)
+    pieces = _pieces(work, broadcast, assigned)
+    store.insert_chunks(work, broadcast.id, pieces, with_msgids=broadcast.route is Route.TEMPLATE)
+    pages.make(work, broadcast)
+    store.move(
+        work, broadcast.id, [State.DRAFT], State.SENDING, plan_hash=made.saved.hash, started_at=work.now_ms, reason=None
+    )
+    _enqueue(work, broadcast.id, range(len(pieces)))
+    publish(work, BroadcastStarted(broadcast.id, assigned=len(assigned), holdout=len(made.sets["holdout"])))
+
+
+def _pieces(work: Work, broadcast: Broadcast, assigned: BitMap) -> list[tuple[str, rules.Numbers]]:
+    """How the audience is cut: by employee, in one piece, in lists, or in chunks of calls."""
+    everyone = numbers(assigned)
+    limits = accounts.limits(work, broadcast.account)
+    batch = limits.count("send.batch") or everyone.size
+    match broadcast.route:
+        case Route.TASKS:
+            prefix = f"employee:{broadcast.account}:"
+            holders = {
+                key.removeprefix(prefix): numbers(work.bitmaps.read(key) & assigned)
+                for key in work.bitmaps.keys(prefix)
+            }
+            shares = rules.assign_senders(everyone, holders)
+            return [(sender, piece) for sender, share in shares.items() for piece in rules.cut(share, batch)]
+        case Route.TAG:
+            return [("", everyone)]
+        case Route.LIST:
+            least = limits.count("send.min_batch") or 1
+            return [("", piece) for piece in rules.cut(everyone, batch, least=least)]
+        case Route.TEMPLATE:
+            return [("", piece) for piece in rules.cut(everyone, TEMPLATE_CHUNK)]
+
+
+def pause(work: Work, broadcast_id: int, reason: str = "operator") -> Broadcast:
+    """Stop calling; what is in flight ends and is recorded. Raises Conflict when it is not being sent."""
+    if not store.move(work, broadcast_id, [State.SENDING], State.PAUSED, reason=reason):
+        _only(store.get(work, broadcast_id), State.SENDING)
+    return store.get(work, broadcast_id)
+
+
+def resume(work: Work, broadcast_id: int) -> Broadcast:
+    """Go on with a paused broadcast. Raises Conflict when it is not paused."""
+    if not store.move(work, broadcast_id, [State.PAUSED], State.SENDING, reason=None):
+        _only(store.get(work, broadcast_id), State.PAUSED)
+    _enqueue(work, broadcast_id, [chunk.no for chunk in store.chunks_of(work, broadcast_id) if not chunk.done])
+    return store.get(work, broadcast_id)
+
+
+def cancel(work: Work, broadcast_id: int) -> Broadcast:
+    """Stop for good: whoever was surely not called is cancelled; what is in flight is still recorded and settled."""
+    broadcast = store.get(work, broadcast_id, lock=True)
+    if broadcast.state is State.DRAFT:
+        raise Conflict("broadcasts.wrong_state", broadcast=broadcast.name, state=broadcast.state, needed=State.SENDING)
+    _only(broadcast, State.SENDING, State.PAUSED)
+    for chunk in store.chunks_of(work, broadcast_id):
+        if chunk.done or chunk.call == ledger.Call.INTENT:
+            continue
+        statuses = chunk.statuses.copy()
+        uncalled = np.arange(statuses.size) >= chunk.watermark
+        statuses[(uncalled & (statuses == Status.PLANNED)) | (statuses == Status.RETRY)] = Status.CANCELLED
+        ledger.put(work, broadcast, chunk, statuses)
+        store.save_chunk(work, chunk)
+    store.move(work, broadcast_id, [State.SENDING, State.PAUSED], State.SENDING, reason=ledger.CANCELLED)
+    _enqueue(work, broadcast_id, [chunk.no for chunk in store.chunks_of(work, broadcast_id) if not chunk.done])
+    return store.get(work, broadcast_id)
+
+
+def resolve(work: Work, broadcast_id: int, contacts: BitMap, *, arrived: bool) -> int:
+    """A person decides about recipients in doubt: they arrived, or they failed. Returns how many were decided."""
+    broadcast = store.get(work, broadcast_id, lock=True)
+    decided = 0
+    for chunk in store.chunks_of(work, broadcast_id):
+        chosen = (chunk.statuses == Status.IN_DOUBT) & np.isin(chunk.recipients, numbers(contacts))
+        if not chosen.any():
+            continue
+        statuses = chunk.statuses.copy()
+        statuses[chosen] = Status.ACCEPTED if arrived else Status.FAILED
+        reasons = {} if arrived else {int(index): "in_doubt_closed" for index in np.flatnonzero(chosen)}
+        ledger.put(work, broadcast, chunk, statuses, reasons)
+        store.save_chunk(work, chunk)
+        decided += int(chosen.sum())
+    return decided
+
+
+def note_receipts(work: Work, account: int, receipts: Sequence[Mapping[str, Any]]) -> None:
+    """Keep what a platform said about messages (`msgid`, `status`, `data`); settling takes them up."""
+    store.insert_receipts(work, [{"account": account, **receipt} for receipt in receipts])
+
+
+def _enqueue(work: Work, broadcast_id: int, chunk_numbers: Iterable[int]) -> None:
+    for no in chunk_numbers:
+        leases.enqueue(work, DELIVER, f"{broadcast_id}:{no}", {"broadcast": broadcast_id, "chunk": no})
+
+
+def _only(broadcast: Broadcast, *allowed: State) -> None:
+    if broadcast.state not in allowed:
+        raise Conflict(
+            "broadcasts.wrong_state",
+            broadcast=broadcast.name,
+            state=broadcast.state,
+            needed=" / ".join(allowed),
+        )

@@ -1,0 +1,5 @@
+"""Delivering a chunk, by route. Order only: each step is one transaction of the ledger or one call of a platform."""
+
+from tagcast.broadcasts.delivery.work import deliver, settle
+
+__all__ = ["deliver", "settle"]

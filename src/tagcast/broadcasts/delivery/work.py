@@ -1,0 +1,47 @@
+"""What the worker runs for broadcasts: deliver a chunk, settle a broadcast."""
+
+import asyncio
+
+from tagcast import accounts
+from tagcast.broadcasts import store
+from tagcast.broadcasts.delivery import mass, tasks, template
+from tagcast.broadcasts.delivery.job import Job, Stopped
+from tagcast.broadcasts.delivery.settling import settle
+from tagcast.broadcasts.rules import Route
+from tagcast.kit import leases
+from tagcast.kit.leases import Lease
+from tagcast.kit.uow import Runtime
+
+ROUTES = {
+    Route.TEMPLATE: template.deliver,
+    Route.LIST: mass.deliver_list,
+    Route.TAG: mass.deliver_tag,
+    Route.TASKS: tasks.deliver,
+}
+
+__all__ = ["deliver", "settle"]
+
+
+async def deliver(runtime: Runtime, lease: Lease) -> float | None:
+    """Deliver one chunk. None: nothing is left to do under this lease. Raises Lost when another worker has it."""
+    number, no = int(lease.payload["broadcast"]), int(lease.payload["chunk"])
+    job = await asyncio.to_thread(_job, runtime, lease, number, no)
+    try:
+        async with accounts.connect(runtime, lease.workspace, job.account.id) as connected:
+            again = await ROUTES[job.broadcast.route](job, connected)
+    except Stopped:
+        return None
+    if again is not None:
+        await asyncio.to_thread(_defer, runtime, job, again)
+    return again
+
+
+def _job(runtime: Runtime, lease: Lease, number: int, no: int) -> Job:
+    with runtime.read(lease.workspace, "worker") as work:
+        broadcast = store.get(work, number)
+        return Job(runtime, lease, accounts.get(work, broadcast.account), broadcast, no)
+
+
+def _defer(runtime: Runtime, job: Job, seconds: float) -> None:
+    with runtime.work(job.lease.workspace, "worker") as work:
+        leases.defer(work.connection, job.lease, seconds)

@@ -1,0 +1,164 @@
+"""Decisions of a broadcast: states, the ledger's statuses, the draw of the holdout, the cut into chunks, the plan's hash."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tagcast.kit.crypto import digest
+
+Numbers = npt.NDArray[np.uint32]
+Statuses = npt.NDArray[np.uint8]
+
+
+class State(StrEnum):
+    """What a broadcast is doing."""
+
+    DRAFT = "draft"
+    SENDING = "sending"
+    PAUSED = "paused"
+    SETTLING = "settling"
+    FINISHED = "finished"
+    CANCELLED = "cancelled"
+
+
+class Route(StrEnum):
+    """How the messages travel. A route is decided by the account's kind and the message's kind."""
+
+    TASKS = "tasks"
+    TAG = "tag"
+    LIST = "list"
+    TEMPLATE = "template"
+
+
+def route(account_kind: str, message_kind: str) -> Route:
+    """企业微信: a task per employee. 公众号: a temporary tag. 服务号: a call per person, or lists of openids."""
+    if account_kind == "wecom":
+        return Route.TASKS
+    if account_kind == "official":
+        return Route.TAG
+    return Route.TEMPLATE if message_kind == "template" else Route.LIST
+
+
+class Status(IntEnum):
+    """What became of one recipient, a byte in the ledger. Each has exactly one, so the sum is the audience."""
+
+    PLANNED = 0
+    RETRY = 1
+    HELD = 2
+    CANCELLED = 3
+    IN_DOUBT = 4
+    FAILED = 5
+    ACCEPTED = 6
+    DELIVERED = 7
+
+
+def merge(stored: Statuses, learnt: Statuses) -> Statuses:
+    """The outcome of calls from two workers: the stronger fact of each recipient stands."""
+    return np.maximum(stored, learnt)
+
+
+def receipts(stored: Statuses, learnt: Statuses) -> Statuses:
+    """Receipts move only what was called: accepted or in doubt → delivered or failed. No delivery is taken back."""
+    open_ = (stored == Status.ACCEPTED) | (stored == Status.IN_DOUBT)
+    news = (learnt == Status.DELIVERED) | (learnt == Status.FAILED)
+    return np.where(open_ & news, learnt, stored).astype(np.uint8)
+
+
+def in_flight(statuses: Statuses, watermark: int) -> npt.NDArray[np.bool_]:
+    """Below the watermark without an outcome: they may have been called by a worker that is gone."""
+    below = np.arange(statuses.size) < watermark
+    return below & (statuses == Status.PLANNED)
+
+
+def count(blobs: Sequence[bytes]) -> dict[str, int]:
+    """How many recipients have each status, over all chunks, named as in `Status`, lower case."""
+    total = np.zeros(len(Status), dtype=np.int64)
+    for blob in blobs:
+        total += np.bincount(np.frombuffer(blob, dtype=np.uint8), minlength=len(Status))
+    return {status.name.lower(): int(total[status]) for status in Status}
+
+
+def draw(numbers: Numbers, percent: float, seed: int) -> Numbers:
+    """The holdout: exactly round(n · percent / 100) of the numbers, the same for the same seed whatever the order.
+
+    Each number is mixed with the seed by splitmix64 (Steele, Lea & Flood 2014); the smallest values are held out.
+    """
+    size = round(numbers.size * percent / 100)
+    if size == 0:
+        return np.empty(0, dtype=np.uint32)
+    with np.errstate(over="ignore"):
+        mixed = numbers.astype(np.uint64) + np.uint64(seed & 0xFFFFFFFFFFFFFFFF)
+        mixed = (mixed + np.uint64(0x9E3779B97F4A7C15)).astype(np.uint64)
+        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        mixed ^= mixed >> np.uint64(31)
+    chosen = np.argsort(mixed, kind="stable")[:size]
+    return np.sort(numbers[chosen])
+
+
+def cut(numbers: Numbers, size: int, *, least: int = 1) -> list[Numbers]:
+    """Pieces of at most `size`, none smaller than `least` unless all together are: 10,001 in tens of thousands with a
+    least of 2 is 5,001 + 5,000.
+    """
+    pieces = [numbers[at : at + size] for at in range(0, numbers.size, size)]
+    if len(pieces) > 1 and pieces[-1].size < least:
+        last_two = np.concatenate(pieces[-2:])
+        half = (last_two.size + 1) // 2
+        pieces[-2:] = [last_two[:half], last_two[half:]]
+    return pieces
+
+
+def assign_senders(numbers: Numbers, holders: Mapping[str, Numbers]) -> dict[str, Numbers]:
+    """One employee for each recipient: of those who hold him the one with the fewest so far; the fewest choices first.
+
+    `holders`: employee → the customers he holds. A recipient whom nobody holds is in no list.
+    """
+    names = sorted(holders)
+    held = np.stack([np.isin(numbers, holders[name]) for name in names]) if names else np.empty((0, numbers.size), bool)
+    choices = held.sum(axis=0)
+    owner = np.full(numbers.size, -1, dtype=np.int32)
+    load = np.zeros(len(names), dtype=np.int64)
+    single = choices == 1
+    if single.any():
+        owner[single] = held[:, single].argmax(axis=0)
+        load += np.bincount(owner[single], minlength=len(names))
+    for at in np.flatnonzero(choices > 1):
+        able = np.flatnonzero(held[:, at])
+        owner[at] = able[load[able].argmin()]
+        load[owner[at]] += 1
+    return {name: numbers[owner == index] for index, name in enumerate(names) if load[index]}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One line of the waterfall: a reason, how many, and the digest of exactly whom."""
+
+    name: str
+    count: int
+    digest: str
+
+
+def plan_hash(facts: Mapping[str, Any], steps: Sequence[Step]) -> str:
+    """The plan's name: everything that it rests on, and whom each step holds. 16 hex digits are shown and asked for."""
+    body = json.dumps(facts, sort_keys=True, ensure_ascii=False)
+    return digest(body, *(f"{step.name}:{step.count}:{step.digest}" for step in steps))[:16]
+
+
+def moved(before: Sequence[Step], after: Sequence[Step]) -> list[str]:
+    """What differs between two plans, in words an operator can check: `no_consent 12 → 15`."""
+    then = {step.name: step for step in before}
+    changes = []
+    for step in after:
+        old = then.get(step.name)
+        if old is None:
+            changes.append(f"{step.name} 0 → {step.count}")
+        elif old.count != step.count:
+            changes.append(f"{step.name} {old.count} → {step.count}")
+        elif old.digest != step.digest:
+            changes.append(f"{step.name}: other people")
+    return changes

@@ -1,0 +1,123 @@
+"""What one reads of a broadcast: the waterfall, progress, failures in words, and why one person got it or not."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
+from pyroaring import BitMap
+
+from tagcast import channels
+from tagcast.broadcasts import ledger, store
+from tagcast.broadcasts.rules import Status
+from tagcast.kit.errors import NotFound
+from tagcast.kit.uow import Work
+
+OUTCOMES = (*ledger.OUTCOME_SETS.values(), "opened", "clicked")
+
+
+@dataclass(frozen=True, slots=True)
+class WaterfallStep:
+    """A line of the waterfall; `members` are in the set `key`."""
+
+    name: str
+    count: int
+    label_zh: str
+    label_en: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A reason why recipients were not reached."""
+
+    reason: str
+    count: int
+    sentence_zh: str
+    sentence_en: str
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a broadcast stands; `states` sums to `assigned`."""
+
+    state: str
+    reason: str | None
+    assigned: int
+    holdout: int
+    states: Mapping[str, int]
+
+
+@cache
+def words() -> dict[str, dict[str, str]]:
+    """Names of waterfall steps, reasons and warnings: word → {zh, en}."""
+    return tomllib.loads(resources.files("tagcast.broadcasts").joinpath("words.toml").read_text("utf-8"))
+
+
+def waterfall(work: Work, broadcast_id: int) -> list[WaterfallStep]:
+    """The steps of the newest plan; of the plan that was sent, once it was."""
+    broadcast = store.get(work, broadcast_id)
+    plan = store.plan_of(work, broadcast_id)
+    if plan is None:
+        return []
+    prefix = f"{broadcast.key}:" if broadcast.plan_hash == plan.hash else f"{broadcast.key}:plan:"
+    return [
+        WaterfallStep(step.name, step.count, words()[step.name]["zh"], words()[step.name]["en"], prefix + step.name)
+        for step in plan.steps
+    ]
+
+
+def members(work: Work, broadcast_id: int, name: str) -> BitMap:
+    """The contacts of a step of the waterfall or of an outcome. Raises NotFound for an unknown name."""
+    broadcast = store.get(work, broadcast_id)
+    steps = {step.name: step.key for step in waterfall(work, broadcast_id)}
+    known = {**{outcome: f"{broadcast.key}:{outcome}" for outcome in OUTCOMES}, **steps}
+    if name not in known:
+        raise NotFound("broadcasts.no_set", name=name, known=", ".join(known))
+    return work.bitmaps.read(known[name])
+
+
+def failures(work: Work, broadcast_id: int) -> list[Failure]:
+    """Why recipients failed or were held at the last moment, the most frequent first."""
+    return [Failure(reason, count, *_sentences(reason)) for reason, count in store.failure_counts(work, broadcast_id)]
+
+
+def _sentences(reason: str) -> tuple[str, str]:
+    """(zh, en) of a reason kept in the ledger; an unknown one is shown as it came."""
+    known = words().get(reason.replace(":", "."))
+    if known is not None:
+        return known["zh"], known["en"]
+    platform, _, code = reason.partition(":")
+    if platform in ("official", "wecom") and code.lstrip("-").isdigit():
+        meaning = channels.meaning(platform, int(code))
+        return meaning.zh, meaning.en
+    return reason, reason
+
+
+def progress(work: Work, broadcast_id: int) -> Progress:
+    """State and counts of a broadcast."""
+    broadcast = store.get(work, broadcast_id)
+    return Progress(
+        str(broadcast.state),
+        broadcast.reason,
+        work.bitmaps.count(f"{broadcast.key}:assigned"),
+        work.bitmaps.count(f"{broadcast.key}:holdout"),
+        ledger.states(work, broadcast_id),
+    )
+
+
+def why(work: Work, broadcast_id: int, contact: int) -> tuple[str, str, str]:
+    """(word, zh, en) of what a broadcast meant for one contact: a waterfall step, or his status in the ledger."""
+    broadcast = store.get(work, broadcast_id)
+    status = store.status_of(work, broadcast.id, contact)
+    if status is not None:
+        word = status.name.lower()
+        reason = store.failure_of(work, broadcast.id, contact)
+        if status in (Status.FAILED, Status.HELD) and reason is not None:
+            return word, *_sentences(reason)
+        return word, words()[f"status_{word}"]["zh"], words()[f"status_{word}"]["en"]
+    for step in waterfall(work, broadcast_id):
+        if step.name not in ("addressed", "assigned") and contact in work.bitmaps.read(step.key):
+            return step.name, step.label_zh, step.label_en
+    return "not_addressed", words()["not_addressed"]["zh"], words()["not_addressed"]["en"]

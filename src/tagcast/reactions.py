@@ -1,0 +1,110 @@
+"""THE map: what follows from an event, the only way up between the floors. One entry tells all that an event causes."""
+
+from collections.abc import Callable, Sequence
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from tagcast import broadcasts, contacts, inbox
+from tagcast.kit import events, logs
+from tagcast.kit.events import Recorded
+from tagcast.kit.uow import Runtime, Work
+
+Reaction = Callable[[Work, Sequence[Recorded]], None]
+
+BATCH = 500
+# One follower of events at a time on PostgreSQL, so that what a person did is followed in order; SQLite has one writer.
+ONE_AT_A_TIME = 0x7A67_0001
+
+log = logs.get("reactions")
+
+
+def _receipts_of_persons(work: Work, batch: Sequence[Recorded]) -> None:
+    for account, facts in inbox.facts(work, batch).items():
+        broadcasts.note_receipts(
+            work,
+            account,
+            [{"msgid": str(fact.data["msgid"]), "status": str(fact.data["status"]), "data": {}} for fact in facts],
+        )
+
+
+def _receipts_of_jobs(work: Work, batch: Sequence[Recorded]) -> None:
+    for account, facts in inbox.facts(work, batch).items():
+        broadcasts.note_receipts(
+            work,
+            account,
+            [
+                {"msgid": str(fact.data["msg_id"]), "status": str(fact.data["status"]), "data": dict(fact.data)}
+                for fact in facts
+            ],
+        )
+
+
+def _followed(work: Work, batch: Sequence[Recorded]) -> None:
+    for account, facts in inbox.facts(work, batch).items():
+        for fact in facts:
+            if fact.person is not None:
+                contacts.on_followed(work, account, fact.person)
+
+
+def _unfollowed(work: Work, batch: Sequence[Recorded]) -> None:
+    for account, facts in inbox.facts(work, batch).items():
+        for fact in facts:
+            if fact.person is not None:
+                contacts.on_unfollowed(work, account, fact.person)
+
+
+REACTIONS: dict[str, tuple[Reaction, ...]] = {
+    "inbox.template_finished": (_receipts_of_persons,),
+    "inbox.mass_finished": (_receipts_of_jobs,),
+    "inbox.followed": (_followed,),
+    "inbox.unfollowed": (_unfollowed,),
+    "inbox.customer_added": (_followed,),
+    "inbox.customer_removed": (_unfollowed,),
+}
+
+
+def pending(connection: Connection) -> bool:
+    """Whether some event has not been followed yet."""
+    return (
+        connection.scalar(sa.select(events.events.c.seq).where(events.events.c.done_at.is_(None)).limit(1)) is not None
+    )
+
+
+def follow(runtime: Runtime) -> int:
+    """Follow the oldest open events of one kind, each once: what follows and the mark are one commit. Returns how many.
+
+    A batch that fails is followed event by event; the one that fails again is set aside with its problem.
+    """
+    with runtime.engine.connect() as connection:
+        batch = events.open_batch(connection, BATCH)
+    if not batch:
+        return 0
+    try:
+        _commit(runtime, batch)
+    except Exception:  # noqa: BLE001 - found out one by one below
+        for event in batch:
+            try:
+                _commit(runtime, [event])
+            except Exception as error:
+                log.exception("event set aside", seq=event.seq, kind=event.name)
+                with runtime.work(event.workspace, "reactions") as work:
+                    events.set_aside(work, event, type(error).__name__)
+    return len(batch)
+
+
+def _commit(runtime: Runtime, batch: Sequence[Recorded]) -> None:
+    with runtime.work(batch[0].workspace, "reactions") as work:
+        if not _mine(work.connection):
+            return
+        still_open = events.still_open(work, batch)
+        for reaction in REACTIONS.get(batch[0].name, ()):
+            if still_open:
+                reaction(work, still_open)
+        events.close_batch(work, still_open)
+
+
+def _mine(connection: Connection) -> bool:
+    if connection.dialect.name != "postgresql":
+        return True
+    return bool(connection.scalar(sa.select(sa.func.pg_try_advisory_xact_lock(ONE_AT_A_TIME))))

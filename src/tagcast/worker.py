@@ -1,0 +1,116 @@
+"""The worker: takes leases and runs what they name, and lets events be followed by what `reactions` lists.
+
+Any number of workers may run; each piece of work is held by one. A worker that is told to stop finishes what it holds.
+"""
+
+import asyncio
+import os
+import secrets
+import socket
+import threading
+from collections.abc import Awaitable, Callable
+
+from tagcast import broadcasts, reactions
+from tagcast.broadcasts.delivery import deliver, settle
+from tagcast.kit import leases, logs
+from tagcast.kit.leases import Lease, Lost
+from tagcast.kit.uow import Runtime
+
+Handler = Callable[[Runtime, Lease], Awaitable[float | None]]
+
+HANDLERS: dict[str, Handler] = {broadcasts.DELIVER: deliver, broadcasts.SETTLE: settle}
+
+SLOTS = 4
+IDLE_SECONDS = 0.2
+AFTER_ERROR_SECONDS = 5.0
+
+log = logs.get("worker")
+
+
+def run(runtime: Runtime, stop: threading.Event) -> None:
+    """Work until `stop` is set."""
+    asyncio.run(_run(runtime, stop))
+
+
+def drain(runtime: Runtime, *, seconds: float = 60.0) -> None:
+    """Work until nothing is due or held any more, at most `seconds`. For commands that wait for a broadcast."""
+    stop = threading.Event()
+    timer = threading.Timer(seconds, stop.set)
+    timer.start()
+    try:
+        asyncio.run(_run(runtime, stop, until_idle=True))
+    finally:
+        timer.cancel()
+
+
+async def _run(runtime: Runtime, stop: threading.Event, *, until_idle: bool = False) -> None:
+    owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+    held: set[asyncio.Task[None]] = set()
+    reacting = asyncio.create_task(_react(runtime, stop))
+    try:
+        while not stop.is_set():
+            lease = await asyncio.to_thread(_claim, runtime, owner) if len(held) < SLOTS else None
+            if lease is not None:
+                task = asyncio.create_task(_hold(runtime, lease))
+                held.add(task)
+                task.add_done_callback(held.discard)
+                continue
+            if until_idle and not held and await asyncio.to_thread(_idle, runtime):
+                stop.set()
+                break
+            await _pause(held, IDLE_SECONDS)
+        if held:
+            await asyncio.gather(*held, return_exceptions=True)
+    finally:
+        stop.set()
+        await reacting
+
+
+async def _pause(held: set[asyncio.Task[None]], seconds: float) -> None:
+    """Sleep, but wake when a piece of work ends."""
+    if held:
+        await asyncio.wait(held, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    else:
+        await asyncio.sleep(seconds)
+
+
+def _claim(runtime: Runtime, owner: str) -> Lease | None:
+    with runtime.engine.connect() as connection:
+        if leases.next_due_ms(connection, list(HANDLERS)) != 0:
+            return None
+    with runtime.system() as connection:
+        return leases.claim(connection, owner, list(HANDLERS), runtime.settings.lease_seconds)
+
+
+def _idle(runtime: Runtime) -> bool:
+    with runtime.engine.connect() as connection:
+        return leases.next_due_ms(connection, list(HANDLERS)) is None and not reactions.pending(connection)
+
+
+async def _hold(runtime: Runtime, lease: Lease) -> None:
+    """Run one piece of work; an unexpected error gives it back for a while."""
+    try:
+        await HANDLERS[lease.kind](runtime, lease)
+    except Lost:
+        log.info("lease lost", kind=lease.kind, key=lease.key, epoch=lease.epoch)
+    except Exception as error:
+        log.exception("work failed", kind=lease.kind, key=lease.key, attempt=lease.attempt)
+        await asyncio.to_thread(_give_back, runtime, lease, type(error).__name__)
+
+
+def _give_back(runtime: Runtime, lease: Lease, problem: str) -> None:
+    try:
+        with runtime.system() as connection:
+            leases.defer(connection, lease, AFTER_ERROR_SECONDS, problem=problem)
+    except Lost:
+        pass
+
+
+async def _react(runtime: Runtime, stop: threading.Event) -> None:
+    while not stop.is_set():
+        try:
+            if not await asyncio.to_thread(reactions.follow, runtime):
+                await asyncio.sleep(IDLE_SECONDS / 2)
+        except Exception:
+            log.exception("reactions failed")
+            await asyncio.sleep(AFTER_ERROR_SECONDS)
