@@ -33,11 +33,11 @@ class HttpError(Exception):
         self.reason = reason
 
 
-class NotSent(HttpError):  # noqa: N818 - the word of the sending protocol
+class NotSent(HttpError):
     """Surely never left: repeating it cannot do anything twice."""
 
 
-class InDoubt(HttpError):  # noqa: N818 - the word of the sending protocol
+class InDoubt(HttpError):
     """The request, or a part of it, may have arrived."""
 
 
