@@ -15,14 +15,14 @@ from random import Random
 from typing import Any, NamedTuple
 from urllib.parse import urljoin
 
-import aiohttp
 import numpy as np
 
 from wechat_sandbox import relations
+from wechat_sandbox.callbacks import Browser
 from wechat_sandbox.errors import ControlError
 from wechat_sandbox.population import DATA, TASTES, topic_of
 from wechat_sandbox.state import Document
-from wechat_sandbox.world import World, loopback
+from wechat_sandbox.world import World
 
 _BUTTON = re.compile(r"<a\b[^>]*\bdata-button\b[^>]*>", re.IGNORECASE)
 _HREF = re.compile(r"href\s*=\s*[\"']([^\"']+)[\"']", re.IGNORECASE)
@@ -31,7 +31,6 @@ _APPLE = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605
 _ANDROID = (
     "Mozilla/5.0 (Linux; Android 14; {}) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/122.0 Mobile Safari/537.36"
 )
-_HOPS = 5
 _ASKED_FOR = "SELECT person, topic FROM ledger WHERE account=? AND key=? AND outcome='asked'"
 _ARRIVED_SINCE = (
     "SELECT person, topic FROM ledger WHERE account=? AND seq>? AND outcome='arrived' AND via<>'preview' ORDER BY seq"
@@ -110,16 +109,16 @@ class Behaviour:
         usual = np.random.default_rng([world.seed, people.seed, turn]).binomial(days, rates)
         for index in np.flatnonzero(usual).tolist():
             for number in range(int(usual[index])):
-                self._buy(index, Random(f"{world.seed}:{turn}:{index}:usual:{number}"), "", None)  # noqa: S311
+                self._buy(index, Random(f"{world.seed}:{turn}:{index}:usual:{number}"), "", None)  # noqa: S311 - reproducible
         self.progress["done"] = people.size - len(received)
         queue = iter(received.items())
-        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=concurrency), trust_env=False) as session:
+        async with Browser(concurrency) as browser:
 
             async def work() -> None:
                 for index, arrivals in queue:
                     for place, arrival in enumerate(arrivals):
                         draw = Random(f"{world.seed}:{turn}:{index}:{place}")  # noqa: S311 - reproducible
-                        await self._react(session, index, arrival, draw)
+                        await self._react(browser, index, arrival, draw)
                     self.progress["done"] += 1
 
             workers = [asyncio.create_task(work()) for _ in range(concurrency)]
@@ -139,14 +138,14 @@ class Behaviour:
                 found[index].append(Arrival(account, key, link, topic))
         return found
 
-    async def _react(self, session: aiohttp.ClientSession, index: int, arrival: Arrival, draw: Random) -> None:
+    async def _react(self, browser: Browser, index: int, arrival: Arrival, draw: Random) -> None:
         people, progress = self._world.population.people, self.progress
         odds = chances(arrival.topic, people.traits["taste"][index], people.traits["price_sensitivity"][index])
         opens, clicks, buys, leaves = (draw.random() < chance for chance in odds)
         progress["messages"] += 1
         if opens:
             if arrival.link:
-                await self._browse(session, index, arrival.link, clicks)
+                await self._browse(browser, index, arrival.link, clicks=clicks)
             if clicks and buys:
                 self._buy(index, draw, arrival.topic.partition("+")[0], arrival.key)
         if leaves:
@@ -157,45 +156,21 @@ class Behaviour:
             )
             progress["left"] += 1
 
-    async def _browse(self, session: aiohttp.ClientSession, index: int, link: str, clicks: bool) -> None:
-        device = self._world.population.people.traits["device"][index]
-        headers = {
-            "User-Agent": (_APPLE if device == "iPhone" else _ANDROID.format(device)) + _WECHAT,
-            "Accept": "text/html",
-        }
-        page, address = await self._fetch(session, link, headers)
+    async def _browse(self, browser: Browser, index: int, link: str, *, clicks: bool) -> None:
+        """Open the link and, for who clicks, follow the page's button; count what came of it."""
+        device, progress = self._world.population.people.traits["device"][index], self.progress
+        agent = (_APPLE if device == "iPhone" else _ANDROID.format(device)) + _WECHAT
+        page, address = await browser.fetch(link, agent)
         if page is None:
-            self.progress["open_failed"] += 1
+            progress["open_failed"] += 1
             return
-        self.progress["opened"] += 1
+        progress["opened"] += 1
         button = _BUTTON.search(page) if clicks else None
         target = _HREF.search(button.group(0)) if button else None
         if target is not None:
-            _, end = await self._fetch(
-                session, urljoin(address, html.unescape(target.group(1))), {**headers, "Referer": address}
-            )
-            self.progress["clicked"] += 1
-            self.progress["locations"][end] = self.progress["locations"].get(end, 0) + 1
-
-    async def _fetch(
-        self, session: aiohttp.ClientSession, address: str, headers: dict[str, str]
-    ) -> tuple[str | None, str]:
-        """The HTML behind an address (None: none) and where redirects on this machine end; no other machine is asked."""
-        for _ in range(_HOPS):
-            if not loopback(address):
-                return None, address
-            try:
-                timeout = aiohttp.ClientTimeout(total=10)
-                async with session.get(address, headers=headers, allow_redirects=False, timeout=timeout) as answer:
-                    text = await answer.text()
-                    if answer.status in (301, 302, 303, 307, 308) and answer.headers.get("Location"):
-                        address = urljoin(address, answer.headers["Location"])
-                        continue
-                    is_page = answer.status == 200 and "html" in answer.headers.get("Content-Type", "")
-                    return (text if is_page else None), address
-            except (aiohttp.ClientError, TimeoutError, ValueError):
-                return None, address
-        return None, address
+            _, end = await browser.fetch(urljoin(address, html.unescape(target.group(1))), agent, referer=address)
+            progress["clicked"] += 1
+            progress["locations"][end] = progress["locations"].get(end, 0) + 1
 
     def _buy(self, index: int, draw: Random, category: str, message: str | None) -> None:
         world, people, data = self._world, self._world.population.people, DATA["purchase"]

@@ -1,11 +1,16 @@
-"""Callbacks to the account's address: encrypted, 5 s timeout, three attempts; only to this machine."""
+"""Every request that the sandbox makes, and only to this machine.
+
+Callbacks go to the account's address: encrypted, 5 s timeout, three attempts. A browser opens links as people do.
+"""
 
 import asyncio
 import contextlib
 import random
 import secrets
 import time
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urljoin, urlsplit
 from xml.sax.saxutils import escape
 
 import aiohttp
@@ -15,6 +20,15 @@ from wechat_sandbox.state import Document
 
 _WORKERS = 16
 _ATTEMPTS = 3
+_HOPS = 5
+_PAGE_SECONDS = 10
+_REDIRECTS = (301, 302, 303, 307, 308)
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def loopback(address: str) -> bool:
+    """Whether an address stays on this machine."""
+    return urlsplit(address).hostname in _LOOPBACK
 
 
 def to_xml(fields: dict[str, Any]) -> str:
@@ -183,3 +197,40 @@ class Callbacks:
                 await answer.read()
                 return answer.status == 200
         return False
+
+
+class Browser:
+    """Fetches pages for simulated people, at most `concurrency` at a time."""
+
+    def __init__(self, concurrency: int) -> None:
+        connector = aiohttp.TCPConnector(limit=concurrency)
+        timeout = aiohttp.ClientTimeout(total=_PAGE_SECONDS)
+        self._session = aiohttp.ClientSession(
+            connector=connector, timeout=timeout, trust_env=False, cookie_jar=aiohttp.DummyCookieJar()
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._session.close()
+
+    async def fetch(self, address: str, agent: str, referer: str = "") -> tuple[str | None, str]:
+        """The HTML behind an address (None: none) and where redirects end; only this machine is asked."""
+        headers = {"User-Agent": agent, "Accept": "text/html", **({"Referer": referer} if referer else {})}
+        for _ in range(_HOPS):
+            if not loopback(address):
+                break
+            try:
+                async with self._session.get(address, headers=headers, allow_redirects=False) as answer:
+                    text = await answer.text()
+                    if answer.status in _REDIRECTS and answer.headers.get("Location"):
+                        address = urljoin(address, answer.headers["Location"])
+                        continue
+                    is_page = answer.status == 200 and "html" in answer.headers.get("Content-Type", "")
+                    return (text if is_page else None), address
+            except (aiohttp.ClientError, TimeoutError, ValueError):
+                break
+        return None, address

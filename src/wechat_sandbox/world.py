@@ -10,9 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
-from urllib.parse import urlsplit
 
-from wechat_sandbox.callbacks import Callbacks
+from wechat_sandbox.callbacks import Callbacks, loopback
 from wechat_sandbox.crypto import new_key
 from wechat_sandbox.errors import ControlError
 from wechat_sandbox.ledger import Ledger, Message
@@ -36,13 +35,7 @@ SETTINGS: dict[str, float] = {
     "system_failed_share": DATA["reach"]["system_failed"],
 }
 FAULTS = ("busy", "quota", "timeout_before", "timeout_after", "slow", "cut", "cut_before")
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _MONTH_MS = 31 * 86400 * 1000
-
-
-def loopback(address: str) -> bool:
-    """Whether an address stays on this machine."""
-    return urlsplit(address).hostname in _LOOPBACK
 
 
 @dataclass
