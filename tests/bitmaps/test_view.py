@@ -1,6 +1,7 @@
 """The verbs of a view, inside and between transactions."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -234,6 +235,41 @@ def test_a_lock_lost_with_a_savepoint_is_taken_again(postgres_log: Log) -> None:
         assert view.members(change.seq) == BitMap([3])
     with reading(bitmaps, postgres_log) as view:
         assert view.read("a") == BitMap([1, 2, 3])
+        assert view.count("a") == 3
+
+
+def test_the_lock_holds_after_a_savepoint_was_rolled_back(postgres_log: Log) -> None:
+    bitmaps, order = Bitmaps(postgres_log.engine), []
+
+    def second() -> None:
+        with writing(bitmaps, postgres_log) as other:
+            other.add("a", BitMap([2]), why="")
+        order.append("second")
+
+    thread = threading.Thread(target=second)
+    with postgres_log.engine.begin() as connection:
+        view = bitmaps.view(connection, 1, who="", at_ms=0)
+        inner = connection.begin_nested()
+        view.add("a", BitMap([1]), why="")
+        inner.rollback()
+        view.add("a", BitMap([1]), why="")
+        thread.start()
+        time.sleep(0.3)
+        order.append("first")
+    thread.join()
+    assert order == ["first", "second"]
+
+
+def test_a_writer_that_read_before_sees_what_was_committed_since(postgres_log: Log) -> None:
+    """With SQLite this cannot happen: a write transaction is alone from its beginning."""
+    bitmaps = Bitmaps(postgres_log.engine)
+    with writing(bitmaps, postgres_log) as view:
+        assert view.read("a") == BitMap()
+        with writing(bitmaps, postgres_log) as other:
+            other.add("a", BitMap([1, 2]), why="")
+        change = view.add("a", BitMap([2, 3]), why="")
+        assert change is not None
+        assert view.members(change.seq) == BitMap([3])
         assert view.count("a") == 3
 
 
