@@ -30,7 +30,7 @@ def postgres_url() -> Iterator[str]:
         yield url
 
 
-def _wipe(url: str) -> None:
+def wipe(url: str) -> None:
     engine = sa.create_engine(url)
     with engine.begin() as connection:
         connection.execute(sa.text("DROP SCHEMA public CASCADE"))
@@ -58,7 +58,7 @@ def runtime(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Runtime]
     url = ""
     if request.param == "postgresql":
         url = request.getfixturevalue("postgres_url")
-        _wipe(url)
+        wipe(url)
     made = make_runtime(tmp_path, url)
     yield made
     made.close()

@@ -49,7 +49,7 @@ class Entry:
         return self.runtime.read(self.caller.workspace, self.caller.actor)
 
     def write(self, use_case: Callable[[Work], T]) -> T:
-        """Run a use case in one transaction, once per Idempotency-Key. Raises Replayed, or Conflict for a reused key."""
+        """Run a use case in one transaction, once per Idempotency-Key. Raises Replayed; Conflict for a reused key."""
         with self.runtime.work(self.caller.workspace, self.caller.actor) as work:
             if self.idempotency_key is None:
                 return use_case(work)

@@ -34,7 +34,7 @@ def insert_key(work: Work, key_id: str, name: str, secret_hash: bytes) -> None:
     )
 
 
-def find_key(connection: Connection, key_id: str) -> Row[tuple[int, bytes]] | None:
+def find_key(connection: Connection, key_id: str) -> Row[int, bytes] | None:
     """(workspace, secret hash) of a key that stands, over all workspaces: the key itself says which one."""
     return connection.execute(
         sa.select(api_keys.c.workspace, api_keys.c.secret_hash).where(
@@ -52,7 +52,7 @@ def revoke(work: Work, key_id: str) -> int:
     ).rowcount
 
 
-def find_answer(work: Work, key: str) -> Row[tuple[str, int, str]] | None:
+def find_answer(work: Work, key: str) -> Row[str, int, str] | None:
     """(request digest, status, body) stored under an idempotency key."""
     return work.connection.execute(
         sa.select(idempotency.c.request_digest, idempotency.c.status, idempotency.c.body).where(
@@ -75,7 +75,7 @@ def insert_answer(work: Work, key: str, request_digest: str, status: int, body: 
     )
 
 
-def all_keys(work: Work) -> list[Row[tuple[str, str, int, int | None]]]:
+def all_keys(work: Work) -> list[Row[str, str, int, int | None]]:
     """(key id, name, created, revoked) of the workspace's keys."""
     return list(
         work.connection.execute(

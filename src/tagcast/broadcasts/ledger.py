@@ -56,6 +56,9 @@ class Learnt:
     statuses: dict[int, Status] = field(default_factory=dict)
     msgids: dict[int, int] = field(default_factory=dict)
     reasons: dict[int, str] = field(default_factory=dict)
+    # The one call of the chunk was taken; under this id, where the platform gave one.
+    taken: bool = False
+    msgid: str | None = None
     # A refusal that concerns the whole broadcast: it is paused with this reason.
     stop: str | None = None
     # Least seconds before the next call.
@@ -74,6 +77,8 @@ def members(numbers: npt.NDArray[np.uint32]) -> BitMap:
 
 def record(work: Work, broadcast: Broadcast, chunk: Chunk, learnt: Learnt) -> None:
     """Merge what was learnt into the chunk (in memory and in the outcome sets); the caller saves the chunk."""
+    if learnt.taken:
+        chunk.call, chunk.msgid = Call.ACCEPTED, learnt.msgid
     if not learnt.statuses:
         return
     news = np.zeros(chunk.statuses.size, dtype=np.uint8)
@@ -140,10 +145,10 @@ def open_window(
             statuses = chunk.statuses.copy()
             statuses[lost] = Status.IN_DOUBT
             put(work, broadcast, chunk, statuses)
-        flying = np.setdiff1d(flying, lost)
-        if flying.size:
-            return flying
-    again = np.flatnonzero(chunk.statuses == Status.RETRY)
+        left: Indices = np.setdiff1d(flying, lost)
+        if left.size:
+            return left
+    again: Indices = np.flatnonzero(chunk.statuses == Status.RETRY)
     if again.size == 0:
         stop = min(chunk.watermark + width, chunk.recipients.size)
         again = np.arange(chunk.watermark, stop)
@@ -157,7 +162,7 @@ def open_window(
         statuses[index] = Status.HELD
     put(work, broadcast, chunk, statuses, refused_now)
     chunk.tried_at = work.now_ms
-    called = again[chunk.statuses[again] == Status.PLANNED]
+    called: Indices = again[chunk.statuses[again] == Status.PLANNED]
     if called.size == 0:
         return open_window(work, lease, broadcast, chunk, width=width, key_seconds=key_seconds)
     return called

@@ -1,4 +1,4 @@
-"""Decisions of a broadcast: states, the ledger's statuses, the draw of the holdout, the cut into chunks, the plan's hash."""
+"""Decisions of a broadcast: states, statuses of the ledger, draw of the holdout, cut into chunks, hash of the plan."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -71,8 +71,9 @@ def receipts(stored: Statuses, learnt: Statuses) -> Statuses:
 
 def in_flight(statuses: Statuses, watermark: int) -> npt.NDArray[np.bool_]:
     """Below the watermark without an outcome: they may have been called by a worker that is gone."""
-    below = np.arange(statuses.size) < watermark
-    return below & (statuses == Status.PLANNED)
+    flying: npt.NDArray[np.bool_] = statuses == Status.PLANNED
+    flying[watermark:] = False
+    return flying
 
 
 def count(blobs: Sequence[bytes]) -> dict[str, int]:

@@ -89,7 +89,7 @@ def _sentences(reason: str) -> tuple[str, str]:
     if known is not None:
         return known["zh"], known["en"]
     platform, _, code = reason.partition(":")
-    if platform in ("official", "wecom") and code.lstrip("-").isdigit():
+    if (platform == "official" or platform == "wecom") and code.lstrip("-").isdigit():
         meaning = channels.meaning(platform, int(code))
         return meaning.zh, meaning.en
     return reason, reason

@@ -15,7 +15,7 @@ from tagcast.channels.crypto import (
     plain_echo,
     signature,
 )
-from tagcast.channels.errors import ChannelError, Effect, Meaning, Platform, Reaction, Scope
+from tagcast.channels.errors import ChannelError, Effect, Meaning, Platform, Reaction, Scope, meaning
 from tagcast.channels.inbound import Inbound, normalise
 from tagcast.channels.messages import (
     AccountKind,
@@ -49,6 +49,7 @@ __all__ = [
     "Scope",
     "Effect",
     "Meaning",
+    "meaning",
     "Platform",
     "AccountKind",
     "Message",

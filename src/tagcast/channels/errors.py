@@ -135,6 +135,12 @@ def refusal(platform: Platform, operation: str, errcode: int, *, errmsg: str = "
     return ChannelError(platform, operation, row, errcode=errcode, errmsg=errmsg)
 
 
+def meaning(platform: Platform, errcode: int) -> Meaning:
+    """What an errcode means, whatever was called."""
+    rows = table()
+    return rows.get((platform, errcode, "")) or rows[(platform, "unknown", "")]
+
+
 def lost(platform: Platform, operation: str, *, effect: Effect) -> ChannelError:
     """The error for a request whose answer is missing or cannot be understood."""
     return ChannelError(platform, operation, table()[(platform, "lost_read" if effect is Effect.READ else "lost", "")])

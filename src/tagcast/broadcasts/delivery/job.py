@@ -2,12 +2,13 @@
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from tagcast import accounts
-from tagcast.broadcasts import ledger, store
+from tagcast.broadcasts import ledger, rules, store
 from tagcast.broadcasts.ledger import Learnt
 from tagcast.broadcasts.rules import State, Status
 from tagcast.broadcasts.store import Broadcast, Chunk
@@ -81,7 +82,7 @@ class Job:
         if chunk.call in (ledger.Call.NONE, ledger.Call.REFUSED) and not chunk.msgids.size:
             chunk.watermark = 0
         statuses = chunk.statuses.copy()
-        flying = ledger.rules.in_flight(chunk.statuses, chunk.watermark)
+        flying = rules.in_flight(chunk.statuses, chunk.watermark)
         statuses[((statuses == Status.PLANNED) & ~flying) | (statuses == Status.RETRY)] = Status.CANCELLED
         statuses[flying] = Status.IN_DOUBT
         ledger.put(work, broadcast, chunk, statuses)
@@ -89,7 +90,7 @@ class Job:
 
     def _keep_facts(self, learnt: Learnt) -> None:
         """A worker that lost its lease still tells what it learnt, and moves nothing."""
-        if not learnt.statuses:
+        if not learnt.statuses and not learnt.taken:
             return
         with self._work() as work:
             broadcast, chunk = self._locked(work)
@@ -101,6 +102,30 @@ class Job:
 
     def _locked(self, work: Work) -> tuple[Broadcast, Chunk]:
         return store.get(work, self.broadcast.id), store.chunk(work, self.broadcast.id, self.no, lock=True)
+
+    def check_live(self) -> None:
+        """Right before a call: a process that was asleep must not make it. Raises Lost."""
+        if not self.lease.live:
+            raise Lost(self.lease.key)
+
+    @asynccontextmanager
+    async def held(self) -> AsyncIterator[None]:
+        """Renew the lease while the block runs, so that a slow call does not cost it."""
+        beating = asyncio.create_task(self._beat())
+        try:
+            yield
+        finally:
+            beating.cancel()
+            await asyncio.gather(beating, return_exceptions=True)
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(self.runtime.settings.lease_seconds / 3)
+            self.lease = await asyncio.to_thread(self._renew)
+
+    def _renew(self) -> Lease:
+        with self.runtime.system() as connection:
+            return leases.renew(connection, self.lease, self.runtime.settings.lease_seconds)
 
     async def read(self, question: Callable[[Work], T]) -> T:
         """A read transaction aside of the loop."""

@@ -1,6 +1,7 @@
 """服务号 mass sends to lists of openids, 公众号 mass sends to a temporary tag. The platform tells totals only."""
 
 import asyncio
+from functools import partial
 from importlib import resources
 
 import numpy as np
@@ -21,6 +22,7 @@ from tagcast.kit.uow import Work
 TAGGING = 50
 SIDE_BY_SIDE = 4
 TAGGING_TRIES = 3
+MASS = "mass"
 
 
 async def deliver_list(job: Job, connected: accounts.Connected) -> float | None:
@@ -31,14 +33,13 @@ async def deliver_list(job: Job, connected: accounts.Connected) -> float | None:
     async def send(intent: Intent) -> Answer:
         if intent.indices.size == 1:
             return Answer(None, {int(intent.indices[0]): "list_of_one"})
-        await accounts.permit(job.runtime, job.lease.workspace, job.account.id, "mass_send")
         people = [openids[int(index)] for index in intent.indices]
         accepted = await connected.call(
-            lambda: connected.official.send_to_people(message, people, client_id=client_id(job))
+            partial(connected.official.send_to_people, message, people, client_id=client_id(job))
         )
         return Answer(str(accepted.msg_id))
 
-    return await send_keyed(job, send)
+    return await send_keyed(job, MASS, send)
 
 
 async def deliver_tag(job: Job, connected: accounts.Connected) -> float | None:
@@ -56,7 +57,6 @@ async def deliver_tag(job: Job, connected: accounts.Connected) -> float | None:
         tag = int(chunk.progress["tag"])
 
     async def send(_intent: Intent) -> Answer:
-        await accounts.permit(job.runtime, job.lease.workspace, job.account.id, "mass_send")
         accepted = await connected.call(lambda: connected.official.send_to_tag(message, tag, client_id=client_id(job)))
         return Answer(str(accepted.msg_id))
 
@@ -64,13 +64,15 @@ async def deliver_tag(job: Job, connected: accounts.Connected) -> float | None:
         gone = await job.step(_refused_since)
         if gone:
             await _untag(connected, tag, [openids[index] for index in gone])
-            await job.step(lambda _work, _broadcast, chunk, gone=gone: _note_untagged(chunk, gone))
+            await job.step(partial(_note_untagged, gone))
             continue
+        await accounts.permit(job.runtime, job.lease.workspace, job.account.id, MASS)
         intent = await job.step(intend)
         if intent.indices.size == 0:
             await job.close()
             return None
         try:
+            job.check_live()
             if intent.fresh:
                 await _check_tag(connected, tag, int(intent.indices.size))
             answer = await send(intent)
@@ -164,7 +166,7 @@ async def _tag_all(job: Job, connected: accounts.Connected, tag: int, openids: l
 
         async def group(indices: list[int], into: Learnt = learnt, gate: asyncio.Semaphore = gate) -> None:
             async with gate:
-                await _tag_group(connected, tag, {openids[index]: index for index in indices}, into)
+                await _tag_group(job, connected, tag, {openids[index]: index for index in indices}, into)
 
         results = await asyncio.gather(*(group(indices) for indices in groups), return_exceptions=True)
         problems = [result for result in results if isinstance(result, BaseException)]
@@ -175,20 +177,25 @@ async def _tag_all(job: Job, connected: accounts.Connected, tag: int, openids: l
             if again is not None:
                 return again
             continue
-        await job.step(lambda _work, _broadcast, locked, stop=stop: _remember(locked, tagged=stop), learnt=learnt)
+        await job.step(partial(_note_tagged, stop), learnt=learnt)
         job.fruitless = 0
+
+
+def _note_tagged(stop: int, _work: Work, _broadcast: Broadcast, chunk: Chunk) -> None:
+    _remember(chunk, tagged=stop)
 
 
 def _copy(_work: Work, _broadcast: Broadcast, chunk: Chunk) -> Chunk:
     return chunk
 
 
-async def _tag_group(connected: accounts.Connected, tag: int, people: dict[str, int], into: Learnt) -> None:
+async def _tag_group(job: Job, connected: accounts.Connected, tag: int, people: dict[str, int], into: Learnt) -> None:
     """Tag up to 50; those whom the platform refuses one by one are failed with its reason."""
     left = list(people)
     for _ in range(TAGGING_TRIES):
+        await accounts.permit(job.runtime, job.lease.workspace, job.account.id, "batchtagging")
         try:
-            left = list(await connected.call(lambda left=left: connected.official.tag_people(tag, left)))
+            left = list(await connected.call(partial(connected.official.tag_people, tag, left)))
         except ChannelError as error:
             if error.scope is not channels.Scope.RECIPIENT:
                 raise
@@ -196,7 +203,7 @@ async def _tag_group(connected: accounts.Connected, tag: int, people: dict[str, 
                 into.fail(people[left[0]], f"{error.platform}:{error.errcode}")
                 return
             for openid in left:
-                await _tag_group(connected, tag, {openid: people[openid]}, into)
+                await _tag_group(job, connected, tag, {openid: people[openid]}, into)
             return
         if not left:
             return
@@ -219,14 +226,14 @@ def _refused_since(work: Work, broadcast: Broadcast, chunk: Chunk) -> list[int]:
     return [int(index) for index in held if int(index) not in untagged]
 
 
-def _note_untagged(chunk: Chunk, indices: list[int]) -> None:
+def _note_untagged(indices: list[int], _work: Work, _broadcast: Broadcast, chunk: Chunk) -> None:
     _remember(chunk, untagged=sorted({*chunk.progress.get("untagged", []), *indices}))
 
 
 async def _untag(connected: accounts.Connected, tag: int, openids: list[str]) -> None:
     for at in range(0, len(openids), TAGGING):
         part = openids[at : at + TAGGING]
-        await connected.call(lambda part=part: connected.official.untag_people(tag, part))
+        await connected.call(partial(connected.official.untag_people, tag, part))
 
 
 async def _check_tag(connected: accounts.Connected, tag: int, expected: int) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from tagcast import accounts
 from tagcast.broadcasts import ledger
 from tagcast.broadcasts.delivery.job import Job, reason_of
 from tagcast.broadcasts.ledger import Call, Indices, Learnt
@@ -61,14 +62,16 @@ def withdraw(_work: Work, _broadcast: Broadcast, chunk: Chunk) -> None:
     chunk.watermark = 0
 
 
-async def send_keyed(job: Job, send: Send) -> float | None:
+async def send_keyed(job: Job, api: str, send: Send) -> float | None:
     """Make the chunk's call, which carries an idempotency key. None: closed; seconds: take it up again later."""
     while True:
+        await accounts.permit(job.runtime, job.lease.workspace, job.account.id, api)
         intent = await job.step(intend)
         if intent.indices.size == 0:
             await job.close()
             return None
         try:
+            job.check_live()
             answer = await send(intent)
         except (ChannelError, TagcastError) as error:
             again = await after_refusal(job, error, keyed=True)
@@ -81,12 +84,12 @@ async def send_keyed(job: Job, send: Send) -> float | None:
 
 async def accept(job: Job, intent: Intent, answer: Answer) -> None:
     """Commit the platform's acceptance and close the chunk."""
-    learnt = Learnt({int(index): Status.ACCEPTED for index in intent.indices})
+    accepted = {int(index): Status.ACCEPTED for index in intent.indices}
+    learnt = Learnt(accepted, taken=True, msgid=answer.msgid)
     for index, reason in answer.unreachable.items():
         learnt.fail(index, reason)
 
     def finish(work: Work, broadcast: Broadcast, chunk: Chunk) -> None:
-        chunk.call, chunk.msgid = Call.ACCEPTED, answer.msgid
         ledger.close_chunk(work, job.lease, broadcast, chunk)
         chunk.done = True
 

@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -52,10 +53,10 @@ async def settle(runtime: Runtime, lease: Lease) -> float | None:
                 news = await _ask(runtime, lease, broadcast, chunks, connected)
         except (ChannelError, TagcastError):
             news = {}
-    waiting = await asyncio.to_thread(
+    waiting: float | None = await asyncio.to_thread(
         _step, runtime, lease, number, lambda work, fresh: _take_up(runtime, work, lease, fresh, news)
     )
-    if not waiting:
+    if waiting is None:
         await _clean_up(runtime, lease, broadcast, chunks)
         return None
     return waiting
@@ -115,8 +116,8 @@ def _match_persons(work: Work, broadcast: Broadcast, chunks: list[Chunk]) -> Non
         return
     place: dict[int, tuple[Chunk, int]] = {}
     for chunk in chunks:
-        for index in np.flatnonzero(chunk.statuses == Status.ACCEPTED):
-            place[int(chunk.msgids[index])] = (chunk, int(index))
+        for index in np.flatnonzero(chunk.statuses == Status.ACCEPTED).tolist():
+            place[int(chunk.msgids[index])] = (chunk, index)
     taken = []
     news: dict[int, News] = {}
     for receipt in open_receipts:
@@ -184,7 +185,7 @@ async def _ask(
     if broadcast.route is Route.TASKS:
         people = await asyncio.to_thread(_customers, runtime, lease, broadcast, chunks)
         return {
-            chunk.no: await connected.call(lambda chunk=chunk: _poll(connected.wecom, chunk, people[chunk.no]))
+            chunk.no: await connected.call(partial(_poll, connected.wecom, chunk, people[chunk.no]))
             for chunk in chunks
             if not final(chunk) and chunk.msgid
         }
@@ -193,7 +194,7 @@ async def _ask(
     news = {}
     for chunk in chunks:
         if late and not final(chunk) and chunk.msgid and not chunk.progress.get("counted"):
-            state = await connected.call(lambda chunk=chunk: connected.official.mass_status(int(chunk.msgid)))
+            state = await connected.call(partial(connected.official.mass_status, int(chunk.msgid)))
             if state != "SENDING":
                 news[chunk.no] = _of_job(chunk, "success" if state == "SEND_SUCCESS" else state.lower(), -1)
     return news
@@ -235,6 +236,6 @@ async def _clean_up(runtime: Runtime, lease: Lease, broadcast: Broadcast, chunks
             names = {tag.id: tag.name for tag in await connected.call(connected.official.tags)}
             for tag in tags:
                 if names.get(tag) == tag_name(broadcast):
-                    await connected.call(lambda tag=tag: connected.official.delete_tag(tag))
+                    await connected.call(partial(connected.official.delete_tag, tag))
     except (ChannelError, TagcastError):
         return

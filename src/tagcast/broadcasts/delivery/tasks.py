@@ -1,9 +1,11 @@
 """企业微信: a task per employee, who confirms it. There is no idempotency key, so a lost answer is looked up.
 
-A repeated add_msg_template makes a second task. After a lost answer the record of mass messages is
-read: a task made since the intent that is nobody's and reaches our customers is ours. Only when the record is complete and
-holds none of it is the call made again.
+A repeated add_msg_template makes a second task. After a lost answer the record of mass messages is read: a task made
+since the intent that says the same, is nobody else's and reaches our customers is ours. Only when the record is complete
+and holds no such task is the call made again.
 """
+
+from functools import partial
 
 from tagcast import accounts, channels, contacts
 from tagcast.broadcasts import content as contents
@@ -27,6 +29,7 @@ async def deliver(job: Job, connected: accounts.Connected) -> float | None:
     public_url = job.runtime.settings.public_url
     customers, message = await job.step(lambda work, broadcast, chunk: _said(work, broadcast, chunk, public_url))
     while True:
+        await accounts.permit(job.runtime, job.lease.workspace, job.account.id, "add_msg_template")
         intent = await job.step(lambda work, broadcast, chunk: intend(work, broadcast, chunk, key_seconds=NEVER))
         if intent.indices.size == 0:
             await job.close()
@@ -63,9 +66,9 @@ def _said(work: Work, broadcast: Broadcast, chunk: Chunk, public_url: str) -> tu
 async def _create(
     job: Job, connected: accounts.Connected, intent: Intent, customers: list[str], message: list[channels.Message]
 ) -> Answer:
-    await accounts.permit(job.runtime, job.lease.workspace, job.account.id, "add_msg_template")
     chunk = await job.read(lambda work: store.chunk(work, job.broadcast.id, job.no))
     asked = {customers[int(index)]: int(index) for index in intent.indices if customers[int(index)]}
+    job.check_live()
     created = await connected.call(
         lambda: connected.wecom.create_mass_message(message, external_userids=list(asked), sender=chunk.sender)
     )
@@ -92,7 +95,7 @@ async def _look_up(
             reached = (
                 None
                 if msgid in known
-                else await connected.call(lambda msgid=msgid: _reached(connected.wecom, msgid, chunk.sender))
+                else await connected.call(partial(_reached, connected.wecom, msgid, chunk.sender))
             )
             if reached is None:
                 continue

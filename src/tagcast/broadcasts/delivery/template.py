@@ -8,7 +8,7 @@ import asyncio
 
 from tagcast import accounts, channels, contacts
 from tagcast.broadcasts import content as contents
-from tagcast.broadcasts import ledger, pages
+from tagcast.broadcasts import ledger, pages, store
 from tagcast.broadcasts.delivery.job import Job, learn
 from tagcast.broadcasts.ledger import Indices, Learnt
 from tagcast.broadcasts.rules import Status
@@ -68,7 +68,7 @@ def _next(job: Job, work: Work, broadcast: Broadcast, chunk: Chunk) -> Indices:
 
 def _addressees(job: Job, work: Work) -> list[tuple[str | None, str]]:
     """(openid, address of the page) of each recipient of the chunk."""
-    numbers = ledger.store.chunk(work, job.broadcast.id, job.no).recipients.tolist()
+    numbers = store.chunk(work, job.broadcast.id, job.no).recipients.tolist()
     openids = contacts.identities_of(work, numbers, "openid", job.account.id)
     urls = pages.personal(work, job.broadcast, numbers, job.runtime.settings.public_url)
     return [(openids.get(number), url) for number, url in zip(numbers, urls, strict=True)]

@@ -118,6 +118,18 @@ class MassMessage(Answer):
     create_time: int
     create_type: int = 0
     text: MassText | None = None
+    attachments: tuple[dict[str, Any], ...] = ()
+
+    def says(self, content: Sequence[Message]) -> bool:
+        """Whether its text and the addresses of its link cards are those of `content`."""
+        body = group_message_body(content)
+        texts = (self.text.content if self.text else "", body.get("text", {}).get("content", ""))
+        links = (_links(self.attachments), _links(body.get("attachments", ())))
+        return texts[0] == texts[1] and links[0] == links[1]
+
+
+def _links(attachments: Sequence[dict[str, Any]]) -> list[str]:
+    return [str(part["link"].get("url", "")) for part in attachments if isinstance(part.get("link"), dict)]
 
 
 class Task(Answer):

@@ -1,0 +1,323 @@
+"""The demo's story: each step is a command, an API call or a public function that a user has."""
+
+import contextlib
+import io
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from tagcast import access, contacts
+from tagcast.cli.demo import people, stage
+from tagcast.cli.demo.stage import Http
+from tagcast.cli.frame import Frame
+from tagcast.kit import settings as kit_settings
+
+KINDS = ("wecom", "official", "service")
+DAYS = 3
+AS_OF = "1998-06-30"
+TREE = {
+    "wecom": ["客户价值/消费层级/高消费", "客户价值/消费层级/普通消费", "客户关系/活动/老客户回访"],
+    "official": ["消费层级/高消费"],
+    "service": ["消费层级/高消费"],
+}
+CROWDS: dict[str, dict[str, Any]] = {
+    "wecom": {
+        "name": "美妆秋季新品 · 企业微信",
+        "audience": 'region in ("华东", "华南", "华北") and tag("客户价值/消费层级/高消费") and taste = "美妆"',
+        "content": {
+            "kind": "article",
+            "text": "{秋季美妆}已为您备好，点开看看。".replace("{", "").replace("}", ""),
+            "title": "秋季美妆上新",
+            "description": "按您的肤质挑选",
+            "body": "秋季护肤与彩妆上新。\n\n门店与小程序同步开售。",
+            "url": "https://shop.example.com/autumn",
+            "button": "去看看",
+        },
+    },
+    "official": {
+        "name": "数码选购指南 · 公众号",
+        "audience": 'region in ("华东", "华南", "华北") and tag("消费层级/高消费") and taste = "数码"',
+        "content": {
+            "kind": "article",
+            "title": "数码选购指南：耳机怎么选",
+            "description": "三分钟读完",
+            "body": "入耳、半入耳与头戴，各有所长。\n\n我们按使用场景给出建议。",
+            "url": "https://shop.example.com/digital",
+            "button": "查看推荐",
+        },
+    },
+    "service": {
+        "name": "服饰会员权益提醒 · 服务号",
+        "audience": 'region in ("华东", "华南", "华北") and tag("消费层级/高消费") and taste = "服饰"',
+        "content": {
+            "kind": "template",
+            "title": "会员权益提醒",
+            "data": {"name1": "会员", "thing2": "服饰会员积分已到账", "thing3": "点击查看积分明细"},
+            "url": "https://shop.example.com/points",
+            "button": "查看积分",
+        },
+    },
+}
+
+
+@dataclass
+class Story:
+    """One run of the demo in a new folder."""
+
+    frame: Frame
+    folder: Path
+    seed: int
+    remote: dict[str, dict[str, Any]] = field(default_factory=dict)
+    local: dict[str, dict[str, Any]] = field(default_factory=dict)
+    sandbox: Http = field(default_factory=lambda: Http(""))
+    api: Http = field(default_factory=lambda: Http(""))
+
+    def tell(self) -> dict[str, Any]:
+        """Play it all; what came out. `ok`: the sandbox's ledger agrees that nobody was lost, doubled or forbidden."""
+        port = stage.free_port()
+        os.environ.update(
+            TAGCAST_HOME=str(self.folder / "home"),
+            TAGCAST_PORT=str(port),
+            TAGCAST_PUBLIC_URL=f"http://127.0.0.1:{port}",
+            TAGCAST_ALLOW_PRIVATE="true",
+        )
+        with ExitStack() as stack:
+            with self.step("starting the WeChat sandbox", "启动微信沙箱"):
+                box = stage.process(
+                    "wechat_sandbox", "--port", "0", "--state", str(self.folder / "sandbox.db"), "--seed", str(self.seed),
+                    log=self.folder / "sandbox.log",
+                )  # fmt: skip
+                self.sandbox = Http(stack.enter_context(box)["url"])
+            key = self.set_up()
+            with self.step("starting the server and its worker", "启动服务与后台任务"):
+                server = stack.enter_context(stage.process("tagcast", "serve", log=self.folder / "server.log"))
+                self.api = Http(server["url"], {"Authorization": f"Bearer {key}"})
+            self.import_people()
+            self.tag()
+            sent = self.broadcast()
+            self.let_people_act()
+            return self.conclude(sent)
+
+    def set_up(self) -> str:
+        """Make a home and connect three accounts. Returns the API key."""
+        with self.step("a new Tagcast on SQLite, three accounts", "新建 Tagcast（SQLite），接入三个账号"):
+            key = self.run("init")["api_key"]
+            for kind in KINDS:
+                remote = self.sandbox.post("/sandbox/accounts", {"kind": kind, "name": kind, "employees": 20})
+                secrets = self.folder / f"{kind}.secrets"
+                secrets.touch(mode=0o600)
+                secrets.write_text(
+                    f"secret={remote['secret']}\ncallback_token={remote['token']}\n"
+                    f"encoding_aes_key={remote['encoding_aes_key']}\n"
+                )
+                identifier = ["--corpid", remote["corpid"]] if kind == "wecom" else ["--appid", remote["appid"]]
+                self.local[kind] = self.run(
+                    "account", "add", kind, kind, *identifier, "--secrets", str(secrets),
+                    "--base-url", self.sandbox.base,
+                )  # fmt: skip
+                self.remote[kind] = remote
+                address = f"{os.environ['TAGCAST_PUBLIC_URL']}/callback/{self.local[kind]['callback_path']}"
+                self.sandbox.call("PATCH", f"/sandbox/accounts/{remote['id']}", {"callback_url": address})
+        return str(key)
+
+    def import_people(self) -> None:
+        """Real purchases under made-up people, through the ordinary importers; then the accounts' own contacts."""
+        history = people.purchase_history()
+        bought = people.purchases(history)
+        customers = sorted({row[0] for row in bought})
+        with self.step("a made-up population of the sandbox", "沙箱生成虚构人群"):
+            self.sandbox.post("/sandbox/population", {"size": len(customers), "seed": self.seed})
+            strangers = self.sandbox.lines("/sandbox/people")
+        members, orders = self.folder / "members.csv", self.folder / "purchases.csv"
+        people.write_members(members, customers, strangers, seed=self.seed)
+        people.write_purchases(orders, bought)
+        for name, label in (("region", "地区"), ("city", "城市"), ("device", "设备"), ("age_band", "年龄段"), ("sex", "性别"), ("taste", "偏好")):  # fmt: skip
+            self.run("contacts", "declare", name, "choice", "--purpose", "marketing", "--zh", label)
+        self.run("contacts", "declare", "name", "text", "--purpose", "service", "--zh", "姓名")
+        with self.step("importing 23,570 members", "导入 23,570 名会员") as said:
+            done = self.run("contacts", "import", str(members), "--map", self.mapping("members", {
+                "会员号": "identity:customer_id", "unionid": "identity:unionid", "姓名": "text:name",
+                "性别": "attribute:sex", "地区": "attribute:region", "城市": "attribute:city",
+                "设备": "attribute:device", "年龄段": "attribute:age_band", "偏好": "attribute:taste",
+                "营销同意": "consent:marketing",
+            }))  # fmt: skip
+            said.append(f"{done['made']:,} made, {done['refused']} refused")
+        self.run("events", "declare", "purchase", "--purpose", "marketing")
+        with self.step("importing 69,659 purchases (CDNOW, real)", "导入 69,659 笔购买（CDNOW 真实数据）") as said:
+            done = self.run("events", "import", str(orders), "--type", "purchase", "--map", self.mapping("purchases", {
+                "customer_id": "contact:customer_id", "day": "at", "cds": "quantity", "dollars": "amount",
+            }))  # fmt: skip
+            said.append(f"{done['rows'] - done['refused']:,} taken, {done['refused']} refused")
+        for kind in KINDS:
+            with self.step(f"reading the contacts of {kind}", f"同步 {kind} 的联系人") as said:
+                done = self.run("contacts", "sync", kind)
+                said.append(f"{done['people']:,} people")
+
+    def tag(self) -> None:
+        """RFM, the tag trees, tags by segment, by hand and by file."""
+        with self.step("R, F and M from the purchases", "由购买计算 R、F、M") as said:
+            classes = self.run("features", "rfm", "--as-of", AS_OF)
+            said.append(", ".join(f"{name} {count:,}" for name, count in classes["classes"].items()))
+        with self.step("tag trees; tags by segment, by hand, by file", "建标签树；按人群、手工、文件打标签") as said:
+            for kind, paths in TREE.items():
+                for path in paths:
+                    self.run("tags", "add", path, "--account", kind, "--parents")
+            counts = []
+            for kind, path in (("wecom", TREE["wecom"][0]), ("official", TREE["official"][0]), ("service", TREE["service"][0])):  # fmt: skip
+                done = self.run("segment", "tag", "rfm.m >= 3", path, "--account", kind)
+                counts.append(done["size"])
+            self.run("tags", "apply", TREE["wecom"][2], "--account", "wecom", "--contact", "customer_id:00001",
+                     "--contact", "customer_id:00002", "--why", "老客户")  # fmt: skip
+            visited = self.folder / "visited.csv"
+            visited.write_text("customer_id\n" + "\n".join(f"{number:05d}" for number in range(1, 501)) + "\n")
+            self.run("tags", "apply", TREE["wecom"][2], "--account", "wecom", "--file", str(visited))
+            said.append(f"高消费 {counts[0]:,}")
+
+    def broadcast(self) -> dict[str, int]:
+        """Choose the crowd, plan, send, wait until settled; the broadcasts by account kind."""
+        sent: dict[str, int] = {}
+        plans: dict[str, dict[str, Any]] = {}
+        for kind, wanted in CROWDS.items():
+            content = dict(wanted["content"])
+            if content["kind"] == "template":
+                content["template_id"] = self.template()
+            draft = self.api.post(
+                "/api/v1/broadcasts",
+                {"name": wanted["name"], "account": kind, "audience": wanted["audience"].replace("\n", " "),
+                 "content": content, "holdout_percent": 10},
+            )  # fmt: skip
+            sent[kind] = draft["id"]
+            plans[kind] = self.api.post(f"/api/v1/broadcasts/{draft['id']}/plan")
+            self.show_plan(wanted, plans[kind])
+        for kind, plan in plans.items():
+            with self.step(f"sending on {kind}", f"在 {kind} 上发送") as said:
+                self.api.post(f"/api/v1/broadcasts/plans/{plan['hash']}/send")
+                said.append(f"plan {plan['hash']}")
+        with self.step("waiting for receipts, polling results", "等待回执，轮询结果") as said:
+            for kind, number in sent.items():
+                state = self.settled(number)
+                states = {name: count for name, count in state["states"].items() if count}
+                said.append(f"{kind}: " + ", ".join(f"{name} {count:,}" for name, count in states.items()))
+        return sent
+
+    def settled(self, number: int) -> dict[str, Any]:
+        """The progress of a broadcast once it is finished, or after two minutes."""
+
+        def finished() -> dict[str, Any] | None:
+            found: dict[str, Any] = self.api.get(f"/api/v1/broadcasts/{number}/progress")
+            return found if found["state"] in ("finished", "paused", "cancelled") else None
+
+        return stage.wait_for(finished, seconds=120) or self.api.get(f"/api/v1/broadcasts/{number}/progress")
+
+    def template(self) -> str:
+        """The service account's template for member notices, looked up on the platform."""
+        templates: list[dict[str, Any]] = self.api.get("/api/v1/accounts/service/templates")["items"]
+        return str(next(found["template_id"] for found in templates if found["title"] == "会员权益提醒"))
+
+    def let_people_act(self) -> None:
+        """The population opens, clicks and buys for three days; the shop's order system reports the orders to us."""
+        with self.step(f"{DAYS} days pass: people open, click, buy", f"过 {DAYS} 天：打开、点击、购买") as said:
+            self.sandbox.post("/sandbox/population/act", {"days": DAYS})
+
+            def done() -> dict[str, Any] | None:
+                found: dict[str, Any] = self.sandbox.get("/sandbox/population/act")
+                return found if found["state"] == "done" else None
+
+            acted = stage.wait_for(done, seconds=180)
+            said.append(f"{acted['opened']:,} opened, {acted['clicked']:,} clicked, {acted['bought']:,} orders")
+        with self.step("the shop reports its orders over the API", "商城通过 API 上报订单") as said:
+            orders = self.sandbox.get("/sandbox/orders")["orders"]
+            for at in range(0, len(orders), 1000):
+                batch = orders[at : at + 1000]
+                self.api.post("/api/v1/events", {"type": "purchase", "batch_key": f"orders-{at}", "events": [
+                    {"identity": {"kind": "unionid", "value": order["unionid"]}, "at": order["at"],
+                     "amount_cents": order["amount_cents"], "quantity": 1}
+                    for order in batch
+                ]})  # fmt: skip
+            said.append(f"{len(orders):,}")
+
+    def conclude(self, sent: Mapping[str, int]) -> dict[str, Any]:
+        """The report, the HTML beside it, and the check against the sandbox's own ledger."""
+        self.api.post("/api/v1/reports/refresh")
+        for kind, number in sent.items():
+            self.show_report(kind, self.api.get(f"/api/v1/reports/broadcasts/{number}?lang={self.frame.lang}"))
+        page = self.folder / "report.html"
+        self.run("report", "broadcast", *map(str, sent.values()), "--html", str(page))
+        verdict = {"lost": 0, "duplicated": 0, "forbidden": 0, "unexpected": 0}
+        for kind, number in sent.items():
+            judged = self.sandbox.post(
+                "/sandbox/ledger/judge", {"account": self.remote[kind]["id"], "expected": self.assigned(number)}
+            )
+            verdict = {name: total + judged[name] for name, total in verdict.items()}
+        ok = not any(verdict.values())
+        counts = ", ".join(f"{name} {total}" for name, total in verdict.items())
+        self.frame.say("", "")
+        self.frame.say(
+            f"self-check against the sandbox's ledger: {counts} {'✓' if ok else '✗'}",
+            f"与沙箱账本核对：{counts} {'✓' if ok else '✗'}",
+        )
+        self.frame.say(
+            f"report: {page}\nnext: TAGCAST_HOME={os.environ['TAGCAST_HOME']} tagcast --help · docs/tutorial.md",
+            f"报告：{page}\n下一步：TAGCAST_HOME={os.environ['TAGCAST_HOME']} tagcast --help · docs/tutorial.md",
+        )
+        return {"ok": ok, **verdict, "report": str(page), "broadcasts": dict(sent)}
+
+    def assigned(self, number: int) -> list[str]:
+        """unionids of those to whom a broadcast was to be sent."""
+        runtime = access.open_home(kit_settings.load())
+        try:
+            with runtime.read(access.only_workspace(runtime), "demo") as work:
+                members = list(work.bitmaps.read(f"broadcast:{number}:assigned"))
+                return list(contacts.identities_of(work, members, "unionid").values())
+        finally:
+            runtime.close()
+
+    def show_plan(self, wanted: Mapping[str, Any], plan: Mapping[str, Any]) -> None:
+        """The waterfall of a plan."""
+        self.frame.say(f"\n  {wanted['name']}\n  {wanted['audience']}", f"\n  {wanted['name']}\n  {wanted['audience']}")
+        for step in plan["steps"]:
+            label = step[f"label_{self.frame.lang}"]
+            sign = " " if step["name"] in ("addressed", "assigned") else "−"
+            if step["count"] or step["name"] in ("addressed", "assigned"):
+                line = f"    {sign} {step['count']:>7,}  {label}"
+                self.frame.say(line, line)
+
+    def show_report(self, kind: str, report: Mapping[str, Any]) -> None:
+        """The report's figures, a line each."""
+        self.frame.say(f"\n  {CROWDS[kind]['name']}", f"\n  {CROWDS[kind]['name']}")
+        for line in report["lines"]:
+            self.frame.say(f"    {line}", f"    {line}")
+
+    @contextlib.contextmanager
+    def step(self, en: str, zh: str) -> Iterator[list[str]]:
+        """Say what is done, how long it took, and what came out."""
+        started = time.monotonic()
+        said: list[str] = []
+        yield said
+        text = zh if self.frame.lang == "zh" else en
+        line = f"✓ {text} · {time.monotonic() - started:.1f} s{' · ' if said else ''}{'; '.join(said)}"
+        self.frame.say(line, line)
+
+    def mapping(self, name: str, columns: Mapping[str, str]) -> str:
+        """A mapping file of an import."""
+        file = self.folder / f"{name}.map.json"
+        file.write_bytes(orjson.dumps(columns, option=orjson.OPT_INDENT_2))
+        return str(file)
+
+    def run(self, *arguments: str) -> Any:
+        """Run one of our own commands, as typed, and read its JSON."""
+        from tagcast.cli.main import main
+
+        out = io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()) as errors:
+            code = main([*arguments, "--json", "--yes", "--lang", self.frame.lang])
+        if code != 0:
+            raise RuntimeError(f"tagcast {' '.join(arguments)}: {errors.getvalue().strip()[-400:]}")
+        text = out.getvalue().strip()
+        return orjson.loads(text) if text else None
