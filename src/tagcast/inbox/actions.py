@@ -1,0 +1,51 @@
+"""Use cases of the inbox."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import orjson
+
+from tagcast import accounts
+from tagcast.channels import Inbound, Platform, normalise
+from tagcast.inbox import store
+from tagcast.kit import clock
+from tagcast.kit.uow import Work
+
+KEEP = timedelta(days=7)
+"""How long callbacks are kept; the platforms repeat one within seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A stored callback and what it says. `received_at` in epoch milliseconds."""
+
+    message: int
+    account: int
+    received_at: int
+    inbound: Inbound
+
+
+def platform_of(kind: str) -> Platform:
+    """Whose callbacks an account of a kind gets."""
+    return "wecom" if kind == "wecom" else "official"
+
+
+def facts(work: Work, messages: Sequence[int]) -> list[Fact]:
+    """Open stored callbacks, in the order they came. Purged ones, and those of a removed account, are missing."""
+    platforms = {account.id: platform_of(account.kind) for account in accounts.all_(work)}
+    return [
+        Fact(one.id, one.account, one.received_at, normalise(platforms[one.account], orjson.loads(one.body)))
+        for one in store.read(work, messages)
+        if one.account in platforms
+    ]
+
+
+def purge(work: Work) -> int:
+    """Delete callbacks older than `KEEP`; returns how many."""
+    return store.delete_before(work, clock.to_ms(work.now - KEEP))
+
+
+def last_received(work: Work, account_id: int) -> int | None:
+    """When the newest callback of an account came, in epoch milliseconds; None: none is kept."""
+    return store.last_at(work, account_id)

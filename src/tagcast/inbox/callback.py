@@ -1,0 +1,151 @@
+"""`/callback/{path}`: what the platforms push. Raw ASGI, because it must answer fast and a lot.
+
+Order: account, size, shapes, signature, decryption, parsing, one durable write, answer. Every refusal looks the same,
+so that a forger learns nothing; a repeated delivery gets the same answer as the first. The window of the timestamp and
+the strict shapes are those of `channels.open_callback`.
+"""
+
+import asyncio
+import re
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+import orjson
+
+from tagcast import accounts
+from tagcast.channels import BadCallback, CallbackKeys, Platform, normalise, open_callback, open_echo, plain_echo
+from tagcast.inbox.actions import platform_of
+from tagcast.inbox.intake import Intake
+from tagcast.inbox.store import Delivery
+from tagcast.kit.errors import Unavailable
+from tagcast.kit.uow import Runtime
+
+MAX_BODY = 64 * 1024
+"""Largest body read, in bytes."""
+KNOWN_SECONDS = 5.0
+"""How long an account's keys are believed without asking the database again."""
+_MOST_KNOWN = 4096
+_PATH = re.compile(r"/callback/([0-9a-f]{32})")
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Door:
+    """An account as its callbacks need it."""
+
+    workspace: int
+    account: int
+    platform: Platform
+    keys: CallbackKeys
+
+
+class CallbackApp:
+    """The ASGI application; `close` it when the server stops.
+
+    `counts` of answers: accepted, duplicate, echo, refused, unknown, busy. It expects the whole path in the scope.
+    """
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.counts: Counter[str] = Counter()
+        self._runtime = runtime
+        self._intake = Intake(runtime)
+        self._doors: dict[str, tuple[float, _Door | None]] = {}
+        self._intake.start()
+
+    def close(self) -> None:
+        """Store what waits and stop the writer."""
+        self._intake.close()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        status, body, outcome = await self._answer(scope, receive)
+        self.counts[outcome] += 1
+        await _respond(send, status, body)
+
+    async def _answer(self, scope: Scope, receive: Receive) -> tuple[int, bytes, str]:
+        match = _PATH.fullmatch(scope["path"])
+        door = await self._door(match[1]) if match else None
+        if door is None:
+            return 404, b"not found", "unknown"
+        try:
+            if scope["method"] == "GET":
+                return 200, _echo(door, scope["query_string"]), "echo"
+            new = await self._take(door, scope["query_string"], await _body(receive))
+        except BadCallback:
+            return 400, b"bad request", "refused"
+        except Unavailable:
+            return 503, b"try again", "busy"
+        return 200, b"success", "accepted" if new else "duplicate"
+
+    async def _take(self, door: _Door, query: bytes, body: bytes) -> bool:
+        callback = open_callback(door.keys, query, body, now=int(time.time()))
+        fact = normalise(door.platform, callback.fields)
+        dedupe = sha256(fact.message_key.encode()).digest()
+        delivery = Delivery(door.workspace, door.account, dedupe, fact.kind, orjson.dumps(callback.fields))
+        return await self._intake.submit(delivery)
+
+    async def _door(self, path: str) -> _Door | None:
+        known = self._doors.get(path)
+        now = time.monotonic()
+        if known is not None and known[0] > now:
+            return known[1]
+        door = await asyncio.to_thread(self._find, path)
+        if len(self._doors) >= _MOST_KNOWN:
+            self._doors.clear()
+        self._doors[path] = (now + KNOWN_SECONDS, door)
+        return door
+
+    def _find(self, path: str) -> _Door | None:
+        found = accounts.at_callback_path(self._runtime, path)
+        if found is None:
+            return None
+        workspace, account_id = found
+        with self._runtime.read(workspace, "callback") as work:
+            account = accounts.get(work, account_id)
+            secrets = accounts.secrets(work, account_id)
+        if not secrets.callback_token or not account.appid:
+            return None
+        keys = CallbackKeys(secrets.callback_token, secrets.encoding_aes_key, account.appid)
+        return _Door(workspace, account_id, platform_of(account.kind), keys)
+
+
+def _echo(door: _Door, query: bytes) -> bytes:
+    """The answer of a URL check: WeCom's `echostr` is encrypted, that of the others is signed only."""
+    now = int(time.time())
+    if door.platform == "wecom" or b"msg_signature=" in query:
+        return open_echo(door.keys, query, now=now)
+    return plain_echo(door.keys.token, query, now=now)
+
+
+async def _body(receive: Receive) -> bytes:
+    pieces: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise BadCallback
+        piece = message.get("body", b"")
+        size += len(piece)
+        if size > MAX_BODY:
+            raise BadCallback
+        pieces.append(piece)
+        if not message.get("more_body", False):
+            return b"".join(pieces)
+
+
+async def _respond(send: Send, status: int, body: bytes) -> None:
+    headers = [
+        (b"content-type", b"text/plain; charset=utf-8"),
+        (b"content-length", str(len(body)).encode()),
+        (b"x-content-type-options", b"nosniff"),
+        (b"cache-control", b"no-store"),
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
