@@ -1,0 +1,199 @@
+"""Use cases of the tag tree. Who holds a tag is `tagging`'s business."""
+
+from difflib import get_close_matches
+
+from pyroaring import BitMap
+
+from tagcast import accounts
+from tagcast.kit.errors import Conflict, Invalid, NotFound
+from tagcast.kit.uow import Work
+from tagcast.tags import rules, store
+from tagcast.tags.rules import SEPARATOR, Bound, Node, Tag
+
+
+def bound(work: Work, account: int | None, key: str) -> Bound:
+    """One limit of an account's profile (None: of the workspace itself). Raises NotFound for an unknown account."""
+    limits = accounts.limits(work, account)
+    found = limits.value(key)
+    assert found.value is None or isinstance(found.value, int), key
+    return Bound(found.value, found.source, found.date, found.profile, limits.kind)
+
+
+def create(
+    work: Work, path: str, *, account: int | None = None, parent: int | None = None, parents: bool = False
+) -> Tag:
+    """A new tag at `path` ("会员/金卡/一星"), below `parent` if given; `parents` makes what is missing on the way.
+
+    Raises Conflict if it is there already, NotFound for a missing parent, Invalid or Refused for name, depth or count.
+    """
+    above = get(work, parent) if parent is not None else None
+    account = above.account if above is not None else account
+    store.lock(work)
+    names = rules.split(path)
+    rules.check_depth(path, (above.depth if above else 0) + len(names), bound(work, account, "tags.depth"))
+    with work.connection.begin_nested():
+        made = _grow(work, above, names, account=account, parents=parents)
+        rules.check_count(store.count(work, account), bound(work, account, "tags.count"))
+        rules.check_path(made.path)
+    return made
+
+
+def ensure(work: Work, path: str, *, account: int | None = None) -> Tag:
+    """The tag at `path`, made with its parents if it is not there."""
+    try:
+        return find(work, path, account=account)
+    except NotFound:
+        return create(work, path, account=account, parents=True)
+
+
+def get(work: Work, tag_id: int) -> Tag:
+    """A tag by its id, archived or not. Raises NotFound."""
+    found = store.get(work, tag_id)
+    if found is None:
+        raise NotFound("tags.no_tag", tag=tag_id)
+    return found
+
+
+def usable(work: Work, tag_id: int) -> Tag:
+    """A tag that is not archived. Raises NotFound, Conflict."""
+    found = get(work, tag_id)
+    if found.archived_at is not None:
+        raise Conflict("tags.archived", path=found.path, tag=found.id)
+    return found
+
+
+def find(work: Work, path: str, *, account: int | None = None) -> Tag:
+    """The tag at a path; width, case and spaces of names do not count. Raises NotFound naming the nearest paths."""
+    row, parent = None, None
+    for name in rules.split(path):
+        row = store.child(work, account, parent, rules.normal(name))
+        if row is None:
+            raise _unknown(work, path, account)
+        if row.archived_at is not None:
+            raise NotFound("tags.archived", path=path, tag=row.id)
+        parent = row.id
+    return get(work, int(parent or 0))
+
+
+def every(work: Work) -> dict[int, Tag]:
+    """All tags of the workspace, of every account, archived ones too, by id."""
+    return {tag.id: tag for tag in store.every(work, anywhere=True)}
+
+
+def tree(work: Work, account: int | None = None) -> list[Node]:
+    """The tags of an account that are not archived, depth first, each with its holders: own, and with those below."""
+    listed = [tag for tag in store.every(work, account) if tag.archived_at is None]
+    sets: dict[int, BitMap] = {}
+    counts: dict[int, tuple[int, int]] = {}
+    for tag in reversed(listed):
+        own = work.bitmaps.read(key(tag.id))
+        together = own | sets.pop(tag.id, BitMap())
+        counts[tag.id] = (len(own), len(together))
+        if tag.parent is not None:
+            sets[tag.parent] = sets.get(tag.parent, BitMap()) | together
+    return [Node(tag, *counts[tag.id]) for tag in listed]
+
+
+def rename(work: Work, tag_id: int, name: str) -> Tag:
+    """Give a tag another name. Raises Conflict if a sibling has it."""
+    store.lock(work)
+    tag = usable(work, tag_id)
+    clean = rules.check_name(name, bound(work, tag.account, "tags.name_chars"))
+    _free(work, tag, tag.parent, clean)
+    return _changed(work, tag, name=clean, key=rules.normal(clean))
+
+
+def move(work: Work, tag_id: int, parent: int | None) -> Tag:
+    """Put a tag, with all below it, under another of its account, or make it a root.
+
+    Raises Conflict for a place below itself or where a sibling has its name; Refused when it would be too deep.
+    """
+    store.lock(work)
+    tag = usable(work, tag_id)
+    if parent is not None:
+        above = usable(work, parent)
+        if above.account != tag.account:
+            raise Invalid("tags.other_account", path=tag.path, parent=above.path)
+        if parent in store.below(work, tag.id):
+            raise Conflict("tags.ring", path=tag.path, parent=above.path)
+    _free(work, tag, parent, tag.name)
+    return _changed(work, tag, parent=parent or 0)
+
+
+def archive(work: Work, tag_id: int) -> Tag:
+    """Put a tag and all below it away: not found by path, not in the tree, not given; holders stay on record."""
+    store.lock(work)
+    tag = usable(work, tag_id)
+    store.update(work, store.below(work, tag.id), archived_at=work.now_ms)
+    return get(work, tag_id)
+
+
+def restore(work: Work, tag_id: int) -> Tag:
+    """Take an archived tag back, with those below it that were archived with it. Raises Conflict, Refused (count)."""
+    store.lock(work)
+    tag = get(work, tag_id)
+    if tag.archived_at is None:
+        raise Conflict("tags.not_archived", path=tag.path)
+    if tag.parent is not None:
+        usable(work, tag.parent)
+    back, together = {tag.id}, store.archived_together(work, tag.account, tag.archived_at)
+    for one in store.every(work, tag.account):
+        if one.parent in back and one.id in together:
+            back.add(one.id)
+    total = store.count(work, tag.account) + len(back)
+    rules.check_count(total, bound(work, tag.account, "tags.count"))
+    store.update(work, back, archived_at=None)
+    return get(work, tag_id)
+
+
+def key(tag_id: int) -> str:
+    """The bitmap of a tag's own holders."""
+    return f"tag:{tag_id}"
+
+
+def _grow(work: Work, above: Tag | None, names: list[str], *, account: int | None, parents: bool) -> Tag:
+    """Make the last of `names`, and with `parents` those before it that are missing."""
+    longest = bound(work, account, "tags.name_chars")
+    for i, given in enumerate(names):
+        name, last = rules.check_name(given, longest), i == len(names) - 1
+        parent = above.id if above else None
+        found = store.child(work, account, parent, rules.normal(name))
+        if found is not None and (last or found.archived_at is not None):
+            code = "tags.archived" if found.archived_at is not None else "tags.exists"
+            raise Conflict(code, path=get(work, found.id).path, tag=found.id)
+        if found is None and not last and not parents:
+            raise _unknown(work, SEPARATOR.join([above.path, name] if above else [name]), account)
+        if found is None:
+            normal = rules.normal(name)
+            above = get(work, store.insert(work, account=account, parent=parent, name=name, key=normal))
+        else:
+            above = get(work, found.id)
+    assert above is not None
+    return above
+
+
+def _free(work: Work, tag: Tag, parent: int | None, name: str) -> None:
+    found = store.child(work, tag.account, parent, rules.normal(name))
+    if found is not None and found.id != tag.id:
+        raise Conflict("tags.archived" if found.archived_at is not None else "tags.exists", path=name, tag=found.id)
+
+
+def _changed(work: Work, tag: Tag, **values: object) -> Tag:
+    """Change a tag's place or name, unless one of those that move with it would not fit there."""
+    deepest = bound(work, tag.account, "tags.depth")
+    with work.connection.begin_nested():
+        store.update(work, [tag.id], **values)
+        moved = set(store.below(work, tag.id))
+        for one in store.every(work, tag.account):
+            if one.id in moved:
+                rules.check_depth(one.path, one.depth, deepest)
+                rules.check_path(one.path)
+    return get(work, tag.id)
+
+
+def _unknown(work: Work, path: str, account: int | None) -> NotFound:
+    paths = {rules.normal(tag.path): tag.path for tag in store.every(work, account) if tag.archived_at is None}
+    near = get_close_matches(rules.normal(path), paths, n=3, cutoff=0.5)
+    near += [known for known in paths if known.endswith(SEPARATOR + rules.normal(path)) and known not in near]
+    shown = "、".join(paths[known] for known in near[:3])
+    return NotFound("tags.unknown", path=path[:200], near=shown or "–")

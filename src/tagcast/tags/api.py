@@ -1,0 +1,312 @@
+"""Tags over HTTP: the tree, tagging by contact numbers or identities, history, undo."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, ConfigDict, Field
+from pyroaring import BitMap
+
+from tagcast import bitmaps, contacts
+from tagcast.access import Guarded
+from tagcast.bitmaps import Change
+from tagcast.kit import clock
+from tagcast.kit.errors import Invalid
+from tagcast.kit.uow import Work
+from tagcast.tags import actions, rules, tagging
+from tagcast.tags.rules import Node, Tag
+
+router = APIRouter(prefix="/tags", tags=["tags 标签"])
+
+Number = Annotated[int, Field(ge=1, le=0xFFFFFFFF)]
+RowStatus = Literal["changed", "unchanged", "unknown"]
+
+
+class Strict(BaseModel):
+    """A request in which nothing unknown may stand."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class TagIn(Strict):
+    """A tag to make."""
+
+    path: str = Field(description="Names from the root, separated by /.", examples=["会员/金卡/一星"])
+    account: int | None = Field(default=None, description="The account it belongs to; none: the workspace.")
+    parent: int | None = Field(default=None, description="A tag that `path` starts below.")
+    parents: bool = Field(default=False, description="Make missing tags on the way.")
+
+
+class NameIn(Strict):
+    """A new name."""
+
+    name: str
+
+
+class ParentIn(Strict):
+    """A new place; none: a root."""
+
+    parent: int | None
+
+
+class TagOut(BaseModel):
+    """A tag."""
+
+    id: int
+    account: int | None
+    parent: int | None
+    name: str
+    path: str
+    depth: int
+    created_at: datetime
+    created_by: str
+    archived: bool
+    own: int | None = Field(default=None, description="Contacts that hold the tag itself; in the tree only.")
+    below: int | None = Field(default=None, description="Contacts that hold it or a tag below it; in the tree only.")
+
+
+class TreeOut(BaseModel):
+    """Tags, depth first."""
+
+    tags: list[TagOut]
+
+
+class IdentityIn(Strict):
+    """Under what a contact is known."""
+
+    kind: str = Field(examples=["customer_id"])
+    value: str
+    account: int = 0
+
+
+class MembersIn(Strict):
+    """Whom a change concerns, by contact number and by identity, and why."""
+
+    numbers: list[Number] = Field(default_factory=list)
+    identities: list[IdentityIn] = Field(default_factory=list)
+    why: str = Field(examples=["bought a gold card"])
+
+
+class AssignIn(MembersIn):
+    """Whom to tag, why, and until when."""
+
+    until: datetime | None = Field(default=None, description="When the tag ends by itself; with a time zone.")
+
+
+class RowOut(BaseModel):
+    """What became of one row; rows count from 0, numbers first, then identities."""
+
+    row: int
+    number: int | None
+    status: RowStatus
+
+
+class ChangedOut(BaseModel):
+    """What a change did. `seq` names it for undo; none: nothing changed."""
+
+    seq: int | None
+    changed: int
+    rows: list[RowOut]
+
+
+class ChangeOut(BaseModel):
+    """One recorded change."""
+
+    seq: int
+    tag: int
+    op: Literal["add", "remove"]
+    size: int
+    who: str
+    why: str
+    at: datetime
+    until: datetime | None
+    undoes: int | None
+
+
+class HistoryOut(BaseModel):
+    """Changes, newest first."""
+
+    changes: list[ChangeOut]
+
+
+class UndoIn(Strict):
+    """The change to take back, and why."""
+
+    seq: int
+    why: str = "undo"
+
+
+class UndoneOut(BaseModel):
+    """The change that an undo made; none: nothing of the change stood any more."""
+
+    change: ChangeOut | None
+
+
+class CountOut(BaseModel):
+    """How many contacts."""
+
+    count: int
+
+
+@router.get("")
+def tree(entry: Guarded, account: int | None = None) -> TreeOut:
+    """The tags of an account, or of the workspace, with their holders."""
+    with entry.read() as work:
+        return TreeOut(tags=[_node(node) for node in actions.tree(work, account)])
+
+
+@router.post("", status_code=201)
+def create(entry: Guarded, body: TagIn) -> TagOut:
+    """Make a tag."""
+    return entry.write(
+        lambda work: _tag(
+            actions.create(work, body.path, account=body.account, parent=body.parent, parents=body.parents)
+        )
+    )
+
+
+@router.post("/undo")
+def undo(entry: Guarded, body: UndoIn) -> UndoneOut:
+    """Take back what still stands of one change."""
+
+    def use_case(work: Work) -> UndoneOut:
+        change = tagging.undo(work, body.seq, why=body.why)
+        return UndoneOut(change=None if change is None else _change(change))
+
+    return entry.write(use_case)
+
+
+@router.get("/of/{number}")
+def tags_of(entry: Guarded, number: Number) -> TreeOut:
+    """The tags that a contact holds."""
+    with entry.read() as work:
+        return TreeOut(tags=[_tag(tag) for tag in tagging.tags_of(work, number)])
+
+
+@router.get("/of/{number}/history")
+def contact_history(entry: Guarded, number: Number) -> HistoryOut:
+    """Every change of a contact's tags, newest first."""
+    with entry.read() as work:
+        return HistoryOut(changes=[_change(change) for change in tagging.contact_history(work, number)])
+
+
+@router.get("/{tag_id}")
+def get(entry: Guarded, tag_id: int) -> TagOut:
+    """One tag."""
+    with entry.read() as work:
+        return _tag(actions.get(work, tag_id))
+
+
+@router.post("/{tag_id}/rename")
+def rename(entry: Guarded, tag_id: int, body: NameIn) -> TagOut:
+    """Give a tag another name."""
+    return entry.write(lambda work: _tag(actions.rename(work, tag_id, body.name)))
+
+
+@router.post("/{tag_id}/move")
+def move(entry: Guarded, tag_id: int, body: ParentIn) -> TagOut:
+    """Put a tag under another."""
+    return entry.write(lambda work: _tag(actions.move(work, tag_id, body.parent)))
+
+
+@router.post("/{tag_id}/archive")
+def archive(entry: Guarded, tag_id: int) -> TagOut:
+    """Put a tag and all below it away."""
+    return entry.write(lambda work: _tag(actions.archive(work, tag_id)))
+
+
+@router.post("/{tag_id}/restore")
+def restore(entry: Guarded, tag_id: int) -> TagOut:
+    """Take an archived tag back."""
+    return entry.write(lambda work: _tag(actions.restore(work, tag_id)))
+
+
+@router.post("/{tag_id}/assign")
+def assign(entry: Guarded, tag_id: int, body: AssignIn) -> ChangedOut:
+    """Tag contacts. Rows that name nobody are reported; over a limit nobody is tagged. Repeating it changes nothing."""
+    if body.until is not None and body.until.tzinfo is None:
+        raise Invalid("tags.until_zone", until=body.until.isoformat())
+
+    def use_case(work: Work) -> ChangedOut:
+        rows = _resolve(work, body)
+        members = bitmaps.pack(number for number in rows if number is not None)
+        return _changed(work, rows, tagging.assign(work, tag_id, members, why=body.why, until=body.until))
+
+    return entry.write(use_case)
+
+
+@router.post("/{tag_id}/remove")
+def remove(entry: Guarded, tag_id: int, body: MembersIn) -> ChangedOut:
+    """Take a tag from contacts. Repeating it changes nothing."""
+
+    def use_case(work: Work) -> ChangedOut:
+        rows = _resolve(work, body)
+        members = bitmaps.pack(number for number in rows if number is not None)
+        return _changed(work, rows, tagging.remove(work, tag_id, members, why=body.why))
+
+    return entry.write(use_case)
+
+
+@router.get("/{tag_id}/history")
+def history(
+    entry: Guarded, tag_id: int, limit: Annotated[int, Query(ge=1, le=1000)] = 100, before: int | None = None
+) -> HistoryOut:
+    """The changes of a tag, newest first."""
+    with entry.read() as work:
+        found = tagging.history(work, tag_id, limit=limit, before=before)
+        return HistoryOut(changes=[_change(change) for change in found])
+
+
+@router.get("/{tag_id}/as-of")
+def as_of(entry: Guarded, tag_id: int, moment: datetime, below: bool = False) -> CountOut:
+    """How many held a tag at a moment (with a time zone)."""
+    if moment.tzinfo is None:
+        raise Invalid("tags.until_zone", until=moment.isoformat())
+    with entry.read() as work:
+        return CountOut(count=len(tagging.as_of(work, tag_id, moment, below=below)))
+
+
+def _resolve(work: Work, body: MembersIn) -> list[int | None]:
+    """The contact of each row, None where there is none."""
+    if (count := len(body.numbers) + len(body.identities)) > rules.ceilings()["batch"]:
+        raise Invalid("tags.batch_long", count=count, most=rules.ceilings()["batch"])
+    everyone = contacts.everyone(work)
+    rows: list[int | None] = [number if number in everyone else None for number in body.numbers]
+    rows += [None] * len(body.identities)
+    groups: dict[tuple[str, int], list[int]] = {}
+    for i, identity in enumerate(body.identities):
+        groups.setdefault((identity.kind, identity.account), []).append(i)
+    for (kind, account), places in groups.items():
+        found = contacts.numbers_of(work, kind, [body.identities[i].value for i in places], account)
+        for i, number in zip(places, found, strict=True):
+            rows[len(body.numbers) + i] = number
+    return rows
+
+
+def _changed(work: Work, rows: list[int | None], change: Change | None) -> ChangedOut:
+    touched = work.bitmaps.members(change.seq) if change is not None else BitMap()
+
+    def status(number: int | None) -> RowStatus:
+        return "unknown" if number is None else "changed" if number in touched else "unchanged"
+
+    shown = [RowOut(row=i, number=number, status=status(number)) for i, number in enumerate(rows)]
+    return ChangedOut(seq=change.seq if change else None, changed=len(touched), rows=shown)
+
+
+def _change(change: Change) -> ChangeOut:
+    until = None if change.until_ms is None else clock.from_ms(change.until_ms)
+    return ChangeOut(
+        seq=change.seq, tag=tagging.tag_id_of(change), op=change.op, size=change.size, who=change.who, why=change.why,
+        at=clock.from_ms(change.at_ms), until=until, undoes=change.undoes,
+    )  # fmt: skip
+
+
+def _tag(tag: Tag) -> TagOut:
+    return TagOut(
+        id=tag.id, account=tag.account, parent=tag.parent, name=tag.name, path=tag.path, depth=tag.depth,
+        created_at=clock.from_ms(tag.created_at), created_by=tag.created_by, archived=tag.archived_at is not None,
+    )  # fmt: skip
+
+
+def _node(node: Node) -> TagOut:
+    return _tag(node.tag).model_copy(update={"own": node.own, "below": node.below})

@@ -1,0 +1,121 @@
+"""Decisions about tags: what a name may be, and whether depth, number and holders fit the limits."""
+
+import tomllib
+import unicodedata
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from tagcast.kit.errors import Invalid, Refused
+
+SEPARATOR = "/"
+# Control, format (zero width, direction), surrogate, private use, unassigned, line and paragraph separators.
+_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """A tag in its tree. `account` None: the workspace's own; `depth` 1: a root; times in epoch milliseconds."""
+
+    id: int
+    account: int | None
+    parent: int | None
+    name: str
+    path: str
+    depth: int
+    created_at: int
+    created_by: str
+    archived_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A tag with how many hold it, and how many hold it or a tag below it."""
+
+    tag: Tag
+    own: int
+    below: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """One limit that applies: `most` None means none; where it comes from is part of every refusal."""
+
+    most: int | None
+    source: str
+    date: str
+    profile: str
+    kind: str
+
+    def refuse(self, code: str, **params: object) -> Refused:
+        """The refusal that names this limit."""
+        return Refused(
+            code, most=self.most, source=self.source, date=self.date, profile=self.profile, kind=self.kind, **params
+        )
+
+
+@cache
+def ceilings() -> dict[str, Any]:
+    """Our own ceilings, from `limits.toml`."""
+    return tomllib.loads((resources.files("tagcast") / "tags" / "limits.toml").read_text("utf-8"))
+
+
+def normal(name: str) -> str:
+    """The form in which two names are the same name: width, case and runs of spaces do not count."""
+    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+
+
+def check_name(name: str, bound: Bound) -> str:
+    """The name without spaces around it. Raises Invalid for one that cannot be, Refused for one that is too long."""
+    clean = name.strip()
+    if not clean or not normal(clean):
+        raise Invalid("tags.name_empty")
+    if hidden := [char for char in clean if unicodedata.category(char) in _HIDDEN]:
+        raise Invalid("tags.name_characters", char=f"U+{ord(hidden[0]):04X}")
+    if SEPARATOR in unicodedata.normalize("NFKC", clean):
+        raise Invalid("tags.name_separator", name=clean[:40], separator=SEPARATOR)
+    ceiling = ceilings()["name_chars"]
+    if bound.most is None or bound.most > ceiling:
+        bound = Bound(ceiling, "tagcast", str(ceilings()["date"]), "tagcast", bound.kind)
+    if len(clean) > (bound.most or 0):
+        raise bound.refuse("tags.name_long", name=clean[:40], length=len(clean))
+    return clean
+
+
+def split(path: str) -> list[str]:
+    """The names of a path, from the root."""
+    return path.split(SEPARATOR)
+
+
+def check_path(path: str) -> None:
+    """Raise Invalid for a path longer than our ceiling."""
+    if len(path) > (most := ceilings()["path_chars"]):
+        raise Invalid("tags.path_long", length=len(path), most=most)
+
+
+def check_why(why: str) -> str:
+    """The reason, without spaces around it. Raises Invalid for an empty or overlong one."""
+    clean = why.strip()
+    if not clean or len(clean) > ceilings()["why_chars"]:
+        raise Invalid("tags.why_missing", most=ceilings()["why_chars"])
+    return clean
+
+
+def check_depth(path: str, depth: int, bound: Bound) -> None:
+    """Raise Refused for a tag deeper than its account allows."""
+    if bound.most is not None and depth > bound.most:
+        raise bound.refuse("tags.too_deep", path=path, depth=depth)
+
+
+def check_count(count: int, bound: Bound) -> None:
+    """Raise Refused when `count` tags are more than the account may have."""
+    if bound.most is not None and count > bound.most:
+        raise bound.refuse("tags.too_many", count=count)
+
+
+def check_holders(path: str, before: int, after: int, bound: Bound) -> None:
+    """Raise Refused when `after` contacts are more than may hold one tag."""
+    if bound.most is not None and after > bound.most:
+        room = max(0, bound.most - before)
+        raise bound.refuse("tags.full", path=path, before=before, asked=after - before, room=room)
