@@ -227,8 +227,11 @@ def applied(state: State, rows: Iterable[store.Row]) -> dict[str, Entry]:
     """The entries that `rows` change, on top of `state`."""
     changed: dict[str, Entry] = {}
     for row in rows:
-        entry = changed.get(row.key) or state.get(row.key) or Entry.empty()
-        changed[row.key] = entry.changed(row.op, row.members, row.seq)
+        entry = changed.get(row.key)
+        if entry is None:
+            changed[row.key] = (state.get(row.key) or Entry.empty()).changed(row.op, row.members, row.seq)
+        else:
+            entry.extend(row.op, row.members, row.seq)
     return changed
 
 
