@@ -1,0 +1,49 @@
+"""Consent, suppression and frequency (合规). Owns: consent_record, account_send, compliance_cap."""
+
+from tagcast.compliance.actions import (
+    Standing,
+    consented,
+    purposes,
+    record,
+    standing,
+    suppress,
+    suppressed,
+    unsuppress,
+)
+from tagcast.compliance.frequency import (
+    Quota,
+    account_quota,
+    monthly_ceiling,
+    over_cap,
+    over_monthly_ceiling,
+    record_sent,
+    release,
+    release_send,
+    reserve,
+    set_monthly_ceiling,
+)
+from tagcast.compliance.rules import Purpose
+from tagcast.compliance.store import ConsentRecord
+
+__all__ = [
+    "ConsentRecord",
+    "Purpose",
+    "Quota",
+    "Standing",
+    "account_quota",
+    "consented",
+    "monthly_ceiling",
+    "over_cap",
+    "over_monthly_ceiling",
+    "purposes",
+    "record",
+    "record_sent",
+    "release",
+    "release_send",
+    "reserve",
+    "set_monthly_ceiling",
+    "standing",
+    "suppress",
+    "suppressed",
+    "unsuppress",
+]
