@@ -7,6 +7,7 @@ import time
 from urllib.parse import quote, urlencode
 
 import pytest
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from tagcast.channels.crypto import (
     BadCallback,
@@ -193,13 +194,29 @@ def test_odd_spellings_are_refused() -> None:
 
 def test_base64_with_spare_bits_is_refused_even_when_signed() -> None:
     encrypted = encrypt(KEYS, b"<xml><A>" + b"x" * 40 + b"</A></xml>")
-    assert encrypted.endswith("=")
-    stem = encrypted.rstrip("=")
-    spare = next(
-        c for c in "ABCDEFGH" if base64.b64decode(stem[:-1] + c + "=" * (len(encrypted) - len(stem))) and c != stem[-1]
-    )
-    twisted = stem[:-1] + spare + "=" * (len(encrypted) - len(stem))
-    refused(query_of(twisted), envelope(twisted))
+    stem, padding = encrypted.rstrip("="), "=" * encrypted.count("=")
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    spellings = [stem[:-1] + last + padding for last in alphabet]
+    same = [text for text in spellings if base64.b64decode(text) == base64.b64decode(encrypted) and text != encrypted]
+    assert len(same) == 3
+    for twisted in same:
+        refused(query_of(twisted), envelope(twisted))
+
+
+def sealed(plain: bytes) -> str:
+    """Encrypts a layout of the caller's making with the right key and padding."""
+    pad = 32 - len(plain) % 32
+    encryptor = Cipher(algorithms.AES(KEYS.key()), modes.CBC(KEYS.key()[:16])).encryptor()
+    return base64.b64encode(encryptor.update(plain + bytes([pad]) * pad) + encryptor.finalize()).decode()
+
+
+@pytest.mark.parametrize("claimed", [0, len(EVENT) - 1, len(EVENT) + 1, len(EVENT) + 18, 2**32 - 1])
+def test_a_length_that_is_not_exact_is_refused_even_when_signed(claimed: int) -> None:
+    tail = EVENT + KEYS.receive_id.encode()
+    honest = sealed(bytes(16) + len(EVENT).to_bytes(4, "big") + tail)
+    assert open_callback(KEYS, query_of(honest), envelope(honest), now=NOW).fields["Event"] == "subscribe"
+    forged = sealed(bytes(16) + claimed.to_bytes(4, "big") + tail)
+    refused(query_of(forged), envelope(forged))
 
 
 def test_tampering_with_any_byte_looks_the_same() -> None:
