@@ -1,11 +1,11 @@
 """THE map: what follows from an event, the only way up between the floors. One entry tells all that an event causes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from tagcast import broadcasts, contacts, inbox
+from tagcast import accounts, broadcasts, contacts, inbox
 from tagcast.kit import events, logs
 from tagcast.kit.events import Recorded
 from tagcast.kit.uow import Runtime, Work
@@ -19,48 +19,48 @@ ONE_AT_A_TIME = 0x7A67_0001
 log = logs.get("reactions")
 
 
-def _receipts_of_persons(work: Work, batch: Sequence[Recorded]) -> None:
-    for account, facts in inbox.facts(work, batch).items():
-        broadcasts.note_receipts(
-            work,
-            account,
-            [{"msgid": str(fact.data["msgid"]), "status": str(fact.data["status"]), "data": {}} for fact in facts],
-        )
+def _facts(work: Work, batch: Sequence[Recorded]) -> list[inbox.Fact]:
+    return inbox.facts(work, [int(event.payload["message"]) for event in batch])
 
 
-def _receipts_of_jobs(work: Work, batch: Sequence[Recorded]) -> None:
-    for account, facts in inbox.facts(work, batch).items():
-        broadcasts.note_receipts(
-            work,
-            account,
-            [
-                {"msgid": str(fact.data["msg_id"]), "status": str(fact.data["status"]), "data": dict(fact.data)}
-                for fact in facts
-            ],
-        )
+def _receipts(work: Work, batch: Sequence[Recorded]) -> None:
+    """What became of a message (`msgid`) or of a mass send (`msg_id`)."""
+    receipts: dict[int, list[Mapping[str, object]]] = {}
+    for fact in _facts(work, batch):
+        data = fact.inbound.data
+        msgid = data.get("msgid", data.get("msg_id"))
+        receipt = {"msgid": str(msgid), "status": str(data["status"]), "data": dict(data)}
+        receipts.setdefault(fact.account, []).append(receipt)
+    for account, found in receipts.items():
+        broadcasts.note_receipts(work, account, found)
 
 
-def _followed(work: Work, batch: Sequence[Recorded]) -> None:
-    for account, facts in inbox.facts(work, batch).items():
-        for fact in facts:
-            if fact.person is not None:
-                contacts.on_followed(work, account, fact.person)
+def _identity(work: Work, fact: inbox.Fact) -> contacts.Identity:
+    kind = "external_userid" if accounts.get(work, fact.account).kind == "wecom" else "openid"
+    return contacts.Identity(kind, fact.account)
 
 
-def _unfollowed(work: Work, batch: Sequence[Recorded]) -> None:
-    for account, facts in inbox.facts(work, batch).items():
-        for fact in facts:
-            if fact.person is not None:
-                contacts.on_unfollowed(work, account, fact.person)
+def _came(work: Work, batch: Sequence[Recorded]) -> None:
+    for fact in _facts(work, batch):
+        if fact.inbound.person is not None:
+            employee = str(fact.inbound.data.get("employee", ""))
+            contacts.on_followed(work, _identity(work, fact), fact.inbound.person, employee=employee)
+
+
+def _left(work: Work, batch: Sequence[Recorded]) -> None:
+    for fact in _facts(work, batch):
+        if fact.inbound.person is not None:
+            employee = str(fact.inbound.data.get("employee", ""))
+            contacts.on_unfollowed(work, _identity(work, fact), fact.inbound.person, employee=employee)
 
 
 REACTIONS: dict[str, tuple[Reaction, ...]] = {
-    "inbox.template_finished": (_receipts_of_persons,),
-    "inbox.mass_finished": (_receipts_of_jobs,),
-    "inbox.followed": (_followed,),
-    "inbox.unfollowed": (_unfollowed,),
-    "inbox.customer_added": (_followed,),
-    "inbox.customer_removed": (_unfollowed,),
+    "inbox.template_finished": (_receipts,),
+    "inbox.mass_finished": (_receipts,),
+    "inbox.followed": (_came,),
+    "inbox.unfollowed": (_left,),
+    "inbox.customer_added": (_came,),
+    "inbox.customer_removed": (_left,),
 }
 
 

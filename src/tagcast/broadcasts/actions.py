@@ -40,7 +40,7 @@ def draft(
         raise Invalid("broadcasts.bad_name", limit=200)
     if not 0 <= holdout_percent <= 50:
         raise Invalid("broadcasts.bad_holdout", value=holdout_percent)
-    compliance.check_purpose(purpose)
+    compliance.consented(work, purpose)
     said = contents.parse(content)
     planning.check_kind(work, target, said.kind)
     contents.problems(said, target.kind)
@@ -97,7 +97,10 @@ def _freeze(work: Work, broadcast: Broadcast, made: planning.Draft) -> None:
         if who:
             work.bitmaps.add(f"{broadcast.key}:{name}", who, why=f"send {made.saved.hash}")
     assigned = made.sets["assigned"]
-    compliance.reserve(work, broadcast.account, broadcast.key, assigned, work.now)
+    reserved = compliance.reserve(work, broadcast.account, broadcast.key, assigned, work.now)
+    if len(reserved) != len(assigned):
+        changes = f"over_cap: {len(assigned) - len(reserved)} more"
+        raise Conflict("broadcasts.plan_moved", plan=made.saved.hash, changes=changes)
     pieces = _pieces(work, broadcast, assigned)
     store.insert_chunks(work, broadcast.id, pieces, with_msgids=broadcast.route is Route.TEMPLATE)
     pages.make(work, broadcast)

@@ -80,8 +80,8 @@ def _left_out(work: Work, broadcast: Broadcast, account: accounts.Account) -> li
         ("over_cap", compliance.over_cap(work, account.id, work.now)),
         ("over_ceiling", compliance.over_monthly_ceiling(work, work.now)),
     ]
-    used, limit = compliance.account_quota(work, account.id, work.now)
-    if limit is not None and used >= limit:
+    quota = compliance.account_quota(work, account.id, work.now)
+    if quota.limit is not None and quota.used >= quota.limit:
         steps.append(("account_quota", _Keep(BitMap())))
     return steps
 

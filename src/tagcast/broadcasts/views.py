@@ -14,6 +14,7 @@ from tagcast.broadcasts.rules import Status
 from tagcast.kit.errors import NotFound
 from tagcast.kit.uow import Work
 
+PLATFORMS: Mapping[str, channels.Platform] = {"official": "official", "wecom": "wecom"}
 OUTCOMES = (*ledger.OUTCOME_SETS.values(), "opened", "clicked")
 
 
@@ -89,8 +90,8 @@ def _sentences(reason: str) -> tuple[str, str]:
     if known is not None:
         return known["zh"], known["en"]
     platform, _, code = reason.partition(":")
-    if (platform == "official" or platform == "wecom") and code.lstrip("-").isdigit():
-        meaning = channels.meaning(platform, int(code))
+    if platform in PLATFORMS and code.lstrip("-").isdigit():
+        meaning = channels.meaning(PLATFORMS[platform], int(code))
         return meaning.zh, meaning.en
     return reason, reason
 
