@@ -36,11 +36,11 @@ class Frame:
         """The frame of the running command."""
         return cast(Frame, ctx.find_object(Frame) or Frame())
 
-    def settings(self) -> "Settings":
+    def settings(self, **flags: object) -> "Settings":
         """The settings with this call's flags. Raises Invalid."""
         from tagcast.kit import settings
 
-        return settings.load(home=self.home)
+        return settings.load(home=self.home, **flags)
 
     @contextmanager
     def runtime(self) -> Iterator["Runtime"]:
@@ -83,7 +83,7 @@ class Frame:
             cells = _cells(value)
             width = max((len(name) for name in cells), default=0)
             for name, item in cells.items():
-                print(f"{name:<{width}}  {shown(item)}")
+                print(f"{name:<{width}}  {shown(item, name)}")
 
     def table(self, rows: Iterable[object], columns: Sequence[str], *, lines: bool = False) -> None:
         """Many results on stdout: a table; with --json an array of objects, or one object a line with `lines`."""
@@ -98,7 +98,7 @@ class Frame:
         drawn = Table(*columns, box=None, pad_edge=False, header_style="bold")
         for row in found:
             cells = _cells(row)
-            drawn.add_row(*(shown(cells.get(name)) for name in columns))
+            drawn.add_row(*(shown(cells.get(name), name) for name in columns))
         wide = None if sys.stdout.isatty() else 240
         Console(width=wide, highlight=False, markup=False).print(drawn)
 
@@ -134,11 +134,12 @@ class Frame:
         """An error's sentence and remedy on stderr; with --json the problem object that the HTTP API gives."""
         if self.json:
             body = {
-                "type": f"urn:tagcast:{error.code}",
-                "title": error.text(self.lang),
+                "type": f"/problems/{error.code}",
+                "title": type(error).__name__,
                 "status": error.status,
-                "detail": error.remedy(self.lang),
+                "detail": error.text(self.lang),
                 "code": error.code,
+                "remedy": error.remedy(self.lang),
                 "params": plain(error.params),
             }
             print(dump(body), file=sys.stderr)
@@ -189,19 +190,19 @@ def dump(data: object) -> str:
     return orjson.dumps(data, option=orjson.OPT_SERIALIZE_NUMPY, default=str).decode()
 
 
-def shown(item: object) -> str:
-    """A cell for people."""
+def shown(item: object, name: str = "") -> str:
+    """A cell for people; what is named `…_at` or `…_ms` holds epoch milliseconds."""
     if item is None or isinstance(item, bool):
         return "✓" if item else "–"
+    if isinstance(item, int) and name.endswith(("_at", "_ms")):
+        item = datetime.fromtimestamp(item // 1000, UTC)
     if isinstance(item, int):
         return f"{item:,}" if abs(item) >= 10_000 else str(item)
     if isinstance(item, float):
-        return f"{item:,.4g}" if abs(item) < 1000 else f"{item:,.0f}"
+        return f"{item:,.{4 if abs(item) < 1000 else 12}g}"
     if isinstance(item, datetime):
         return f"{item.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}"
-    if isinstance(item, Mapping | list | tuple | set | frozenset):
-        return dump(plain(item))
-    return str(item)
+    return dump(plain(item)) if isinstance(item, Mapping | list | tuple | set | frozenset) else str(item)
 
 
 def language(flag: str | None, environ: Mapping[str, str]) -> Lang:

@@ -16,8 +16,13 @@ from tagcast.kit.errors import TagcastError
 # command -> (file here, its function or Typer). Imported when called, so that `tagcast --version` is quick.
 COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("home", "init"),
-    "migrate": ("home", "migrate"),
+    "account": ("account", "app"),
+    "contacts": ("contacts", "app"),
+    "tags": ("tags", "app"),
+    "serve": ("server", "serve"),
+    "sandbox": ("sandbox", "sandbox"),
     "doctor": ("doctor", "doctor"),
+    "migrate": ("home", "migrate"),
     "key": ("home", "key"),
 }
 

@@ -1,0 +1,141 @@
+"""`tagcast account`: WeChat accounts. Secrets come from a file or the environment, never from the command line."""
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tagcast import access, accounts
+from tagcast.cli.frame import Frame
+from tagcast.kit.errors import Invalid
+
+app = typer.Typer(no_args_is_help=True, help="WeChat accounts 渠道账号: add, list, check, limits.")
+
+Which = Annotated[str, typer.Argument(help="Its name or number.")]
+SECRETS = ("secret", "callback_token", "encoding_aes_key")
+
+
+@app.command()
+def add(
+    ctx: typer.Context,
+    kind: Annotated[str, typer.Argument(help="wecom, official, service or custom.")],
+    name: Annotated[str, typer.Argument(help="What you call it.")],
+    appid: Annotated[str, typer.Option(help="appid of an official or service account.")] = "",
+    corpid: Annotated[str, typer.Option(help="corpid of a wecom account.")] = "",
+    agentid: Annotated[int | None, typer.Option(help="agentid of a wecom application.")] = None,
+    secrets: Annotated[
+        Path | None, typer.Option(help="File of lines NAME=value: secret, callback_token, encoding_aes_key.")
+    ] = None,
+    base_url: Annotated[str, typer.Option(help="Another address than the platform's, e.g. a sandbox.")] = "",
+    profile: Annotated[str, typer.Option(help="Limit profile.")] = "article",
+    zone: Annotated[str, typer.Option(help="IANA zone of its days and months.")] = "Asia/Shanghai",
+) -> None:
+    """Add an account.
+
+    Its secrets come from --secrets, or from WECHAT_SECRET, WECHAT_CALLBACK_TOKEN and WECHAT_ENCODING_AES_KEY.
+    """
+    frame = Frame.of(ctx)
+    given = _secrets(secrets)
+    new = accounts.NewAccount(
+        kind=kind, name=name, appid=appid, corpid=corpid, agentid=agentid, base_url=base_url, profile=profile,
+        zone=zone, **given,
+    )  # fmt: skip
+    with frame.write() as work:
+        made = accounts.add(work, new)
+    address = f"{frame.settings().public_url.rstrip('/')}/callback/{made.callback_path}"
+    frame.say(f"Added {made.name}. Its callback address is {address}", f"已添加 {made.name}，回调地址为 {address}")
+    frame.emit(made)
+
+
+@app.command()
+def ls(ctx: typer.Context) -> None:
+    """The accounts."""
+    frame = Frame.of(ctx)
+    with frame.read() as work:
+        frame.table(accounts.all_(work), ["id", "kind", "name", "appid", "profile", "zone", "base_url"])
+
+
+@app.command()
+def show(ctx: typer.Context, account: Which) -> None:
+    """One account."""
+    frame = Frame.of(ctx)
+    with frame.read() as work:
+        frame.emit(accounts.get(work, which(account)))
+
+
+@app.command()
+def check(ctx: typer.Context, account: Which) -> None:
+    """Ask the platform for a token and what it has."""
+    frame = Frame.of(ctx)
+    with frame.runtime() as runtime:
+        workspace = access.only_workspace(runtime)
+        with runtime.read(workspace, "check") as work:
+            found = accounts.get(work, which(account))
+        health = asyncio.run(accounts.check(runtime, workspace, found.id))
+    if health.problem is not None:
+        raise health.problem
+    frame.emit({"account": found.name, "ok": True, "tags": health.tags, "employees": health.employees})
+
+
+@app.command()
+def limits(ctx: typer.Context, account: Which) -> None:
+    """The limits that hold for an account, each with its source."""
+    frame = Frame.of(ctx)
+    with frame.read() as work:
+        found = accounts.limits(work, accounts.get(work, which(account)).id)
+    rows = [
+        {"limit": key, "value": limit.value, "source": limit.source, "date": limit.date, "profile": limit.profile}
+        for key, limit in sorted(found.values.items())
+    ]
+    frame.table(rows, ["limit", "value", "profile", "date", "source"])
+
+
+@app.command()
+def profile(ctx: typer.Context, account: Which, name: Annotated[str, typer.Argument(help="Limit profile.")]) -> None:
+    """Let an account follow another limit profile."""
+    frame = Frame.of(ctx)
+    with frame.write() as work:
+        frame.emit(accounts.set_profile(work, accounts.get(work, which(account)).id, name))
+
+
+@app.command()
+def secret(ctx: typer.Context, account: Which, secrets: Annotated[Path | None, typer.Option()] = None) -> None:
+    """Replace the secret, given as for `add`."""
+    frame = Frame.of(ctx)
+    given = _secrets(secrets)
+    with frame.write() as work:
+        found = accounts.get(work, which(account))
+        accounts.set_secret(work, found.id, given.get("secret", ""))
+    frame.say(f"The secret of {found.name} is replaced.", f"已更换 {found.name} 的密钥。")
+
+
+@app.command()
+def rm(ctx: typer.Context, account: Which) -> None:
+    """Remove an account and its secrets."""
+    frame = Frame.of(ctx)
+    with frame.read() as work:
+        found = accounts.get(work, which(account))
+    frame.confirm(f"Remove the account {found.name} and its secrets?", f"要移除账号 {found.name} 及其密钥吗？")
+    with frame.write() as work:
+        accounts.remove(work, found.id)
+    frame.say(f"Removed {found.name}.", f"已移除 {found.name}。")
+
+
+def which(text: str) -> int | str:
+    """A number or a name, as the front doors take them."""
+    return int(text) if text.isascii() and text.isdigit() else text
+
+
+def _secrets(file: Path | None) -> dict[str, str]:
+    if file is None:
+        found = {name: os.environ.get(f"WECHAT_{name.upper()}", "") for name in SECRETS}
+        return {name: value for name, value in found.items() if value}
+    if not file.is_file():
+        raise Invalid("cli.no_file", file=str(file))
+    lines = [line.partition("=") for line in file.read_text("utf-8-sig").splitlines() if line.strip()]
+    given = {name.strip().lower(): value.strip().strip("\"'") for name, _, value in lines if not name.startswith("#")}
+    if unknown := set(given) - set(SECRETS):
+        raise Invalid("cli.bad_secrets", file=str(file), name=min(unknown), known=", ".join(SECRETS))
+    return given

@@ -1,0 +1,176 @@
+"""`tagcast contacts`: people and their attributes, import and export."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from pyroaring import BitMap
+
+from tagcast import access, contacts, files
+from tagcast.cli.frame import FAILED, Frame, actor
+from tagcast.kit import clock
+from tagcast.kit.errors import Invalid
+from tagcast.kit.uow import Work
+
+app = typer.Typer(no_args_is_help=True, help="Contacts 联系人: import, export, attributes, one person.")
+
+
+@app.command(name="import")
+def import_(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(help="CSV or Parquet.")],
+    mapping: Annotated[Path, typer.Option("--map", help='TOML or JSON: column = "identity:customer_id" …')],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Read and check all, change nothing.")] = False,
+    errors: Annotated[Path | None, typer.Option(help="Copy the refused rows with their reasons here.")] = None,
+    encoding: Annotated[str | None, typer.Option(help="Else found out: UTF-8, GB18030 …")] = None,
+) -> None:
+    """Import people. Running it again goes on where it stopped, or changes nothing."""
+    frame = Frame.of(ctx)
+    targets = contacts.load_mapping(mapping)
+    table = files.open_table(file, encoding=encoding)
+    with frame.runtime() as runtime, _reading(frame, file) as progress:
+        result = contacts.import_contacts(
+            runtime, access.only_workspace(runtime), table, targets, actor=actor(), on_consent=consent,
+            dry_run=dry_run, progress=progress,
+        )  # fmt: skip
+    tell(frame, result, errors)
+
+
+def consent(work: Work, purpose: str, granted: BitMap, withdrawn: BitMap) -> None:
+    """Record consents that a file states."""
+    work.bitmaps.add(f"consent:{purpose}", granted, why="import")
+    work.bitmaps.remove(f"consent:{purpose}", withdrawn, why="import")
+
+
+@contextmanager
+def _reading(frame: Frame, file: Path) -> Iterator[Callable[[int, int, int], None]]:
+    with frame.progress(f"{file.name} (bytes)") as bar:
+        yield lambda done, total, _rows: bar(done, total)
+
+
+def tell(frame: Frame, result: contacts.ImportResult, errors: Path | None) -> None:
+    """Print an import's result; exit code 1 when nothing but refusals came out."""
+    if errors is not None and result.refused_file is not None:
+        shutil.copyfile(result.refused_file, errors)
+    if not frame.json:
+        for problem in result.problems[:5]:
+            text = problem.zh if frame.lang == "zh" else problem.en
+            frame.say(f"line {problem.line}: {text}", f"第 {problem.line} 行：{text}")
+    if result.already:
+        frame.say(
+            "This file was imported under this mapping before: nothing was done.",
+            "该文件已按此映射导入过，本次未做任何更改。",
+        )
+    frame.emit(
+        {
+            "job": result.job,
+            "rows": result.rows,
+            "made": result.made,
+            "matched": result.matched,
+            "changed": result.changed,
+            "refused": result.refused,
+            "dropped": list(result.dropped),
+            "dry_run": result.dry_run,
+            "already": result.already,
+            "refused_file": errors if errors is not None and result.refused_file else result.refused_file,
+        }
+    )
+    if result.rows and result.refused == result.rows:
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def export(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(help="Where to write; .parquet for Parquet, else CSV.")],
+    columns: Annotated[str, typer.Option(help="number, identity:<kind>, attribute:<name>, separated by commas.")],
+) -> None:
+    """Write all contacts as a file."""
+    frame = Frame.of(ctx)
+    form: Literal["csv", "parquet"] = "parquet" if file.suffix == ".parquet" else "csv"
+    if not file.absolute().parent.is_dir():
+        raise Invalid("cli.no_folder", folder=str(file.absolute().parent))
+    with frame.read() as work:
+        rows = contacts.export(work, contacts.everyone(work), columns.split(","), file, format=form)
+    frame.emit({"file": file, "rows": rows})
+
+
+@app.command()
+def show(ctx: typer.Context, who: Annotated[str, typer.Argument(help="Number, or <kind>:<value>.")]) -> None:
+    """One person: what is known, in the clear."""
+    frame = Frame.of(ctx)
+    with frame.read() as work:
+        seen = contacts.describe(work, number_of(work, who))
+    frame.emit(
+        {
+            "number": seen.number,
+            "since": clock.from_ms(seen.created_ms),
+            "identities": seen.identities,
+            "texts": seen.texts,
+            "attributes": seen.attributes,
+            "following": seen.following,
+        }
+    )
+
+
+@app.command()
+def count(ctx: typer.Context) -> None:
+    """How many there are."""
+    frame = Frame.of(ctx)
+    with frame.read() as work:
+        total = len(contacts.everyone(work))
+    frame.emit({"contacts": total}, text=lambda: str(total))
+
+
+@app.command()
+def erase(ctx: typer.Context, who: Annotated[str, typer.Argument(help="Number, or <kind>:<value>.")]) -> None:
+    """Delete a person for good."""
+    frame = Frame.of(ctx)
+    with frame.read() as work:
+        number = number_of(work, who)
+    frame.confirm(f"Erase contact {number} for good?", f"要永久删除联系人 {number} 吗？")
+    with frame.write() as work:
+        contacts.erase(work, number)
+    frame.say(f"Erased contact {number}.", f"已删除联系人 {number}。")
+
+
+@app.command()
+def attributes(ctx: typer.Context) -> None:
+    """The declared attributes."""
+    frame = Frame.of(ctx)
+    with frame.read() as work:
+        rows = list(contacts.attributes(work).values())
+    frame.table(rows, ["name", "type", "scale", "label_zh", "label_en", "purpose", "retention_days"])
+
+
+@app.command()
+def declare(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(help="Lower-case letters, digits, _.")],
+    kind: Annotated[Literal["choice", "number", "date", "flag", "text"], typer.Argument(metavar="TYPE")],
+    purpose: Annotated[str, typer.Option(help="What it is collected for.")],
+    scale: Annotated[int, typer.Option(help="Digits after the point of a number.")] = 0,
+    zh: Annotated[str, typer.Option(help="Chinese label.")] = "",
+    en: Annotated[str, typer.Option(help="English label.")] = "",
+) -> None:
+    """Declare an attribute, before the first import that fills it."""
+    frame = Frame.of(ctx)
+    with frame.write() as work:
+        made = contacts.declare_attribute(work, name, kind, purpose=purpose, scale=scale, label_zh=zh, label_en=en)
+    frame.emit(made)
+
+
+def number_of(work: Work, who: str) -> int:
+    """The contact of a number or `<kind>:<value>` or `<kind>:<account>:<value>`. Raises Invalid."""
+    if who.isascii() and who.isdigit():
+        return int(who)
+    kind, _, value = who.partition(":")
+    account, colon, rest = value.partition(":")
+    account_id, value = (int(account), rest) if colon and account.isdigit() else (0, value)
+    (found,) = contacts.numbers_of(work, kind, [value], account_id)
+    if found is None:
+        raise Invalid("cli.nobody", kind=kind)
+    return found

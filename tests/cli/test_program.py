@@ -1,0 +1,223 @@
+"""The command line as a user meets it: processes, exit codes, stdout for data, stderr for people."""
+
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from tagcast.cli import main
+
+
+class Done(NamedTuple):
+    """What a command did."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+class Shell:
+    """Runs `tagcast` in one home: in this process, or with `process` as a program of its own."""
+
+    def __init__(self, home: Path, capture: pytest.CaptureFixture[str], **environ: str) -> None:
+        self.environ = {"TAGCAST_HOME": str(home), "LANG": "C.UTF-8", **environ}
+        self.capture = capture
+
+    def __call__(self, *arguments: object, code: int = 0, process: bool = False, **environ: str) -> Done:
+        line = [str(argument) for argument in arguments]
+        with pytest.MonkeyPatch.context() as patch:
+            for name in [name for name in os.environ if name.startswith(("TAGCAST_", "LC_", "LANG"))]:
+                patch.delenv(name)
+            for name, value in {**self.environ, **environ}.items():
+                patch.setenv(name, value)
+            done = self._process(line) if process else self._here(line, patch)
+        assert done.code == code, done.stdout + done.stderr
+        return done
+
+    def _process(self, line: list[str]) -> Done:
+        command = [sys.executable, "-m", "tagcast.cli", *line]
+        ran = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        return Done(ran.returncode, ran.stdout, ran.stderr)
+
+    def _here(self, line: list[str], patch: pytest.MonkeyPatch) -> Done:
+        patch.setattr("sys.stdin", io.StringIO())
+        self.capture.readouterr()
+        code = main(line)
+        return Done(code, *self.capture.readouterr())
+
+    def json(self, *arguments: object, **environ: str) -> Any:
+        return json.loads(self(*arguments, "--json", **environ).stdout)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def empty(home: Path, capsys: pytest.CaptureFixture[str]) -> Shell:
+    """Before `tagcast init`."""
+    return Shell(home, capsys)
+
+
+@pytest.fixture
+def tagcast(empty: Shell) -> Shell:
+    empty("init")
+    return empty
+
+
+def test_version_says_name_and_number(empty: Shell) -> None:
+    done = empty("--version", process=True)
+    assert re.fullmatch(r"tagcast \d+\.\d+\.\d+\n", done.stdout)
+    assert done.stderr == ""
+
+
+def test_help_lists_every_command(empty: Shell) -> None:
+    from tagcast.cli.main import COMMANDS
+
+    shown = empty("--help").stdout
+    assert [name for name in COMMANDS if not re.search(rf"\b{name}\b", shown)] == []
+
+
+def test_an_unknown_command_is_wrong_usage(empty: Shell) -> None:
+    done = empty("brodcast", code=2, process=True)
+    assert done.stdout == ""
+    assert "brodcast" in done.stderr
+
+
+def test_the_key_is_data_and_the_warning_is_not(empty: Shell, home: Path) -> None:
+    done = empty("init", process=True)
+    assert re.fullmatch(r"tc_[0-9a-f]{12}_\S+\n", done.stdout)
+    assert "shown once" in done.stderr
+    assert home.stat().st_mode & 0o077 == 0
+
+
+def test_a_second_init_is_refused_and_changes_nothing(home: Path, tagcast: Shell) -> None:
+    key = (home / "key").read_bytes()
+    assert "already" in tagcast("init", code=2).stderr
+    assert (home / "key").read_bytes() == key
+
+
+def test_a_missing_home_is_named_in_the_language_of_the_locale(empty: Shell) -> None:
+    assert "中没有 Tagcast" in empty("contacts", "count", code=2, LANG="zh_CN.UTF-8").stderr
+    assert "There is no Tagcast" in empty("contacts", "count", code=2).stderr
+    assert "中没有 Tagcast" in empty("contacts", "count", "--lang", "zh", code=2).stderr
+
+
+def test_with_json_an_error_is_a_problem_object_on_stderr(tagcast: Shell) -> None:
+    done = tagcast("tags", "history", "没有", "--json", code=2)
+    problem = json.loads(done.stderr)
+    assert (problem["code"], problem["status"]) == ("tags.unknown", 404)
+    assert problem["type"] == "/problems/tags.unknown"
+    assert "没有" in problem["detail"]
+    assert problem["remedy"]
+    assert done.stdout == ""
+
+
+def test_an_unknown_setting_is_an_error(tagcast: Shell) -> None:
+    assert "colour" in tagcast("contacts", "count", code=2, TAGCAST_COLOUR="blue").stderr
+
+
+def test_global_options_may_stand_anywhere(tagcast: Shell) -> None:
+    assert tagcast("--json", "contacts", "count").stdout == tagcast("contacts", "count", "--json").stdout
+
+
+def test_keys_are_made_listed_and_revoked(tagcast: Shell) -> None:
+    made = tagcast.json("key", "issue", "crm")
+    key_id = made["api_key"].split("_")[1]
+    assert [row["revoked"] for row in tagcast.json("key", "ls") if row["name"] == "crm"] == [None]
+    tagcast("key", "revoke", key_id)
+    assert all(row["revoked"] for row in tagcast.json("key", "ls") if row["id"] == key_id)
+    assert "no API key" in tagcast("key", "revoke", key_id, code=2).stderr
+
+
+def test_doctor_finds_a_key_that_others_can_read(tagcast: Shell, home: Path) -> None:
+    states = {line["check"]: line["state"] for line in tagcast.json("doctor")}
+    assert states.pop("accounts") == "warn"
+    assert set(states.values()) == {"ok"}
+    (home / "key").chmod(0o644)
+    done = tagcast("doctor", code=1)
+    assert "✗ key" in done.stdout
+    assert f"chmod 600 {home / 'key'}" in done.stdout
+
+
+def test_nothing_is_done_unasked_without_a_terminal(tagcast: Shell, tmp_path: Path) -> None:
+    file, mapping = people(tmp_path)
+    tagcast("contacts", "import", file, "--map", mapping)
+    assert "--yes" in tagcast("contacts", "erase", "customer_id:c1", code=2).stderr
+    assert tagcast.json("contacts", "show", "customer_id:c1")
+    tagcast("contacts", "erase", "customer_id:c1", "--yes")
+    assert "Nobody is known" in tagcast("contacts", "show", "customer_id:c1", code=2).stderr
+
+
+def people(folder: Path) -> tuple[Path, Path]:
+    file, mapping = folder / "people.csv", folder / "map.toml"
+    file.write_bytes("编号,备注\nc1,甲\nc2,乙\n,丙\n".encode("gb18030"))
+    mapping.write_text('"编号" = "identity:customer_id"\n', "utf-8")
+    return file, mapping
+
+
+def test_import_names_what_is_refused_and_is_done_once(tagcast: Shell, tmp_path: Path) -> None:
+    file, mapping = people(tmp_path)
+    rehearsed = tagcast.json("contacts", "import", file, "--map", mapping, "--dry-run")
+    assert (rehearsed["made"], rehearsed["refused"]) == (2, 1)
+    assert tagcast("contacts", "count").stdout == "0\n"
+    first = tagcast.json("contacts", "import", file, "--map", mapping, "--errors", tmp_path / "bad.csv")
+    assert (first["made"], first["refused"], first["dropped"]) == (2, 1, ["备注"])
+    assert "丙" in (tmp_path / "bad.csv").read_text("utf-8-sig")
+    again = tagcast.json("contacts", "import", file, "--map", mapping)
+    assert again["already"] is True
+    assert tagcast("contacts", "count").stdout == "2\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("missing.csv", "files.no_file"),
+        ("people.csv", "contacts.no_column"),
+    ],
+)
+def test_a_wrong_import_is_refused(tagcast: Shell, tmp_path: Path, line: str, code: str) -> None:
+    people(tmp_path)
+    mapping = tmp_path / "wrong.toml"
+    mapping.write_text('nothing = "identity:customer_id"\n', "utf-8")
+    done = tagcast("contacts", "import", tmp_path / line, "--map", mapping, "--json", code=2)
+    assert json.loads(done.stderr)["code"] == code
+
+
+def test_tags_are_made_given_taken_back_and_remembered(tagcast: Shell, tmp_path: Path) -> None:
+    file, mapping = people(tmp_path)
+    tagcast("contacts", "import", file, "--map", mapping)
+    tagcast("tags", "add", "会员/金卡", "--parents")
+    given = tagcast.json("tags", "apply", "会员/金卡", "--contact", "customer_id:c1", "--contact", "2", "--why", "活动")
+    assert given["changed"] == 2
+    assert tagcast.json("tags", "apply", "会员/金卡", "--contact", "1") == {"changed": 0, "seq": None}
+    tree = tagcast.json("tags", "ls")
+    assert [(row["path"], row["own"], row["below"]) for row in tree] == [("会员", 0, 2), ("会员/金卡", 2, 2)]
+    tagcast("tags", "undo", given["seq"])
+    assert [row["own"] for row in tagcast.json("tags", "ls")] == [0, 0]
+    assert [row["op"] for row in tagcast.json("tags", "history", "会员/金卡")] == ["remove", "add"]
+
+
+def test_secrets_never_come_from_the_command_line(tagcast: Shell, tmp_path: Path) -> None:
+    assert "No such option" in tagcast("account", "add", "service", "店", "--secret", "x", code=2).stderr
+    file = tmp_path / "secrets"
+    file.write_text("secret=0123456789abcdef\n", "utf-8")
+    made = tagcast.json("account", "add", "service", "店", "--appid", "wx0123456789abcdef", "--secrets", file)
+    assert "0123456789abcdef" not in json.dumps({**made, "appid": ""})
+    gone = tagcast("account", "check", "店", "--json", code=2, TAGCAST_HTTP_TIMEOUT_SECONDS="0.001")
+    assert json.loads(gone.stderr)["code"].startswith("accounts.")
+
+
+def test_an_unexpected_error_shows_no_data_and_no_traceback(tagcast: Shell, home: Path) -> None:
+    (home / "tagcast.db").write_bytes(b"not a database at all, but long enough to be read" * 100)
+    (home / "tagcast.db-wal").unlink(missing_ok=True)
+    done = tagcast("contacts", "count", code=1, process=True)
+    assert "Traceback" not in done.stderr
+    assert "TAGCAST_LOG_LEVEL=DEBUG" in done.stderr
