@@ -1,6 +1,6 @@
 """THE map: what follows from an event, the only way up between the floors. One entry tells all that an event causes."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -19,39 +19,35 @@ ONE_AT_A_TIME = 0x7A67_0001
 log = logs.get("reactions")
 
 
-def _facts(work: Work, batch: Sequence[Recorded]) -> list[inbox.Fact]:
-    return inbox.facts(work, [int(event.payload["message"]) for event in batch])
-
-
 def _receipts(work: Work, batch: Sequence[Recorded]) -> None:
     """What became of a message (`msgid`) or of a mass send (`msg_id`)."""
-    receipts: dict[int, list[Mapping[str, object]]] = {}
-    for fact in _facts(work, batch):
-        data = fact.inbound.data
-        msgid = data.get("msgid", data.get("msg_id"))
-        receipt = {"msgid": str(msgid), "status": str(data["status"]), "data": dict(data)}
-        receipts.setdefault(fact.account, []).append(receipt)
-    for account, found in receipts.items():
-        broadcasts.note_receipts(work, account, found)
-
-
-def _identity(work: Work, fact: inbox.Fact) -> contacts.Identity:
-    kind = "external_userid" if accounts.get(work, fact.account).kind == "wecom" else "openid"
-    return contacts.Identity(kind, fact.account)
+    for account, facts in inbox.facts(work, batch).items():
+        receipts = []
+        for fact in facts:
+            msgid = fact.data.get("msgid", fact.data.get("msg_id"))
+            receipts.append({"msgid": str(msgid), "status": str(fact.data["status"]), "data": dict(fact.data)})
+        broadcasts.note_receipts(work, account, receipts)
 
 
 def _came(work: Work, batch: Sequence[Recorded]) -> None:
-    for fact in _facts(work, batch):
-        if fact.inbound.person is not None:
-            employee = str(fact.inbound.data.get("employee", ""))
-            contacts.on_followed(work, _identity(work, fact), fact.inbound.person, employee=employee)
+    for account, facts in inbox.facts(work, batch).items():
+        for fact in facts:
+            if fact.person is not None:
+                employee = str(fact.data.get("employee", ""))
+                contacts.on_followed(work, _identity(work, account), fact.person, employee=employee)
 
 
 def _left(work: Work, batch: Sequence[Recorded]) -> None:
-    for fact in _facts(work, batch):
-        if fact.inbound.person is not None:
-            employee = str(fact.inbound.data.get("employee", ""))
-            contacts.on_unfollowed(work, _identity(work, fact), fact.inbound.person, employee=employee)
+    for account, facts in inbox.facts(work, batch).items():
+        for fact in facts:
+            if fact.person is not None:
+                employee = str(fact.data.get("employee", ""))
+                contacts.on_unfollowed(work, _identity(work, account), fact.person, employee=employee)
+
+
+def _identity(work: Work, account: int) -> contacts.Identity:
+    kind = "external_userid" if accounts.get(work, account).kind == "wecom" else "openid"
+    return contacts.Identity(kind, account)
 
 
 REACTIONS: dict[str, tuple[Reaction, ...]] = {

@@ -38,7 +38,9 @@ def test_a_callback_is_stored_once_sealed_and_published(runtime: Runtime, server
     [(name, payload)] = open_events(runtime)
     assert (name, payload["account"]) == ("inbox.followed", service.account)
     with runtime.read(1, "test") as work:
-        [fact] = inbox.facts(work, [payload["message"]])
+        [fact] = inbox.stored(work, [payload["message"]])
+        batch = events.open_batch(work.connection, 10)
+        assert inbox.facts(work, batch) == {service.account: [fact.inbound]}
         assert fact.inbound.person == "o-1"
         assert fact.inbound.kind == "followed"
         assert fact.inbound.data == {"scene": "7"}
@@ -186,7 +188,7 @@ def test_purge_deletes_what_is_older_than_a_week(runtime: Runtime, server: Serve
         assert inbox.purge(work) == 0
     with runtime.work(1, "test", now=now + inbox.KEEP + timedelta(minutes=1)) as work:
         assert inbox.purge(work) == 2
-        assert inbox.facts(work, [1, 2]) == []
+        assert inbox.stored(work, [1, 2]) == []
 
 
 def test_all_acknowledged_of_2000_are_there_after_a_kill(runtime: Runtime, service: Platform) -> None:
@@ -196,7 +198,7 @@ def test_all_acknowledged_of_2000_are_there_after_a_kill(runtime: Runtime, servi
     assert 1800 <= len(acknowledged) <= 2000
     with runtime.read(1, "test") as work:
         ids = list(work.connection.scalars(sa.select(messages.c.id)))
-        kept = {int(fact.inbound.data["msgid"]) for fact in inbox.facts(work, ids)}
+        kept = {int(fact.inbound.data["msgid"]) for fact in inbox.stored(work, ids)}
     assert acknowledged <= kept
     assert len(kept) == len(ids) == len(open_events(runtime))
 

@@ -184,6 +184,13 @@ def test_links_go_past_the_api(served: Served, runtime: Runtime) -> None:
         assert tracking.fold(work) == 1
 
 
+def test_callbacks_go_past_the_api(served: Served) -> None:
+    status, headers, body = call(served.port, "/callback/" + "0" * 32, "POST", body=b"<xml/>")
+    assert 400 <= status < 500
+    assert "x-request-id" not in headers
+    assert b"server.no_route" not in body
+
+
 @pytest.mark.parametrize(
     ("accepted", "default", "found"),
     [

@@ -10,7 +10,7 @@ from tagcast.access import Guarded
 from tagcast.accounts.profiles import Limits
 from tagcast.accounts.rules import Account, NewAccount
 
-router = APIRouter(prefix="/accounts", tags=["渠道账号 accounts"])
+router = APIRouter(prefix="/accounts")
 
 
 class AccountIn(BaseModel):

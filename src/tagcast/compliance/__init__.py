@@ -22,7 +22,7 @@ from tagcast.compliance.frequency import (
     reserve,
     set_monthly_ceiling,
 )
-from tagcast.compliance.rules import Purpose
+from tagcast.compliance.rules import Purpose, check_purpose
 from tagcast.compliance.store import ConsentRecord
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "Quota",
     "Standing",
     "account_quota",
+    "check_purpose",
     "consented",
     "monthly_ceiling",
     "over_cap",

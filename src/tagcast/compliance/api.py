@@ -13,7 +13,7 @@ from tagcast.bitmaps import pack
 from tagcast.kit.errors import NotFound
 from tagcast.kit.uow import Work
 
-router = APIRouter(tags=["合规 compliance"])
+router = APIRouter()
 
 MOST = 10_000
 """People in one request."""

@@ -6,8 +6,8 @@ in the transaction that decides to send, and given back only on a definite failu
 slot.
 """
 
-from dataclasses import dataclass
 from datetime import date, datetime
+from typing import NamedTuple
 
 from pyroaring import BitMap
 
@@ -21,9 +21,8 @@ from tagcast.kit.uow import Work
 ZONE = "Asia/Shanghai"
 
 
-@dataclass(frozen=True, slots=True)
-class Quota:
-    """Sends of an account in its tightest window; `limit` None: the account as a whole is not limited."""
+class Quota(NamedTuple):
+    """Sends of an account in the window with least left; `limit` None: the account as a whole is not limited."""
 
     used: int
     limit: int | None

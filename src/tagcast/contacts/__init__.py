@@ -35,10 +35,12 @@ from tagcast.contacts.values import (
     forget_attribute,
     keep_for,
     select,
+    select_field,
     set_choices,
     set_numbers,
     set_values,
     values_of,
+    values_of_field,
 )
 from tagcast.contacts.workflows import (
     ImportResult,
@@ -86,8 +88,10 @@ __all__ = [
     "parse_identity",
     "run_import",
     "select",
+    "select_field",
     "set_choices",
     "set_numbers",
     "set_values",
     "values_of",
+    "values_of_field",
 ]

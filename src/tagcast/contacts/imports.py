@@ -39,6 +39,7 @@ class Handler(Protocol):
     """An import of one kind: reads the mapping once, then applies chunk after chunk, each in its transaction."""
 
     kind: str
+    chunk: int
 
     def prepare(self, work: Work, columns: Sequence[str]) -> None:
         """Check the mapping against the file's columns and what is declared. Raises Invalid naming what is unknown."""
@@ -81,6 +82,7 @@ class PeopleHandler:
     """Imports contacts: identities, attributes, private texts and consents by column."""
 
     kind = "contacts"
+    chunk = 2000
 
     def __init__(self, mapping: Mapping[str, str], on_consent: OnConsent | None = None) -> None:
         self.mapping = dict(mapping)

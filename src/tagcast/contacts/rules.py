@@ -49,7 +49,11 @@ class PersonIn:
 
 @dataclass(frozen=True, slots=True)
 class Attribute:
-    """A declared attribute. Numbers are kept times 10**scale; `purpose` says what it is collected for."""
+    """A declared attribute. Numbers are kept times 10**scale; `purpose` says what it is collected for.
+
+    Floors above describe what they compute in the same way, in a `family` of keys of their own; `choices` are the
+    values of a closed choice.
+    """
 
     name: str
     type: AttributeType
@@ -58,11 +62,13 @@ class Attribute:
     label_zh: str = ""
     label_en: str = ""
     retention_days: int | None = None
+    family: str = "attribute"
+    choices: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
         """The key of its sets."""
-        return f"attribute:{self.name}"
+        return f"{self.family}:{self.name}"
 
 
 def check_attribute(attribute: Attribute) -> None:

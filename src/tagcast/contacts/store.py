@@ -69,11 +69,7 @@ def created_at(work: Work, number: int) -> int | None:
 
 def insert_contacts(work: Work, sealed: Mapping[int, bytes]) -> None:
     """New vault rows."""
-    rows = [
-        {"workspace": work.workspace, "number": number, "sealed": blob, "created_at": work.now_ms}
-        for number, blob in sealed.items()
-    ]
-    db.insert_many(work.connection, contacts, rows)
+    _insert(work, contacts, [(work.workspace, number, blob, work.now_ms) for number, blob in sealed.items()])
 
 
 def update_sealed(work: Work, sealed: Mapping[int, bytes]) -> None:
@@ -89,17 +85,8 @@ def update_sealed(work: Work, sealed: Mapping[int, bytes]) -> None:
 
 def insert_identities(work: Work, found: Sequence[tuple[Identity, bytes, int]]) -> None:
     """New (identity, fingerprint, number)."""
-    rows = [
-        {
-            "workspace": work.workspace,
-            "kind": identity.kind,
-            "account": identity.account,
-            "fingerprint": fingerprint,
-            "number": number,
-        }
-        for identity, fingerprint, number in found
-    ]
-    db.insert_many(work.connection, identities, rows)
+    rows = [(work.workspace, one.kind, one.account, fingerprint, number) for one, fingerprint, number in found]
+    _insert(work, identities, rows)
 
 
 def delete_contact(work: Work, number: int, marks: Sequence[tuple[Identity, bytes]]) -> None:
@@ -185,6 +172,21 @@ def advance_job(work: Work, job: int, before: int, values: Mapping[str, int]) ->
         .values(**values)
     )
     return moved.rowcount == 1
+
+
+def _insert(work: Work, table: sa.Table, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Insert whole rows in the order of the table's columns, by the driver's own bulk way: several times faster."""
+    if not rows:
+        return
+    names = ", ".join(table.c.keys())
+    if work.connection.dialect.name == "sqlite":
+        marks = ", ".join("?" * len(table.c))
+        work.connection.exec_driver_sql(f"INSERT INTO {table.name} ({names}) VALUES ({marks})", list(rows))  # noqa: S608 - names of our own table
+        return
+    driver: Any = work.connection.connection.driver_connection
+    with driver.cursor() as cursor, cursor.copy(f'COPY "{table.name}" ({names}) FROM STDIN') as copy:
+        for row in rows:
+            copy.write_row(row)
 
 
 def _parts(items: Iterable[T]) -> Iterable[list[T]]:

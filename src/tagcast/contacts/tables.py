@@ -50,7 +50,7 @@ import_jobs = sa.Table(
     db.metadata,
     sa.Column("id", db.Id, primary_key=True, autoincrement=True),
     sa.Column("workspace", sa.Integer, nullable=False),
-    sa.Column("kind", sa.String(20), nullable=False),
+    sa.Column("kind", sa.String(60), nullable=False),
     sa.Column("content", sa.String(64), nullable=False),
     sa.Column("mapping", sa.String(64), nullable=False),
     sa.Column("records", sa.BigInteger, nullable=False),

@@ -91,7 +91,10 @@ def forget_attribute(work: Work, name: str) -> None:
 
 def choices(work: Work, name: str) -> dict[str, int]:
     """The values of a choice or flag that anybody has, with the number of contacts."""
-    prefix = f"attribute:{name}="
+    return _choices(work, f"attribute:{name}=")
+
+
+def _choices(work: Work, prefix: str) -> dict[str, int]:
     return {key[len(prefix) :]: work.bitmaps.count(key) for key in work.bitmaps.keys(prefix)}
 
 
@@ -150,11 +153,15 @@ def select(work: Work, attribute: str, op: Op, value: object = None) -> BitMap:
     `is_not` means known and different. Raises NotFound for the attribute, Invalid for an operation or a value that
     its type does not allow, naming what is allowed.
     """
-    found = find_attribute(work, attribute)
+    return select_field(work, find_attribute(work, attribute), op, value)
+
+
+def select_field(work: Work, found: Attribute, op: Op, value: object = None) -> BitMap:
+    """As `select`, for a field that is described by the caller."""
     allowed = _allowed(found)
     if op not in allowed:
         raise Invalid(
-            "contacts.bad_operation", name=attribute, type=found.type, op=op, allowed=", ".join(allowed) or "-"
+            "contacts.bad_operation", name=found.name, type=found.type, op=op, allowed=", ".join(allowed) or "-"
         )
     if op in _ALWAYS:
         known = _known(work, found)
@@ -169,14 +176,18 @@ def select(work: Work, attribute: str, op: Op, value: object = None) -> BitMap:
 
 def values_of(work: Work, attribute: str, numbers: Iterable[int]) -> dict[int, Any]:
     """The values of those contacts that have one: text, int, Decimal, bool or date. Raises NotFound."""
-    found = find_attribute(work, attribute)
+    return values_of_field(work, find_attribute(work, attribute), numbers)
+
+
+def values_of_field(work: Work, found: Attribute, numbers: Iterable[int]) -> dict[int, Any]:
+    """As `values_of`, for a field that is described by the caller."""
     asked = BitMap(numbers)
     if found.type == "text":
-        return {n: texts[attribute] for n, texts in actions.texts_of(work, asked).items() if attribute in texts}
+        return {n: texts[found.name] for n, texts in actions.texts_of(work, asked).items() if found.name in texts}
     if found.type in {"choice", "flag"}:
         return {
             number: rules.shown(found, value)
-            for value in choices(work, attribute)
+            for value in _choices(work, f"{found.key}=")
             for number in work.bitmaps.read(f"{found.key}={value}") & asked
         }
     members = bitmaps.unpack(asked)
@@ -233,7 +244,7 @@ def _values(attribute: Attribute, op: str, value: object) -> list[int | str]:
 
 
 def _check_choices(work: Work, attribute: Attribute, values: Sequence[str]) -> None:
-    present = choices(work, attribute.name)
+    present = dict.fromkeys(attribute.choices, 0) or _choices(work, f"{attribute.key}=")
     for value in values:
         if attribute.type == "choice" and value not in present:
             known = ", ".join(sorted(present, key=lambda each: -present[each])[:20]) or "-"

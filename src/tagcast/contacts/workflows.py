@@ -20,7 +20,6 @@ from tagcast.kit.crypto import digest
 from tagcast.kit.errors import Conflict, Invalid, NotFound, TagcastError
 from tagcast.kit.uow import Runtime, Work
 
-CHUNK = 2000
 _SHOWN_PROBLEMS = 20
 _EXPORT_CHUNK = 5000
 
@@ -165,7 +164,7 @@ def find_refused(runtime: Runtime, work: Work, job: int) -> Path:
 def _rehearse(run: _Run) -> None:
     with suppress(_Rehearsed), run.runtime.work(run.workspace, run.actor) as work:
         run.handler.prepare(work, run.table.columns)
-        for batch, done in run.table.batches(CHUNK):
+        for batch, done in run.table.batches(run.handler.chunk):
             run.chunk(work, batch, None)
             run.told(done)
         raise _Rehearsed
@@ -182,7 +181,7 @@ def _import(run: _Run, mapping: str) -> None:
     path = refused_path(run.runtime, run.workspace, job.id)
     if not result.already:
         with _refused_rows(path, run.table.columns, job.refused_bytes) as refused:
-            for batch, done in run.table.batches(CHUNK, skip=job.records):
+            for batch, done in run.table.batches(run.handler.chunk, skip=job.records):
                 _commit_chunk(run, batch, refused)
                 run.told(done)
             with run.runtime.work(run.workspace, run.actor) as work:

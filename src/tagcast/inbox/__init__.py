@@ -1,6 +1,6 @@
 """What the platforms push (回调): verified, stored once, published as events. Owns: inbox_message."""
 
-from tagcast.inbox.actions import KEEP, Fact, facts, last_received, purge
+from tagcast.inbox.actions import KEEP, Fact, facts, last_received, purge, stored
 from tagcast.inbox.callback import CallbackApp
 from tagcast.inbox.events import (
     CustomerAdded,
@@ -30,4 +30,5 @@ __all__ = [
     "facts",
     "last_received",
     "purge",
+    "stored",
 ]

@@ -1,5 +1,6 @@
 """Use cases of the inbox."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -10,6 +11,7 @@ from tagcast import accounts
 from tagcast.channels import Inbound, Platform, normalise
 from tagcast.inbox import store
 from tagcast.kit import clock
+from tagcast.kit.events import Recorded
 from tagcast.kit.uow import Work
 
 KEEP = timedelta(days=7)
@@ -31,8 +33,19 @@ def platform_of(kind: str) -> Platform:
     return "wecom" if kind == "wecom" else "official"
 
 
-def facts(work: Work, messages: Sequence[int]) -> list[Fact]:
-    """Open stored callbacks, in the order they came. Purged ones, and those of a removed account, are missing."""
+def facts(work: Work, received: Sequence[Recorded]) -> dict[int, list[Inbound]]:
+    """What events of the inbox (`InboxReceived`) say: account id → facts in the order they came.
+
+    Purged callbacks, and those of a removed account, are missing.
+    """
+    found: defaultdict[int, list[Inbound]] = defaultdict(list)
+    for fact in stored(work, [event.payload["message"] for event in received]):
+        found[fact.account].append(fact.inbound)
+    return dict(found)
+
+
+def stored(work: Work, messages: Sequence[int]) -> list[Fact]:
+    """Open stored callbacks by number, in the order they came; what is missing, see `facts`."""
     platforms = {account.id: platform_of(account.kind) for account in accounts.all_(work)}
     return [
         Fact(one.id, one.account, one.received_at, normalise(platforms[one.account], orjson.loads(one.body)))

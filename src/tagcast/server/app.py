@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
-from tagcast import tracking
+from tagcast import inbox, tracking
 from tagcast.kit.uow import Runtime
 from tagcast.server import health, problems
 from tagcast.server.front import App, Front
@@ -31,19 +31,22 @@ MODULES = {
 
 
 def create_app(runtime: Runtime) -> Front:
-    """The whole server as one ASGI app. It does not own the runtime."""
-    visits = tracking.Visits(runtime)
-    api = _api(runtime, visits)
-    fast: dict[str, App] = {"/k/": visits, "/m/": visits}
+    """The whole server as one ASGI app. Its writers start and end with the app's lifespan; the runtime is the caller's."""
+    fast: dict[str, App] = {}
+    api = _api(runtime, fast)
     return Front(api, fast, https=runtime.settings.public_url.startswith("https:"), lang=runtime.settings.lang)
 
 
-def _api(runtime: Runtime, visits: tracking.Visits) -> FastAPI:
+def _api(runtime: Runtime, fast: dict[str, App]) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        visits, callbacks = tracking.Visits(runtime), inbox.CallbackApp(runtime)
         visits.start()
+        fast.update({"/k/": visits, "/m/": visits, "/callback/": callbacks})
         yield
+        fast.clear()
         visits.close()
+        callbacks.close()
 
     api = FastAPI(
         title="Tagcast 标签群发",

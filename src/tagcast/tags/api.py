@@ -16,7 +16,7 @@ from tagcast.kit.uow import Work
 from tagcast.tags import actions, rules, tagging
 from tagcast.tags.rules import Node, Tag
 
-router = APIRouter(prefix="/tags", tags=["tags 标签"])
+router = APIRouter(prefix="/tags")
 
 Number = Annotated[int, Field(ge=1, le=0xFFFFFFFF)]
 RowStatus = Literal["changed", "unchanged", "unknown"]

@@ -1,8 +1,8 @@
 """企业微信: a task per employee, who confirms it. There is no idempotency key, so a lost answer is looked up.
 
 A repeated add_msg_template makes a second task. After a lost answer the record of mass messages is read: a task made
-since the intent that says the same, is nobody else's and reaches our customers is ours. Only when the record is complete
-and holds no such task is the call made again.
+since the intent that says the same, is nobody else's and reaches our customers is ours. Only when the record is
+complete and holds no such task is the call made again.
 """
 
 from functools import partial
