@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import contextlib
 import os
 import socket
 import sys
@@ -72,5 +73,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         "timeout_keep_alive": 60,
     }
     config = uvicorn.Config(app, http=_protocol(app), ws="none", lifespan="on", **settings)
-    _Server(config, f"http://127.0.0.1:{listener.getsockname()[1]}").run(sockets=[listener])
+    with contextlib.suppress(KeyboardInterrupt):
+        _Server(config, f"http://127.0.0.1:{listener.getsockname()[1]}").run(sockets=[listener])
     return 0
