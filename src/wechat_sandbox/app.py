@@ -216,10 +216,8 @@ def _parse(raw: bytes, wecom: bool) -> dict[str, Any]:
 
 async def _before(fault: Fault) -> None:
     """The part of a fault that comes before the call is carried out."""
-    if fault.kind == "busy":
-        raise ApiError(-1)
-    if fault.kind == "quota":
-        raise ApiError(45009)
+    if fault.kind in ("busy", "quota", "error"):
+        raise ApiError({"busy": -1, "quota": 45009}.get(fault.kind, fault.code))
     if fault.kind in ("slow", "timeout_before"):
         await asyncio.sleep(fault.seconds)
     if fault.kind in ("timeout_before", "cut_before"):

@@ -203,7 +203,8 @@ class Control:
         if times is None and probability is None:
             times = 1
         number = max((fault.id for fault in self.world.faults), default=0) + 1
-        self.world.faults.append(Fault(number, path, str(kind), times, probability, float(body.get("seconds", 30))))
+        seconds, code = float(body.get("seconds", 30)), int(body.get("code", -1))
+        self.world.faults.append(Fault(number, path, str(kind), times, probability, seconds, code))
         return 201, self.faults(query, body)[1]
 
     def clear_faults(self, query: dict[str, str], body: dict[str, Any]) -> Answer:

@@ -34,7 +34,7 @@ SETTINGS: dict[str, float] = {
     "callback_jitter_seconds": 0.0,
     "system_failed_share": DATA["reach"]["system_failed"],
 }
-FAULTS = ("busy", "quota", "timeout_before", "timeout_after", "slow", "cut", "cut_before")
+FAULTS = ("busy", "quota", "error", "timeout_before", "timeout_after", "slow", "cut", "cut_before")
 _MONTH_MS = 31 * 86400 * 1000
 
 
@@ -48,6 +48,7 @@ class Fault:
     times: int | None
     probability: float | None
     seconds: float
+    code: int = -1
     hit: int = 0
 
     def applies(self, path: str, random: Random) -> bool:

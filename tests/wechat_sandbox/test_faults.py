@@ -23,10 +23,10 @@ def service(sandbox: Sandbox) -> Client:
     return sandbox.account("service", reach=1)
 
 
-@pytest.mark.parametrize(("kind", "code"), [("busy", -1), ("quota", 45009)])
+@pytest.mark.parametrize(("kind", "code"), [("busy", -1), ("quota", 45009), ("error", 43116)])
 def test_a_fault_answers_an_error_so_many_times(sandbox: Sandbox, service: Client, kind: str, code: int) -> None:
     body = _body(service, service.reachable()[0])
-    answer = sandbox.post("/sandbox/faults", {"path": _PATH, "kind": kind, "times": 2})
+    answer = sandbox.post("/sandbox/faults", {"path": _PATH, "kind": kind, "times": 2, "code": code})
     assert (answer["faults"][-1]["kind"], answer["faults"][-1]["hit"]) == (kind, 0)
     assert [service.code("message/template/send", body) for _ in range(3)] == [code, code, 0]
     assert sandbox.call("DELETE", "/sandbox/faults")[1] == {"faults": []}
