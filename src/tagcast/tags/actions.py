@@ -81,7 +81,8 @@ def every(work: Work) -> dict[int, Tag]:
 
 
 def tree(work: Work, account: int | None = None) -> list[Node]:
-    """The tags of an account that are not archived, depth first, each with its holders: own, and with those below."""
+    """The tags of an account that are not archived, depth first, with their holders. Raises NotFound for the account."""
+    _check_account(work, account)
     listed = [tag for tag in store.every(work, account) if tag.archived_at is None]
     sets: dict[int, BitMap] = {}
     counts: dict[int, tuple[int, int]] = {}
@@ -192,8 +193,14 @@ def _changed(work: Work, tag: Tag, **values: object) -> Tag:
 
 
 def _unknown(work: Work, path: str, account: int | None) -> NotFound:
+    _check_account(work, account)
     paths = {rules.normal(tag.path): tag.path for tag in store.every(work, account) if tag.archived_at is None}
     near = get_close_matches(rules.normal(path), paths, n=3, cutoff=0.5)
     near += [known for known in paths if known.endswith(SEPARATOR + rules.normal(path)) and known not in near]
     shown = "、".join(paths[known] for known in near[:3])
     return NotFound("tags.unknown", path=path[:200], near=shown or "–")
+
+
+def _check_account(work: Work, account: int | None) -> None:
+    if account is not None:
+        accounts.get(work, account)

@@ -1,0 +1,120 @@
+"""What the names of an expression stand for: tags, attributes, features, other segments; near ones for a wrong name."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from typing import Literal
+
+from tagcast import contacts, features, tags
+from tagcast.audiences import rules, store
+from tagcast.audiences.rules import Expression, FieldLeaf, Leaf, SegmentLeaf, TagLeaf
+from tagcast.audiences.store import Segment
+from tagcast.kit.errors import Conflict, Invalid, NotFound
+from tagcast.kit.uow import Work
+
+
+@dataclass(slots=True)
+class Names:
+    """Every name of an expression and of the segments it stands on."""
+
+    tags: dict[TagLeaf, int] = field(default_factory=dict)
+    fields: dict[str, Literal["attribute", "feature"]] = field(default_factory=dict)
+    segments: dict[str, Segment] = field(default_factory=dict)
+
+
+def resolve(work: Work, expression: Expression) -> Names:
+    """Find every name. Raises Invalid for an unknown one, naming near ones; Refused for too many layers of segments."""
+    names, layer = Names(), [expression]
+    for _ in range(rules.limits().segment_depth + 1):
+        for one in layer:
+            _take_leaves(work, one, names)
+        wanted = {name for one in layer for name in used_by(one)} - names.segments.keys()
+        if not wanted:
+            return names
+        found = load(work, wanted)
+        if missing := wanted - found.keys():
+            name = min(missing)
+            raise Invalid("audiences.unknown_segment", name=name, near=_near(name, store.names(work)))
+        names.segments.update(found)
+        layer = [segment.expression for segment in found.values()]
+    raise rules.over("segment_depth")
+
+
+def used_by(expression: Expression) -> set[str]:
+    """The segments that an expression names itself."""
+    return {node.name for node, _ in rules.walk(expression) if isinstance(node, SegmentLeaf)}
+
+
+def load(work: Work, wanted: Iterable[str]) -> dict[str, Segment]:
+    """Segments by name, their tags under the paths that they have today."""
+    return {segment.name: segment for segment in current(work, store.by_names(work, wanted).values())}
+
+
+def current(work: Work, segments: Iterable[Segment]) -> list[Segment]:
+    """Segments with their tags under the paths that they have today: renaming or moving a tag breaks no segment."""
+    listed = list(segments)
+    if not any(segment.tags for segment in listed):
+        return listed
+    paths = {number: tag.path for number, tag in tags.every(work).items()}
+    return [_repathed(segment, paths) for segment in listed]
+
+
+def check_standing(work: Work, name: str, expression: Expression) -> None:
+    """Raise Conflict, naming the way, if the segment would stand on itself; Refused if any would stand too high."""
+    uses = {segment.name: used_by(segment.expression) for segment in store.every(work)}
+    uses[name] = used_by(expression)
+    if ring := rules.ring(uses, name):
+        raise Conflict("audiences.ring", path=" → ".join(ring))
+    if rules.height(uses) > rules.limits().segment_depth:
+        raise rules.over("segment_depth")
+
+
+def tag_refs(expression: Expression, names: Names) -> list[store.TagRef]:
+    """The tags that an expression itself names, to be stored with it."""
+    leaves = {node for node, _ in rules.walk(expression) if isinstance(node, TagLeaf)}
+    found: set[store.TagRef] = {(leaf.account, leaf.path, names.tags[leaf]) for leaf in leaves}
+    return sorted(found, key=lambda ref: (ref[2], ref[1]))
+
+
+def _take_leaves(work: Work, expression: Expression, names: Names) -> None:
+    for node, _ in rules.walk(expression):
+        if isinstance(node, TagLeaf) and node not in names.tags:
+            names.tags[node] = _tag(work, node)
+        elif isinstance(node, FieldLeaf) and node.name not in names.fields:
+            names.fields[node.name] = _field(work, node.name)
+
+
+def _tag(work: Work, leaf: TagLeaf) -> int:
+    try:
+        return tags.find(work, leaf.path, account=leaf.account).id
+    except NotFound as error:
+        if error.code == "accounts.no_account":
+            raise Invalid("audiences.unknown_account", path=leaf.path, account=leaf.account) from None
+        if error.code == "tags.archived":
+            raise Invalid("audiences.archived_tag", path=leaf.path) from None
+        raise Invalid("audiences.unknown_tag", path=leaf.path, near=error.params["near"]) from None
+
+
+def _field(work: Work, name: str) -> Literal["attribute", "feature"]:
+    if name in (attributes := contacts.attributes(work)):
+        return "attribute"
+    if name in (known := features.names(work)):
+        return "feature"
+    raise Invalid("audiences.unknown_field", name=name, near=_near(name, [*attributes, *known]))
+
+
+def _near(name: str, known: Iterable[str]) -> str:
+    folded = {one.casefold(): one for one in known}
+    return "、".join(folded[one] for one in get_close_matches(name.casefold(), folded, n=3, cutoff=0.5)) or "–"
+
+
+def _repathed(segment: Segment, paths: dict[int, str]) -> Segment:
+    meant = {(account, path): paths.get(tag, path) for account, path, tag in segment.tags}
+
+    def change(leaf: Leaf) -> Leaf:
+        if isinstance(leaf, TagLeaf):
+            return replace(leaf, path=meant.get((leaf.account, leaf.path), leaf.path))
+        return leaf
+
+    refs = tuple((account, meant[account, path], tag) for account, path, tag in segment.tags)
+    return replace(segment, expression=rules.substitute(segment.expression, change), tags=refs)

@@ -1,0 +1,153 @@
+"""All SQL of audiences."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from tagcast.audiences import rules
+from tagcast.audiences.rules import Expression
+from tagcast.audiences.tables import frozen, segments
+from tagcast.kit.uow import Work, workspaces
+
+_s = segments.c
+TagRef = tuple[int | None, str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A named expression. `tags` are the tags that its paths meant when it was written; times in epoch milliseconds."""
+
+    id: int
+    name: str
+    expression: Expression
+    tags: tuple[TagRef, ...]
+    description: str
+    version: int
+    created_at: int
+    created_by: str
+    changed_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """An audience as it was: `digest` is the hex SHA-256 of its numbers as little-endian uint32 in ascending order."""
+
+    id: int
+    segment: str | None
+    size: int
+    digest: str
+    key: str
+    why: str
+    created_at: int
+
+
+def lock(work: Work) -> None:
+    """Be the only one who changes segments here until the transaction ends: two changes could make a ring."""
+    work.connection.execute(sa.select(workspaces.c.id).where(workspaces.c.id == work.workspace).with_for_update())
+
+
+def every(work: Work) -> list[Segment]:
+    """All segments by name."""
+    rows = work.connection.execute(sa.select(segments).where(_s.workspace == work.workspace).order_by(_s.name))
+    return [_segment(row) for row in rows]
+
+
+def by_names(work: Work, names: Iterable[str]) -> dict[str, Segment]:
+    """Those of the named segments that are there."""
+    rows = work.connection.execute(
+        sa.select(segments).where(_s.workspace == work.workspace, _s.name.in_(sorted(names)))
+    )
+    return {row.name: _segment(row) for row in rows}
+
+
+def get(work: Work, segment_id: int) -> Segment | None:
+    """One segment."""
+    row = work.connection.execute(
+        sa.select(segments).where(_s.workspace == work.workspace, _s.id == segment_id)
+    ).first()
+    return None if row is None else _segment(row)
+
+
+def names(work: Work) -> list[str]:
+    """The names of all segments."""
+    return list(work.connection.scalars(sa.select(_s.name).where(_s.workspace == work.workspace)))
+
+
+def insert(work: Work, name: str, expression: Expression, tags: Iterable[TagRef], description: str) -> int:
+    """A new segment's id."""
+    made = work.connection.execute(
+        sa.insert(segments).values(
+            workspace=work.workspace,
+            name=name,
+            expression=rules.to_json(expression),
+            tags=[list(ref) for ref in tags],
+            description=description,
+            version=1,
+            created_at=work.now_ms,
+            created_by=work.actor[:100],
+            changed_at=work.now_ms,
+        )
+    ).inserted_primary_key
+    assert made is not None
+    return int(made[0])
+
+
+def update(work: Work, segment_id: int, expression: Expression, tags: Iterable[TagRef], **values: Any) -> None:
+    """Change a segment; its version grows by one."""
+    work.connection.execute(
+        sa.update(segments)
+        .where(_s.workspace == work.workspace, _s.id == segment_id)
+        .values(
+            expression=rules.to_json(expression),
+            tags=[list(ref) for ref in tags],
+            version=_s.version + 1,
+            changed_at=work.now_ms,
+            **values,
+        )
+    )
+
+
+def delete(work: Work, segment_id: int) -> None:
+    """Delete a segment."""
+    work.connection.execute(sa.delete(segments).where(_s.workspace == work.workspace, _s.id == segment_id))
+
+
+def insert_frozen(
+    work: Work, expression: Expression, *, segment: str | None, size: int, digest: str, why: str
+) -> Frozen:
+    """Record a frozen audience."""
+    made = work.connection.execute(
+        sa.insert(frozen).values(
+            workspace=work.workspace,
+            segment=segment,
+            expression=rules.to_json(expression),
+            size=size,
+            digest=digest,
+            why=why,
+            created_at=work.now_ms,
+            created_by=work.actor[:100],
+        )
+    ).inserted_primary_key
+    assert made is not None
+    return Frozen(made[0], segment, size, digest, f"frozen:{made[0]}", why, work.now_ms)
+
+
+def get_frozen(work: Work, frozen_id: int) -> Frozen | None:
+    """One frozen audience."""
+    row = work.connection.execute(
+        sa.select(frozen).where(frozen.c.workspace == work.workspace, frozen.c.id == frozen_id)
+    ).first()
+    if row is None:
+        return None
+    return Frozen(row.id, row.segment, row.size, row.digest, f"frozen:{row.id}", row.why, row.created_at)
+
+
+def _segment(row: sa.Row[Any]) -> Segment:
+    refs = tuple((account, path, tag) for account, path, tag in row.tags)
+    expression = rules.from_json(row.expression)
+    return Segment(
+        row.id, row.name, expression, refs, row.description, row.version,
+        row.created_at, row.created_by, row.changed_at,
+    )  # fmt: skip

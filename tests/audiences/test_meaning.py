@@ -1,0 +1,172 @@
+"""What expressions mean: against plain Python sets, on SQLite and PostgreSQL."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from functools import cache
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pyroaring import BitMap
+from tests.audiences.expressions import trees
+from tests.audiences.population import PATHS, REGIONS, START, Population, populate
+from tests.tags.people import crowd
+
+from tagcast import access, audiences, tags
+from tagcast.audiences import Expression, FieldLeaf, SegmentLeaf, TagLeaf, parse
+from tagcast.audiences.rules import Leaf, substitute
+from tagcast.kit.errors import Invalid, TagcastError
+from tagcast.kit.uow import Runtime, Work
+
+NUMBERS, DAYS = st.integers(-7, 32), st.integers(-2, 22).map(lambda n: (START + timedelta(days=n)).isoformat())
+ORDER, EQUAL = ["<", "<=", ">", ">="], ["is", "is_not"]
+NAMES = ["region", "spend", "vip", "birthday", "rfm.m"]
+OURS = 7  # stands for whatever number the population's account has
+
+
+def _ordered(name: str, values: st.SearchStrategy[object]) -> list[st.SearchStrategy[Expression]]:
+    return [
+        st.builds(FieldLeaf, st.just(name), st.sampled_from(ORDER + EQUAL), values),
+        st.builds(FieldLeaf, st.just(name), st.just("in"), st.lists(values, min_size=1, max_size=5).map(tuple)),
+        st.builds(FieldLeaf, st.just(name), st.just("between"), st.tuples(values, values)),
+    ]
+
+
+leaves = st.one_of(
+    st.just(audiences.All()),
+    st.just(audiences.Nobody()),
+    st.builds(TagLeaf, st.sampled_from(PATHS), st.none(), st.booleans()),
+    st.just(TagLeaf("会员", OURS)),
+    st.builds(SegmentLeaf, st.sampled_from(["活跃", "沉睡"])),
+    st.builds(
+        FieldLeaf,
+        st.sampled_from(["region", "spend", "vip", "birthday", "rfm.m"]),
+        st.sampled_from(["known", "unknown"]),
+    ),
+    st.builds(FieldLeaf, st.just("region"), st.sampled_from(EQUAL), st.just(REGIONS[0])),
+    st.builds(FieldLeaf, st.just("vip"), st.sampled_from(EQUAL), st.booleans()),
+    *_ordered("spend", NUMBERS),
+    *_ordered("rfm.m", NUMBERS),
+    *_ordered("birthday", DAYS),
+)
+
+
+Populations = Callable[[int], tuple[int, Population]]
+
+
+@pytest.fixture
+def population(runtime: Runtime) -> Populations:
+    """(workspace, what is true there) by seed, filled once."""
+
+    @cache
+    def filled(seed: int) -> tuple[int, Population]:
+        with runtime.system() as connection:
+            workspace = access.create_workspace(connection, runtime.master_key, f"seed {seed}")
+        with runtime.work(workspace, "test") as work:
+            return workspace, populate(work, seed)
+
+    return filled
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+@given(seed=st.integers(0, 3), drawn=trees(leaves))
+def test_an_expression_means_what_plain_sets_say(
+    runtime: Runtime, population: Populations, seed: int, drawn: Expression
+) -> None:
+    workspace, told = population(seed)
+
+    def ours(leaf: Leaf) -> Leaf:
+        return replace(leaf, account=told.account) if isinstance(leaf, TagLeaf) and leaf.account == OURS else leaf
+
+    expression = substitute(drawn, ours)
+    expected = told.meaning(expression)
+    with runtime.read(workspace, "test") as work:
+        assert set(audiences.members(work, expression)) == expected
+        assert audiences.count(work, expression) == len(expected)
+        number = min(told.everyone)
+        assert audiences.explain(work, expression, number).holds == (number in expected)
+        assert set(audiences.sample(work, expression, 5)) <= expected
+
+
+def test_an_empty_workspace_has_nobody(work: Work) -> None:
+    assert [audiences.count(work, parse(text)) for text in ("all", "nobody", "not all", "not nobody")] == [0, 0, 0, 0]
+
+
+def test_contradictions_and_certainties(work: Work) -> None:
+    crowd(work, 9)
+    tags.assign(work, tags.create(work, "a").id, BitMap([1, 2, 3]), why="t")
+    for text, expected in (
+        ('tag("a") and not tag("a")', 0),
+        ('tag("a") or not tag("a")', 9),
+        ('not tag("a") and not tag("a")', 6),
+        ('not (not tag("a") or nobody)', 3),
+        ("nobody or nobody", 0),
+        ("all and all", 9),
+    ):
+        assert audiences.count(work, parse(text)) == expected, text
+
+
+def test_whoever_is_not_a_contact_is_in_no_audience(work: Work) -> None:
+    crowd(work, 3)
+    tag = tags.create(work, "a")
+    work.bitmaps.add(tags.key(tag.id), BitMap([2, 3, 50]), why="left over")
+    assert list(audiences.members(work, parse('tag("a")'))) == [2, 3]
+    assert list(audiences.members(work, parse('not tag("a")'))) == [1]
+    assert audiences.count(work, parse('tag("a") or all')) == 3
+
+
+def test_explain_names_every_part(work: Work) -> None:
+    crowd(work, 3)
+    tags.assign(work, tags.create(work, "a").id, BitMap([1]), why="t")
+    tags.create(work, "b")
+    audiences.create(work, "of a", parse('tag("a")'))
+    found = audiences.explain(work, parse('segment("of a") and not tag("b")'), 1)
+    segment, not_b = found.parts
+    assert (found.holds, segment.text, segment.holds, not_b.text, not_b.holds) == (
+        True, 'segment("of a")', True, 'not tag("b")', True,
+    )  # fmt: skip
+    assert [(part.text, part.holds) for part in (*segment.parts, *not_b.parts)] == [
+        ('tag("a")', True),
+        ('tag("b")', False),
+    ]
+    assert not audiences.explain(work, parse("all"), 77).holds
+
+
+def test_a_sample_is_drawn_evenly_and_repeatable(work: Work) -> None:
+    crowd(work, 10)
+    assert audiences.sample(work, parse("all"), 99) == list(range(1, 11))
+    assert audiences.sample(work, parse("all"), 4, seed=3) == audiences.sample(work, parse("all"), 4, seed=3)
+    drawn = [n for seed in range(400) for n in audiences.sample(work, parse("all"), 2, seed=seed)]
+    assert all(40 < drawn.count(n) < 120 for n in range(1, 11))
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "near"),
+    [
+        ('tag("会员/金card")', "unknown_tag", "会员/金卡"),
+        ('all or tag("会员", account 99)', "unknown_account", None),
+        ("regoin = 1", "unknown_field", "region"),
+        ("RFM.m > 1", "unknown_field", "rfm.m"),
+        ('nobody and segment("活跃客")', "unknown_segment", "活跃"),
+    ],
+)
+def test_an_unknown_name_is_refused_with_the_nearest(
+    runtime_sqlite: Runtime, text: str, code: str, near: str | None
+) -> None:
+    with runtime_sqlite.work(1, "test") as work:
+        populate(work, 1)
+        with pytest.raises(Invalid) as caught:
+            audiences.count(work, parse(text))
+    assert caught.value.code == f"audiences.{code}"
+    assert caught.value.status == 422
+    if near is not None:
+        assert near in caught.value.remedy("zh")
+
+
+def test_a_wrong_value_is_refused_even_where_it_could_not_matter(runtime_sqlite: Runtime) -> None:
+    with runtime_sqlite.work(1, "test") as work:
+        populate(work, 1)
+        for text in ("nobody and spend = true", 'nobody and region < "x"', 'birthday > "soon"'):
+            with pytest.raises(TagcastError):
+                audiences.count(work, parse(text))
