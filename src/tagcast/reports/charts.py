@@ -72,7 +72,7 @@ def waterfall(report: BroadcastReport, lang: Lang) -> list[Bar]:
         start = 0 if ends else left - step.count
         kind = "whole" if ends else "held" if step.name == "holdout" else "out"
         note = words.whole(step.count) if ends or not step.count else f"\N{MINUS SIGN}{words.whole(step.count)}"
-        bars.append(_bar(_named(step, lang), note, start / most, step.count / most, kind, row))
+        bars.append(_bar(_named(step, lang), note, (start / most, step.count / most), kind=kind, row=row))
     return bars
 
 
@@ -80,12 +80,18 @@ def funnel(report: BroadcastReport, lang: Lang) -> list[Bar]:
     """Assigned, then the people of each stage, with their share."""
     whole = report.assigned or 1
     bars = [
-        _bar(words.word("assigned", lang).label, words.whole(report.assigned), 0, report.assigned / whole, "whole", 0)
+        _bar(
+            words.word("assigned", lang).label,
+            words.whole(report.assigned),
+            (0, report.assigned / whole),
+            kind="whole",
+            row=0,
+        )
     ]
     for name in ("reached", "delivered", "opened", "clicked"):
         one = report.figure(name)
         note = f"{words.whole(one.numerator)} · {words.percent(one.share)}"
-        bars.append(_bar(words.word(name, lang).label, note, 0, one.numerator / whole, "stage", len(bars)))
+        bars.append(_bar(words.word(name, lang).label, note, (0, one.numerator / whole), kind="stage", row=len(bars)))
     return bars
 
 
@@ -93,7 +99,7 @@ def reasons(lines: Sequence[Line], lang: Lang) -> list[Bar]:
     """Failures, the most frequent first."""
     most = max((line.count for line in lines), default=0) or 1
     return [
-        _bar(_named(line, lang), words.whole(line.count), 0, line.count / most, "out", row)
+        _bar(_named(line, lang), words.whole(line.count), (0, line.count / most), kind="out", row=row)
         for row, line in enumerate(lines)
     ]
 
@@ -105,7 +111,9 @@ def conversion(report: BroadcastReport, lang: Lang) -> Axis:
     top = max((one.interval.high for one in groups if one.interval), default=0.01) or 0.01
     low, high, step = _scale(0.0, top)
     whiskers = tuple(
-        _whisker(_group_label(one, lang), f"{words.percent(one.share)}", one.interval, (low, high), row, _kind(one))
+        _whisker(
+            _group_label(one, lang), f"{words.percent(one.share)}", one.interval, (low, high), row=row, kind=_kind(one)
+        )
         for row, one in enumerate(groups)
         if one.interval is not None
     )
@@ -119,7 +127,7 @@ def difference(report: BroadcastReport, lang: Lang) -> Axis | None:
         return None
     low, high, step = _scale(min(found.low, 0.0), max(found.high, 0.0))
     note = words.signed(found.estimate, words.label("points", lang))
-    whisker = _whisker(words.word("difference", lang).label, note, found, (low, high), 0, "difference")
+    whisker = _whisker(words.word("difference", lang).label, note, found, (low, high), row=0, kind="difference")
     return _axis((whisker,), (low, high, step), "")
 
 
@@ -145,14 +153,13 @@ def _kind(one: Figure) -> str:
     return "sent" if one.name == "converted_sent" else "holdout"
 
 
-def _bar(label: str, note: str, start: float, length: float, kind: str, row: int) -> Bar:  # noqa: PLR0917 - one drawing
+def _bar(label: str, note: str, extent: tuple[float, float], *, kind: str, row: int) -> Bar:
+    start, length = extent
     width = max(SPAN * length, 1.5 if length > 0 else 0)
     return Bar(label, note, round(LEFT + SPAN * start, 1), round(width, 1), kind, row * ROW)
 
 
-def _whisker(  # noqa: PLR0917 - one drawing
-    label: str, note: str, one: Interval, span: tuple[float, float], row: int, kind: str
-) -> Whisker:
+def _whisker(label: str, note: str, one: Interval, span: tuple[float, float], *, row: int, kind: str) -> Whisker:
     low, high, at = (_place(value, span) for value in (one.low, one.high, one.estimate))
     return Whisker(label, note, low, high, at, kind, row * ROW)
 

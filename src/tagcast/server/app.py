@@ -31,7 +31,7 @@ MODULES = {
 
 
 def create_app(runtime: Runtime) -> Front:
-    """The whole server as one ASGI app. Its writers start and end with the app's lifespan; the runtime is the caller's."""
+    """The whole server as one ASGI app. Its writers live as long as the app's lifespan; the runtime is the caller's."""
     fast: dict[str, App] = {}
     api = _api(runtime, fast)
     return Front(api, fast, https=runtime.settings.public_url.startswith("https:"), lang=runtime.settings.lang)

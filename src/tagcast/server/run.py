@@ -1,10 +1,10 @@
 """Running the server: bind, announce, serve, and end in order."""
 
 import signal
-import socket
 import sys
 import threading
 from collections.abc import Callable
+from socket import AF_INET, AF_INET6, create_server, socket
 
 import orjson
 import uvicorn
@@ -67,10 +67,10 @@ def _ignore(_number: int, _frame: object) -> None:
     return
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+def _listen(host: str, port: int) -> socket:
+    family = AF_INET6 if ":" in host else AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=2048)
+        return create_server((host, port), family=family, backlog=2048)
     except OSError as error:
         raise Unavailable(
             "server.port_taken", host=host, port=port, reason=(error.strerror or "").partition(" (")[0]
@@ -78,7 +78,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 class _Announcing(uvicorn.Server):
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+    async def startup(self, sockets: list[socket] | None = None) -> None:
         await super().startup(sockets)
         if sockets and not self.should_exit:
             host, port = sockets[0].getsockname()[:2]
