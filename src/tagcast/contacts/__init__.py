@@ -25,6 +25,7 @@ from tagcast.contacts.imports import (
     parse_identity,
 )
 from tagcast.contacts.rules import Attribute, Identity, PersonIn, parse_day
+from tagcast.contacts.sync import SyncResult, sync_account
 from tagcast.contacts.values import (
     ContactView,
     attributes,
@@ -64,6 +65,7 @@ __all__ = [
     "PersonIn",
     "Problem",
     "Progress",
+    "SyncResult",
     "attributes",
     "check_columns",
     "choices",
@@ -92,6 +94,7 @@ __all__ = [
     "set_choices",
     "set_numbers",
     "set_values",
+    "sync_account",
     "values_of",
     "values_of_field",
 ]

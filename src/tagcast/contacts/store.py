@@ -9,7 +9,7 @@ from pyroaring import BitMap
 from sqlalchemy.engine import Row
 
 from tagcast.contacts.rules import Attribute, Identity
-from tagcast.contacts.tables import attributes, contacts, counters, identities, import_jobs
+from tagcast.contacts.tables import attributes, contacts, counters, identities, import_jobs, syncs
 from tagcast.kit import db
 from tagcast.kit.uow import Work
 
@@ -172,6 +172,24 @@ def advance_job(work: Work, job: int, before: int, values: Mapping[str, int]) ->
         .values(**values)
     )
     return moved.rowcount == 1
+
+
+def find_sync(work: Work, account: int) -> Row[Any] | None:
+    """A full sync of an account that is under way."""
+    return work.connection.execute(
+        sa.select(syncs).where(syncs.c.workspace == work.workspace, syncs.c.account == account)
+    ).one_or_none()
+
+
+def put_sync(work: Work, account: int, values: Mapping[str, Any]) -> None:
+    """Write how far a full sync came: cursor, seen, before, started_at."""
+    row = {"workspace": work.workspace, "account": account, **values}
+    db.upsert(work.connection, syncs, [row], ["workspace", "account"])
+
+
+def drop_sync(work: Work, account: int) -> None:
+    """The sync is over."""
+    work.connection.execute(sa.delete(syncs).where(syncs.c.workspace == work.workspace, syncs.c.account == account))
 
 
 def _insert(work: Work, table: sa.Table, rows: Sequence[tuple[Any, ...]]) -> None:

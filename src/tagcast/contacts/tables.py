@@ -63,3 +63,15 @@ import_jobs = sa.Table(
     sa.Column("done_at", db.Ms),
     sa.UniqueConstraint("workspace", "kind", "content", "mapping"),
 )
+
+# A full sync under way: how far it came, whom it saw, who followed when it began (packed sets).
+syncs = sa.Table(
+    "contact_sync",
+    db.metadata,
+    sa.Column("workspace", sa.Integer, primary_key=True),
+    sa.Column("account", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("cursor", sa.String(128), nullable=False),
+    sa.Column("seen", sa.LargeBinary, nullable=False),
+    sa.Column("before", sa.LargeBinary, nullable=False),
+    sa.Column("started_at", db.Ms, nullable=False),
+)

@@ -1,0 +1,48 @@
+"""What contacts did: events by declared type, recorded once, with day sets and aggregates derived at intake.
+
+Owns: event_type, behaviour_batch, behaviour_aggregate; the sets `event:<type>:day:<yyyymmdd>`. Batches are the truth.
+"""
+
+from tagcast.behaviour.actions import (
+    Aggregates,
+    aggregates,
+    at_least,
+    batch,
+    between,
+    day_key,
+    declare_event,
+    event_types,
+    events_of,
+    find_type,
+    forget,
+    rebuild,
+    record,
+    record_packed,
+)
+from tagcast.behaviour.events import Recorded
+from tagcast.behaviour.packed import Events, events
+from tagcast.behaviour.rules import EventIn, EventType
+from tagcast.behaviour.workflows import import_events
+
+__all__ = [
+    "Aggregates",
+    "EventIn",
+    "EventType",
+    "Events",
+    "Recorded",
+    "aggregates",
+    "at_least",
+    "batch",
+    "between",
+    "day_key",
+    "declare_event",
+    "event_types",
+    "events",
+    "events_of",
+    "find_type",
+    "forget",
+    "import_events",
+    "rebuild",
+    "record",
+    "record_packed",
+]

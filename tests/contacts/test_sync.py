@@ -1,0 +1,171 @@
+"""Full sync against the sandbox over HTTP."""
+
+import asyncio
+import json
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from pyroaring import BitMap
+
+from tagcast import accounts, contacts
+from tagcast.contacts import Identity, PersonIn
+from tagcast.kit.errors import TagcastError
+from tagcast.kit.uow import Runtime
+
+
+class Sandbox:
+    """A sandbox of its own process with 300 people."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def call(self, method: str, path: str, body: Any = None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"content-type": "application/json"}
+        request = urllib.request.Request(self.url + path, data, headers, method=method)
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            text = answer.read().decode()
+        return (
+            [json.loads(line) for line in text.splitlines()]
+            if path.startswith("/sandbox/people?")
+            else json.loads(text)
+        )
+
+    def people(self, account: int) -> dict[str, dict[str, Any]]:
+        """unionid → ids of everybody who has some in an account."""
+        found = self.call("GET", "/sandbox/people?after=-1&limit=1000000")
+        return {one["unionid"]: one["ids"][str(account)] for one in found if str(account) in one["ids"]}
+
+
+@pytest.fixture
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    state = tmp_path_factory.mktemp("sandbox") / "state.db"
+    arguments = ["--port", "0", "--state", str(state), "--population", "300", "--seed", "7"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "wechat_sandbox", *arguments], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        yield Sandbox(json.loads(process.stdout.readline())["url"])
+        process.terminate()
+
+
+def add(runtime: Runtime, sandbox: Sandbox, kind: str) -> tuple[int, int, list[str]]:
+    made = sandbox.call("POST", "/sandbox/accounts", {"kind": kind, "name": kind, "employees": 3})
+    with runtime.work(1, "t") as work:
+        new = accounts.NewAccount(
+            kind,
+            kind,
+            secret=made["secret"],
+            appid=made["appid"] or "",
+            corpid=made["corpid"] or "",
+            agentid=made["agentid"],
+            base_url=sandbox.url,
+        )
+        return accounts.add(work, new).id, made["id"], made["employees"]
+
+
+def sync(runtime: Runtime, account: int) -> contacts.SyncResult:
+    return asyncio.run(contacts.sync_account(runtime, 1, account))
+
+
+def names(runtime: Runtime, members: BitMap, kind: str, account: int) -> set[str]:
+    with runtime.read(1, "t") as work:
+        return set(contacts.identities_of(work, members, kind, account).values())
+
+
+def read(runtime: Runtime, key: str) -> BitMap:
+    with runtime.read(1, "t") as work:
+        return work.bitmaps.read(key)
+
+
+def test_followers_of_a_service_account(runtime: Runtime, sandbox: Sandbox) -> None:
+    account, theirs, _ = add(runtime, sandbox, "service")
+    following = {ids["openid"] for ids in sandbox.people(theirs).values() if ids["follows"]}
+    assert len(following) > 100
+    first = sync(runtime, account)
+    assert (first.seen, first.made, first.joined, first.left) == (len(following), len(following), len(following), 0)
+    assert names(runtime, read(runtime, f"following:{account}"), "openid", account) == following
+    again = sync(runtime, account)
+    assert (again.seen, again.made, again.joined, again.left) == (len(following), 0, 0, 0)
+    leaving, coming = sorted(following)[:5], None
+    sandbox.call("POST", "/sandbox/people/change", {"account": theirs, "people": leaving, "follows": False})
+    coming = [ids["openid"] for ids in sandbox.people(theirs).values() if not ids["follows"]]
+    coming = [openid for openid in coming if openid not in leaving][:3]
+    sandbox.call("POST", "/sandbox/people/change", {"account": theirs, "people": coming, "follows": True})
+    last = sync(runtime, account)
+    assert (last.joined, last.left) == (len(coming), 5)
+    assert names(runtime, read(runtime, f"following:{account}"), "openid", account) == (following | set(coming)) - set(
+        leaving
+    )
+    assert len(read(runtime, f"identity:{account}")) == len(following | set(coming))
+
+
+def test_customers_of_a_wecom_account_are_the_same_people(runtime: Runtime, sandbox: Sandbox) -> None:
+    service, _, _ = add(runtime, sandbox, "service")
+    wecom, theirs, employees = add(runtime, sandbox, "wecom")
+    sync(runtime, service)
+    before = read(runtime, "contact").copy()
+    people = sandbox.people(theirs)
+    held = {ids["external_userid"]: ids["employees"] for ids in people.values() if ids["follows"]}
+    result = sync(runtime, wecom)
+    assert result.seen == len(held)
+    assert result.conflicts == 0
+    with runtime.read(1, "t") as work:
+        both = {
+            number
+            for number, unionid in contacts.identities_of(work, read(runtime, f"following:{wecom}"), "unionid").items()
+            if number in before
+        }
+    assert result.made == len(held) - len(both)
+    assert len(both) > 20
+    for employee in employees:
+        wanted = {userid for userid, who in held.items() if employee in who}
+        key = f"employee:{wecom}:{employee}"
+        assert names(runtime, read(runtime, key), "external_userid", wecom) == wanted
+    again = sync(runtime, wecom)
+    assert (again.seen, again.made, again.joined, again.left) == (len(held), 0, 0, 0)
+
+
+def test_an_interrupted_sync_goes_on(runtime_sqlite: Runtime, sandbox: Sandbox) -> None:
+    wecom, theirs, _ = add(runtime_sqlite, sandbox, "wecom")
+    held = sum(ids["follows"] for ids in sandbox.people(theirs).values())
+
+    def stop(_done: int, _total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(contacts.sync_account(runtime_sqlite, 1, wecom, progress=stop))
+    asked = sandbox.call("GET", "/sandbox/health")["requests"]
+    kept = len(read(runtime_sqlite, f"following:{wecom}"))
+    assert 0 < kept < held
+    result = sync(runtime_sqlite, wecom)
+    resumed = sandbox.call("GET", "/sandbox/health")["requests"] - asked
+    assert (result.seen, result.made, result.left) == (held, held - kept, 0)
+    sync(runtime_sqlite, wecom)
+    assert resumed < sandbox.call("GET", "/sandbox/health")["requests"] - asked - resumed
+
+
+def test_identities_of_two_contacts_are_counted_and_not_merged(runtime_sqlite: Runtime, sandbox: Sandbox) -> None:
+    account, theirs, _ = add(runtime_sqlite, sandbox, "service")
+    unionid, ids = next((union, ids) for union, ids in sandbox.people(theirs).items() if ids["follows"])
+    with runtime_sqlite.work(1, "t") as work:
+        one, two = contacts.ensure(
+            work, [PersonIn({Identity("openid", account): ids["openid"]}), PersonIn({Identity("unionid"): unionid})]
+        )
+    assert sync(runtime_sqlite, account).conflicts == 1
+    with runtime_sqlite.read(1, "t") as work:
+        assert one in work.bitmaps.read(f"following:{account}")
+        assert two not in work.bitmaps.read(f"following:{account}")
+
+
+def test_a_refusal_of_the_platform_has_a_sentence(runtime_sqlite: Runtime, sandbox: Sandbox) -> None:
+    account, _, _ = add(runtime_sqlite, sandbox, "service")
+    sandbox.call("POST", "/sandbox/faults", {"path": "/cgi-bin/user/get", "kind": "quota", "times": 1})
+    with pytest.raises(TagcastError) as caught:
+        sync(runtime_sqlite, account)
+    assert caught.value.code.startswith("accounts.")
+    assert sync(runtime_sqlite, account).seen > 0
