@@ -1,6 +1,5 @@
 """A small world for whole stories: a real sandbox over HTTP, a real database, worker processes that can be killed."""
 
-import asyncio
 import json
 import multiprocessing
 import os
@@ -20,6 +19,7 @@ from pyroaring import BitMap
 
 from tagcast import accounts, broadcasts, compliance, contacts, worker
 from tagcast.accounts import NewAccount
+from tagcast.contacts import Identity, PersonIn
 from tagcast.kit.settings import Settings
 from tagcast.kit.uow import Runtime, open_runtime
 
@@ -41,6 +41,10 @@ class Sandbox:
         )
         with urllib.request.urlopen(request, timeout=60) as answer:
             return json.loads(answer.read() or b"null")
+
+    def lines(self, path: str) -> list[Any]:
+        with urllib.request.urlopen(self.url + path, timeout=60) as answer:
+            return [json.loads(line) for line in answer.read().splitlines()]
 
     def post(self, path: str, **body: object) -> Any:
         return self.call("POST", path, body)
@@ -100,11 +104,21 @@ class World:
         return account.id
 
     def people(self, size: int) -> None:
-        """Make the population, sync all accounts, let everybody consent."""
+        """Make the population, know all who follow an account, let everybody consent."""
         self.sandbox.post("/sandbox/population", size=size, seed=7)
-        for account in self.accounts.values():
-            asyncio.run(contacts.sync_account(self.runtime, 1, account))
         with self.runtime.work(1, "test") as work:
+            for kind, account in self.accounts.items():
+                which = Identity("external_userid" if kind == "wecom" else "openid", account)
+                known = [found["ids"].get(str(self.remote[kind]["id"])) for found in self.sandbox.lines("/sandbox/people")]
+                there = [ids for ids in known if ids and ids["follows"]]
+                numbers = contacts.ensure(work, [PersonIn({which: ids[which.kind]}) for ids in there])
+                work.bitmaps.add(f"following:{account}", BitMap(numbers), why="test")
+                holders: dict[str, list[int]] = {}
+                for number, ids in zip(numbers, there, strict=True):
+                    for employee in ids.get("employees", []):
+                        holders.setdefault(employee, []).append(number)
+                for employee, customers in holders.items():
+                    work.bitmaps.add(f"employee:{account}:{employee}", BitMap(customers), why="test")
             compliance.record(work, "marketing", contacts.everyone(work), BitMap(), source="test")
 
     def send(self, kind: str, content: dict[str, Any], *, audience: str = "all", holdout: float = 0.0) -> int:

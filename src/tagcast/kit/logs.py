@@ -9,7 +9,7 @@ import structlog
 
 ALLOWED = frozenset(
     """
-    event level ts logger workspace account broadcast chunk lease kind key epoch attempt errcode reaction code
+    event level ts component workspace account broadcast chunk lease kind key epoch attempt errcode reaction code
     duration_ms count total state reason path method status url_host port pid version seq function exc_type""".split()
 )
 
@@ -47,5 +47,5 @@ def configure(level: str = "WARNING") -> None:
 
 def get(name: str) -> structlog.typing.FilteringBoundLogger:
     """A logger; fields outside `ALLOWED` are dropped."""
-    logger: structlog.typing.FilteringBoundLogger = structlog.get_logger(logger=name)
+    logger: structlog.typing.FilteringBoundLogger = structlog.get_logger(component=name)
     return logger

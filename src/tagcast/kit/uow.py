@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import OperationalError
 
 from tagcast.bitmaps import Bitmaps, View
-from tagcast.kit import clock, crypto, db
+from tagcast.kit import clock, crypto, db, logs
 from tagcast.kit.crypto import Vault
 from tagcast.kit.errors import NotFound, Unavailable
 from tagcast.kit.settings import Settings
@@ -109,6 +109,7 @@ class Runtime:
 
 def open_runtime(settings: Settings) -> Runtime:
     """Open what `settings` name. Raises Unavailable or Invalid when the home, the key or the database is not usable."""
+    logs.configure(settings.log_level)
     if not settings.home.exists():
         raise NotFound("kit.no_home", home=str(settings.home))
     master = crypto.read_master_key(settings.key, settings.home / "key")

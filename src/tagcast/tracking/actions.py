@@ -42,6 +42,12 @@ def make_page(work: Work, ref: str, *, title: str, body: str, button_label: str 
     return page
 
 
+def page_of(work: Work, ref: str) -> Page | None:
+    """The message page of `ref`, if one was made."""
+    opens = [link for link in store.links_of(work, ref) if link.kind is Kind.OPEN]
+    return store.find_page(work, opens[0]) if opens else None
+
+
 def personal_urls(work: Work, link: Link, numbers: Iterable[int], base_url: str) -> list[str]:
     """One URL a contact, in the order given, for a click link or a page's open link. Raises Invalid."""
     return rules.make_urls(work.vault, base_url, link, numbers)
