@@ -335,7 +335,7 @@ def run(command: str, rest: list[str]) -> int:
     if command == "test":
         return (0 if rest else check()) or in_venv("-m", "pytest", *rest)
     prefix = [] if command == "run" else [command]
-    return in_venv("-m", "tagcast.cli", *prefix, *rest)
+    return in_venv("-m", "tagcast", *prefix, *rest)
 
 
 def main(arguments: list[str]) -> int:

@@ -41,7 +41,7 @@ class Shell:
         return done
 
     def _process(self, line: list[str]) -> Done:
-        command = [sys.executable, "-m", "tagcast.cli", *line]
+        command = [sys.executable, "-m", "tagcast", *line]
         ran = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
         return Done(ran.returncode, ran.stdout, ran.stderr)
 
@@ -196,8 +196,8 @@ def test_tags_are_made_given_taken_back_and_remembered(tagcast: Shell, tmp_path:
     tagcast("contacts", "import", file, "--map", mapping)
     tagcast("tags", "add", "会员/金卡", "--parents")
     given = tagcast.json("tags", "apply", "会员/金卡", "--contact", "customer_id:c1", "--contact", "2", "--why", "活动")
-    assert given["changed"] == 2
-    assert tagcast.json("tags", "apply", "会员/金卡", "--contact", "1") == {"changed": 0, "seq": None}
+    assert given["size"] == 2
+    assert tagcast.json("tags", "apply", "会员/金卡", "--contact", "1") == {"size": 0, "seq": None}
     tree = tagcast.json("tags", "ls")
     assert [(row["path"], row["own"], row["below"]) for row in tree] == [("会员", 0, 2), ("会员/金卡", 2, 2)]
     tagcast("tags", "undo", given["seq"])
@@ -221,3 +221,58 @@ def test_an_unexpected_error_shows_no_data_and_no_traceback(tagcast: Shell, home
     done = tagcast("contacts", "count", code=1, process=True)
     assert "Traceback" not in done.stderr
     assert "TAGCAST_LOG_LEVEL=DEBUG" in done.stderr
+
+
+def test_a_segment_is_counted_kept_explained_and_used_for_tagging(tagcast: Shell, tmp_path: Path) -> None:
+    file, mapping = tmp_path / "people.csv", tmp_path / "map.toml"
+    file.write_text("id,地区\nc1,北京\nc2,上海\nc3,北京\n", "utf-8")
+    mapping.write_text('id = "identity:customer_id"\n"地区" = "attribute:region"\n', "utf-8")
+    tagcast("contacts", "declare", "region", "choice", "--purpose", "marketing")
+    tagcast("contacts", "import", file, "--map", mapping)
+    assert tagcast("segment", "count", 'region = "北京"').stdout == "2\n"
+    tagcast("segment", "save", "北方", 'region = "北京"')
+    assert [(row["name"], row["count"]) for row in tagcast.json("segment", "ls")] == [("北方", 2)]
+    (tmp_path / "rule.json").write_text(json.dumps({"segment": "北方"}), "utf-8")
+    assert tagcast("segment", "count", f"@{tmp_path / 'rule.json'}").stdout == "2\n"
+    assert tagcast.json("segment", "explain", "=北方", "customer_id:c2")["holds"] is False
+    tagcast("tags", "add", "北方客户")
+    assert tagcast.json("segment", "tag", "=北方", "北方客户")["holders"] == 2
+    unknown = json.loads(tagcast("segment", "count", 'colour = "red"', "--json", code=2).stderr)
+    assert "colour" in unknown["detail"]
+    tagcast("segment", "export", "=北方", tmp_path / "out.csv", "--columns", "identity:customer_id")
+    assert (tmp_path / "out.csv").read_text("utf-8-sig").replace('"', "").split() == [
+        "identity:customer_id",
+        "c1",
+        "c3",
+    ]
+
+
+def test_events_become_rfm_classes(tagcast: Shell, tmp_path: Path) -> None:
+    file, mapping = people(tmp_path)
+    tagcast("contacts", "import", file, "--map", mapping)
+    tagcast("events", "declare", "purchase", "--purpose", "marketing")
+    bought, columns = tmp_path / "bought.csv", tmp_path / "bought.json"
+    bought.write_text("id,day,amt\nc1,2026-01-05,10.50\nc2,2026-02-01,20\nc9,2026-01-01,5\n", "utf-8")
+    columns.write_text('{"id": "contact:customer_id", "day": "at", "amt": "amount"}', "utf-8")
+    done = tagcast.json("events", "import", bought, "--type", "purchase", "--map", columns)
+    assert (done["made"], done["refused"]) == (2, 1)
+    table = tagcast.json("features", "rfm", "--as-of", "2026-03-01")
+    assert table["contacts"] == 2
+    assert (table["classes"]["重要价值"], table["classes"]["一般挽留"]) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (None, "cli.no_file"),
+        ("{", "cli.bad_json"),
+        ('{"name": "x"}', "cli.bad_broadcast"),
+        ('{"name": "x", "account": "没有", "audience": "all", "content": {"kind": "text"}}', "accounts.no_account"),
+    ],
+)
+def test_a_wrong_draft_is_refused(tagcast: Shell, tmp_path: Path, content: str | None, code: str) -> None:
+    file = tmp_path / "draft.json"
+    if content is not None:
+        file.write_text(content, "utf-8")
+    assert json.loads(tagcast("broadcast", "draft", file, "--json", code=2).stderr)["code"] == code
+    assert tagcast.json("broadcast", "ls") == []

@@ -1,5 +1,6 @@
 """`tagcast contacts`: people and their attributes, import and export."""
 
+import asyncio
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,7 +10,8 @@ from typing import Annotated, Literal
 import typer
 from pyroaring import BitMap
 
-from tagcast import access, contacts, files
+from tagcast import access, accounts, compliance, contacts, files
+from tagcast.cli.account import which
 from tagcast.cli.frame import FAILED, Frame, actor
 from tagcast.kit import clock
 from tagcast.kit.errors import Invalid
@@ -31,7 +33,7 @@ def import_(
     frame = Frame.of(ctx)
     targets = contacts.load_mapping(mapping)
     table = files.open_table(file, encoding=encoding)
-    with frame.runtime() as runtime, _reading(frame, file) as progress:
+    with frame.runtime() as runtime, reading(frame, file) as progress:
         result = contacts.import_contacts(
             runtime, access.only_workspace(runtime), table, targets, actor=actor(), on_consent=consent,
             dry_run=dry_run, progress=progress,
@@ -41,12 +43,12 @@ def import_(
 
 def consent(work: Work, purpose: str, granted: BitMap, withdrawn: BitMap) -> None:
     """Record consents that a file states."""
-    work.bitmaps.add(f"consent:{purpose}", granted, why="import")
-    work.bitmaps.remove(f"consent:{purpose}", withdrawn, why="import")
+    compliance.record(work, purpose, granted, withdrawn, source="import")
 
 
 @contextmanager
-def _reading(frame: Frame, file: Path) -> Iterator[Callable[[int, int, int], None]]:
+def reading(frame: Frame, file: Path) -> Iterator[Callable[[int, int, int], None]]:
+    """Progress of an import on stderr."""
     with frame.progress(f"{file.name} (bytes)") as bar:
         yield lambda done, total, _rows: bar(done, total)
 
@@ -83,6 +85,17 @@ def tell(frame: Frame, result: contacts.ImportResult, errors: Path | None) -> No
 
 
 @app.command()
+def sync(ctx: typer.Context, account: Annotated[str, typer.Argument(help="Name or number.")]) -> None:
+    """Read an account's followers or customers from the platform: who is new, who left."""
+    frame = Frame.of(ctx)
+    with frame.runtime() as runtime:
+        workspace = access.only_workspace(runtime)
+        with runtime.read(workspace, actor()) as work:
+            found = accounts.get(work, which(account))
+        frame.emit(asyncio.run(contacts.sync_account(runtime, workspace, found.id)))
+
+
+@app.command()
 def export(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(help="Where to write; .parquet for Parquet, else CSV.")],
@@ -90,12 +103,17 @@ def export(
 ) -> None:
     """Write all contacts as a file."""
     frame = Frame.of(ctx)
-    form: Literal["csv", "parquet"] = "parquet" if file.suffix == ".parquet" else "csv"
-    if not file.absolute().parent.is_dir():
-        raise Invalid("cli.no_folder", folder=str(file.absolute().parent))
+    form = write_to(file)
     with frame.read() as work:
         rows = contacts.export(work, contacts.everyone(work), columns.split(","), file, format=form)
     frame.emit({"file": file, "rows": rows})
+
+
+def write_to(file: Path) -> Literal["csv", "parquet"]:
+    """The form of a file to write, by its name. Raises Invalid when its folder is not there."""
+    if not file.absolute().parent.is_dir():
+        raise Invalid("cli.no_folder", folder=str(file.absolute().parent))
+    return "parquet" if file.suffix == ".parquet" else "csv"
 
 
 @app.command()

@@ -100,7 +100,10 @@ class Frame:
             cells = _cells(row)
             drawn.add_row(*(shown(cells.get(name), name) for name in columns))
         wide = None if sys.stdout.isatty() else 240
-        Console(width=wide, highlight=False, markup=False).print(drawn)
+        console = Console(width=wide, highlight=False, markup=False)
+        with console.capture() as capture:
+            console.print(drawn)
+        print("\n".join(line.rstrip() for line in capture.get().rstrip("\n").splitlines()))
 
     @contextmanager
     def progress(self, what: str) -> Iterator[Callable[[int, int | None], None]]:

@@ -15,11 +15,18 @@ from tagcast.kit.errors import TagcastError
 
 # command -> (file here, its function or Typer). Imported when called, so that `tagcast --version` is quick.
 COMMANDS: dict[str, tuple[str, str]] = {
+    "demo": ("demo", "demo"),
     "init": ("home", "init"),
     "account": ("account", "app"),
     "contacts": ("contacts", "app"),
+    "events": ("events", "app"),
     "tags": ("tags", "app"),
+    "features": ("features", "app"),
+    "segment": ("segment", "app"),
+    "broadcast": ("broadcast", "app"),
+    "report": ("report", "app"),
     "serve": ("server", "serve"),
+    "worker": ("server", "run"),
     "sandbox": ("sandbox", "sandbox"),
     "doctor": ("doctor", "doctor"),
     "migrate": ("home", "migrate"),

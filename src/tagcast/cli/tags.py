@@ -25,7 +25,8 @@ def _account(work: Work, account: str | None) -> int | None:
     return None if account is None else accounts.get(work, which(account)).id
 
 
-def _tag(work: Work, text: str, account: str | None) -> tags.Tag:
+def find_tag(work: Work, text: str, account: str | None) -> tags.Tag:
+    """A tag by its number or path. Raises NotFound."""
     if text.isascii() and text.isdigit():
         return tags.get(work, int(text))
     return tags.find(work, text, account=_account(work, account))
@@ -65,7 +66,7 @@ def apply(
     file: Annotated[Path | None, typer.Option(help="CSV or Parquet of those to tag.")] = None,
     column: Annotated[str, typer.Option(help="Its column.")] = "customer_id",
     kind: Annotated[str, typer.Option(help="What the column holds: customer_id, openid …")] = "customer_id",
-    refused: Annotated[Path, typer.Option(help="Where rows go that name nobody.")] = Path("refused.csv"),
+    refused: Annotated[Path | None, typer.Option(help="Where rows go that name nobody; else into the home.")] = None,
     until: Annotated[datetime | None, typer.Option(help="Take it back then (UTC).")] = None,
     why: Why = "by hand",
 ) -> None:
@@ -75,11 +76,12 @@ def apply(
         raise Invalid("cli.who", options="--contact, --file")
     moment = None if until is None else until.astimezone(clock.now().tzinfo)
     with frame.write() as work:
-        found = _tag(work, tag, account)
+        found = find_tag(work, tag, account)
         if file is not None:
             at = found.account or 0 if kind in ("openid", "external_userid") else 0
             source = tags.Source(file, column, kind, at)
-            frame.emit(tags.assign_file(work, found.id, source, refused=refused, why=why, until=moment))
+            bad = refused or frame.settings().home / f"tag-{found.id}.refused.csv"
+            frame.emit(tags.assign_file(work, found.id, source, refused=bad, why=why, until=moment))
             return
         members = bitmaps.pack([number_of(work, who) for who in contact or []])
         change = tags.assign(work, found.id, members, why=why, until=moment)
@@ -98,14 +100,14 @@ def remove(
     frame = Frame.of(ctx)
     with frame.write() as work:
         members = bitmaps.pack([number_of(work, who) for who in contact])
-        change = tags.remove(work, _tag(work, tag, account).id, members, why=why)
+        change = tags.remove(work, find_tag(work, tag, account).id, members, why=why)
     _changed(frame, change)
 
 
 def _changed(frame: Frame, change: bitmaps.Change | None) -> None:
     if change is None:
         frame.say("Nothing changed.", "没有变化。")
-    frame.emit({"changed": change.size if change else 0, "seq": change.seq if change else None})
+    frame.emit({"size": change.size if change else 0, "seq": change.seq if change else None})
 
 
 @app.command()
@@ -122,7 +124,7 @@ def history(ctx: typer.Context, tag: Path_, account: Account = None, limit: int 
                 "who": one.who,
                 "why": one.why,
             }
-            for one in tags.history(work, _tag(work, tag, account).id, limit=limit)
+            for one in tags.history(work, find_tag(work, tag, account).id, limit=limit)
         ]
     frame.table(rows, ["seq", "at", "op", "size", "who", "why"])
 
@@ -146,7 +148,7 @@ def as_of(
     """How many held a tag at a past moment."""
     frame = Frame.of(ctx)
     with frame.read() as work:
-        held = len(tags.as_of(work, _tag(work, tag, account).id, moment.replace(tzinfo=clock.now().tzinfo)))
+        held = len(tags.as_of(work, find_tag(work, tag, account).id, moment.replace(tzinfo=clock.now().tzinfo)))
     frame.emit({"tag": tag, "at": moment, "holders": held}, text=lambda: str(held))
 
 
@@ -155,7 +157,7 @@ def rename(ctx: typer.Context, tag: Path_, name: str, account: Account = None) -
     """Give a tag another name."""
     frame = Frame.of(ctx)
     with frame.write() as work:
-        frame.emit(tags.rename(work, _tag(work, tag, account).id, name))
+        frame.emit(tags.rename(work, find_tag(work, tag, account).id, name))
 
 
 @app.command()
@@ -163,4 +165,4 @@ def archive(ctx: typer.Context, tag: Path_, account: Account = None) -> None:
     """Put a tag and all below it away."""
     frame = Frame.of(ctx)
     with frame.write() as work:
-        frame.emit(tags.archive(work, _tag(work, tag, account).id))
+        frame.emit(tags.archive(work, find_tag(work, tag, account).id))

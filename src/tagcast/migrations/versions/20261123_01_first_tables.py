@@ -33,6 +33,18 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.create_table(
+        "account_send",
+        sa.Column("workspace", sa.Integer(), nullable=False),
+        sa.Column("account", sa.Integer(), nullable=False),
+        sa.Column("ref", sa.String(length=100), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("day", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("workspace", "account", "ref", name=op.f("pk_account_send")),
+    )
+    with op.batch_alter_table("account_send", schema=None) as batch_op:
+        batch_op.create_index("ix_account_send_day", ["workspace", "account", "day"], unique=False)
+
+    op.create_table(
         "account_token",
         sa.Column("account", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("workspace", sa.Integer(), nullable=False),
@@ -68,6 +80,130 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("workspace", "name", name=op.f("pk_attribute")),
     )
     op.create_table(
+        "behaviour_aggregate",
+        sa.Column("workspace", sa.Integer(), nullable=False),
+        sa.Column("type", sa.String(length=40), nullable=False),
+        sa.Column("block", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("payload", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("workspace", "type", "block", name=op.f("pk_behaviour_aggregate")),
+    )
+    op.create_table(
+        "behaviour_batch",
+        sa.Column("seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("workspace", sa.Integer(), nullable=False),
+        sa.Column("type", sa.String(length=40), nullable=False),
+        sa.Column("batch_key", sa.String(length=160), nullable=False),
+        sa.Column("rows", sa.Integer(), nullable=False),
+        sa.Column("first_ms", sa.BigInteger(), nullable=False),
+        sa.Column("last_ms", sa.BigInteger(), nullable=False),
+        sa.Column("payload", sa.LargeBinary(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("seq", name=op.f("pk_behaviour_batch")),
+        sa.UniqueConstraint("workspace", "type", "batch_key", name=op.f("uq_behaviour_batch_workspace_type_batch_key")),
+        sqlite_autoincrement=True,
+    )
+    with op.batch_alter_table("behaviour_batch", schema=None) as batch_op:
+        batch_op.create_index("ix_behaviour_batch_time", ["workspace", "type", "first_ms"], unique=False)
+
+    op.create_table(
+        "broadcast",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("workspace", sa.Integer(), nullable=False),
+        sa.Column("account", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(length=200), nullable=False),
+        sa.Column("purpose", sa.String(length=60), nullable=False),
+        sa.Column("content", sa.JSON(), nullable=False),
+        sa.Column("audience", sa.JSON(), nullable=False),
+        sa.Column("holdout_percent", sa.Float(), nullable=False),
+        sa.Column("route", sa.String(length=20), nullable=False),
+        sa.Column("state", sa.String(length=20), nullable=False),
+        sa.Column("reason", sa.String(length=200), nullable=True),
+        sa.Column("plan_hash", sa.String(length=16), nullable=True),
+        sa.Column("settings", sa.JSON(), nullable=False),
+        sa.Column("totals", sa.JSON(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("created_by", sa.String(length=80), nullable=False),
+        sa.Column("started_at", sa.BigInteger(), nullable=True),
+        sa.Column("sent_at", sa.BigInteger(), nullable=True),
+        sa.Column("finished_at", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_broadcast")),
+    )
+    with op.batch_alter_table("broadcast", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_broadcast_workspace"), ["workspace"], unique=False)
+
+    op.create_table(
+        "broadcast_chunk",
+        sa.Column("workspace", sa.Integer(), nullable=False),
+        sa.Column(
+            "broadcast", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False
+        ),
+        sa.Column("no", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("sender", sa.String(length=64), nullable=False),
+        sa.Column("recipients", sa.LargeBinary(), nullable=False),
+        sa.Column("statuses", sa.LargeBinary(), nullable=False),
+        sa.Column("msgids", sa.LargeBinary(), nullable=False),
+        sa.Column("watermark", sa.Integer(), nullable=False),
+        sa.Column("tried_at", sa.BigInteger(), nullable=True),
+        sa.Column("call", sa.String(length=20), nullable=False),
+        sa.Column("msgid", sa.String(length=80), nullable=True),
+        sa.Column("progress", sa.JSON(), nullable=False),
+        sa.Column("done_at", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("workspace", "broadcast", "no", name=op.f("pk_broadcast_chunk")),
+    )
+    op.create_table(
+        "broadcast_failure",
+        sa.Column("workspace", sa.Integer(), nullable=False),
+        sa.Column(
+            "broadcast", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False
+        ),
+        sa.Column("contact", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("reason", sa.String(length=80), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("workspace", "broadcast", "contact", name=op.f("pk_broadcast_failure")),
+    )
+    op.create_table(
+        "broadcast_plan",
+        sa.Column("workspace", sa.Integer(), nullable=False),
+        sa.Column(
+            "broadcast", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False
+        ),
+        sa.Column("hash", sa.String(length=16), nullable=False),
+        sa.Column("steps", sa.JSON(), nullable=False),
+        sa.Column("facts", sa.JSON(), nullable=False),
+        sa.Column("warnings", sa.JSON(), nullable=False),
+        sa.Column("made_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("workspace", "broadcast", name=op.f("pk_broadcast_plan")),
+    )
+    op.create_table(
+        "compliance_cap",
+        sa.Column("workspace", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(length=40), nullable=False),
+        sa.Column("value", sa.Integer(), nullable=False),
+        sa.Column("why", sa.Text(), nullable=False),
+        sa.Column("who", sa.String(length=100), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("workspace", "name", name=op.f("pk_compliance_cap")),
+    )
+    op.create_table(
+        "consent_record",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("workspace", sa.Integer(), nullable=False),
+        sa.Column("purpose", sa.String(length=40), nullable=False),
+        sa.Column("state", sa.String(length=10), nullable=False),
+        sa.Column("source", sa.String(length=100), nullable=False),
+        sa.Column("notice_version", sa.String(length=100), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("who", sa.String(length=100), nullable=False),
+        sa.Column("seq", sa.BigInteger(), nullable=True),
+        sa.Column("members", sa.LargeBinary(), nullable=False),
+        sa.Column("low", sa.BigInteger(), nullable=False),
+        sa.Column("high", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_consent_record")),
+    )
+    with op.batch_alter_table("consent_record", schema=None) as batch_op:
+        batch_op.create_index("ix_consent_record_purpose", ["workspace", "purpose", "id"], unique=False)
+
+    op.create_table(
         "contact",
         sa.Column("workspace", sa.Integer(), nullable=False),
         sa.Column("number", sa.BigInteger(), autoincrement=False, nullable=False),
@@ -82,6 +218,38 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("workspace", name=op.f("pk_contact_counter")),
     )
     op.create_table(
+        "contact_sync",
+        sa.Column("workspace", sa.Integer(), nullable=False),
+        sa.Column("account", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("cursor", sa.String(length=128), nullable=False),
+        sa.Column("seen", sa.LargeBinary(), nullable=False),
+        sa.Column("before", sa.LargeBinary(), nullable=False),
+        sa.Column("started_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("workspace", "account", name=op.f("pk_contact_sync")),
+    )
+    op.create_table(
+        "delivery_receipt",
+        sa.Column("seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("workspace", sa.Integer(), nullable=False),
+        sa.Column("account", sa.Integer(), nullable=False),
+        sa.Column("msgid", sa.String(length=80), nullable=False),
+        sa.Column("status", sa.String(length=80), nullable=False),
+        sa.Column("data", sa.JSON(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("matched_at", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("seq", name=op.f("pk_delivery_receipt")),
+        sa.UniqueConstraint("workspace", "account", "msgid", name=op.f("uq_delivery_receipt_workspace_account_msgid")),
+    )
+    with op.batch_alter_table("delivery_receipt", schema=None) as batch_op:
+        batch_op.create_index(
+            "ix_receipt_open",
+            ["workspace", "account", "seq"],
+            unique=False,
+            sqlite_where=sa.text("matched_at IS NULL"),
+            postgresql_where=sa.text("matched_at IS NULL"),
+        )
+
+    op.create_table(
         "event",
         sa.Column("seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
         sa.Column("workspace", sa.Integer(), nullable=False),
@@ -89,6 +257,7 @@ def upgrade() -> None:
         sa.Column("payload", sa.JSON(), nullable=False),
         sa.Column("at", sa.BigInteger(), nullable=False),
         sa.Column("done_at", sa.BigInteger(), nullable=True),
+        sa.Column("problem", sa.String(length=80), nullable=True),
         sa.PrimaryKeyConstraint("seq", name=op.f("pk_event")),
     )
     with op.batch_alter_table("event", schema=None) as batch_op:
@@ -99,6 +268,39 @@ def upgrade() -> None:
             sqlite_where=sa.text("done_at IS NULL"),
             postgresql_where=sa.text("done_at IS NULL"),
         )
+
+    op.create_table(
+        "event_type",
+        sa.Column("workspace", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(length=40), nullable=False),
+        sa.Column("purpose", sa.String(length=200), nullable=False),
+        sa.Column("properties", sa.JSON(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("workspace", "name", name=op.f("pk_event_type")),
+    )
+    op.create_table(
+        "feature_run",
+        sa.Column("workspace", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(length=40), nullable=False),
+        sa.Column("details", sa.JSON(), nullable=False),
+        sa.Column("computed_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("workspace", "name", name=op.f("pk_feature_run")),
+    )
+    op.create_table(
+        "frozen_audience",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("workspace", sa.Integer(), nullable=False),
+        sa.Column("segment", sa.String(length=100), nullable=True),
+        sa.Column("expression", sa.JSON(), nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("why", sa.String(length=300), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("created_by", sa.String(length=100), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_frozen_audience")),
+    )
+    with op.batch_alter_table("frozen_audience", schema=None) as batch_op:
+        batch_op.create_index("ix_frozen_audience_created", ["workspace", "created_at"], unique=False)
 
     op.create_table(
         "hit_batch",
@@ -141,7 +343,7 @@ def upgrade() -> None:
         "import_job",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
         sa.Column("workspace", sa.Integer(), nullable=False),
-        sa.Column("kind", sa.String(length=20), nullable=False),
+        sa.Column("kind", sa.String(length=60), nullable=False),
         sa.Column("content", sa.String(length=64), nullable=False),
         sa.Column("mapping", sa.String(length=64), nullable=False),
         sa.Column("records", sa.BigInteger(), nullable=False),
@@ -157,6 +359,23 @@ def upgrade() -> None:
             "workspace", "kind", "content", "mapping", name=op.f("uq_import_job_workspace_kind_content_mapping")
         ),
     )
+    op.create_table(
+        "inbox_message",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("workspace", sa.Integer(), nullable=False),
+        sa.Column("account", sa.Integer(), nullable=False),
+        sa.Column("dedupe", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("received_at", sa.BigInteger(), nullable=False),
+        sa.Column("kind", sa.String(length=40), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_inbox_message")),
+        sa.UniqueConstraint("workspace", "account", "dedupe", name=op.f("uq_inbox_message_workspace_account_dedupe")),
+        sqlite_autoincrement=True,
+    )
+    with op.batch_alter_table("inbox_message", schema=None) as batch_op:
+        batch_op.create_index("ix_inbox_message_age", ["workspace", "received_at"], unique=False)
+        batch_op.create_index("ix_inbox_message_last", ["workspace", "account", "received_at"], unique=False)
+
     op.create_table(
         "lease",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
@@ -220,6 +439,21 @@ def upgrade() -> None:
         sa.Column("api", sa.String(length=60), nullable=False),
         sa.Column("tat", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("workspace", "account", "api", name=op.f("pk_rate")),
+    )
+    op.create_table(
+        "segment",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("workspace", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(length=100), nullable=False),
+        sa.Column("expression", sa.JSON(), nullable=False),
+        sa.Column("tags", sa.JSON(), nullable=False),
+        sa.Column("description", sa.String(length=500), server_default="", nullable=False),
+        sa.Column("version", sa.Integer(), server_default="1", nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("created_by", sa.String(length=100), nullable=False),
+        sa.Column("changed_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_segment")),
+        sa.UniqueConstraint("workspace", "name", name=op.f("uq_segment_workspace_name")),
     )
     op.create_table(
         "tag",

@@ -1,0 +1,7 @@
+"""`python -m tagcast` is `tagcast`."""
+
+import sys
+
+from tagcast.cli import main
+
+sys.exit(main())

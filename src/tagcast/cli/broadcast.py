@@ -1,0 +1,150 @@
+"""`tagcast broadcast`: draft, plan, send, watch, stop."""
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+
+from tagcast import broadcasts
+from tagcast.cli.account import which
+from tagcast.cli.contacts import number_of
+from tagcast.cli.frame import PARTLY_SENT, Frame
+from tagcast.kit.errors import Invalid
+
+app = typer.Typer(no_args_is_help=True, help="Broadcasts 群发: draft, plan, send, status.")
+
+Number = Annotated[int, typer.Argument(help="The broadcast's number.")]
+FIELDS = {"name", "account", "audience", "content", "purpose", "holdout_percent"}
+OVER = ("finished", "cancelled")
+
+
+@app.command()
+def draft(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(help="JSON: name, account, audience, content, purpose, holdout_percent.")],
+) -> None:
+    """Make a draft; nothing is sent."""
+    frame = Frame.of(ctx)
+    with frame.write() as work:
+        frame.emit(broadcasts.draft(work, **_read(file)))
+
+
+def _read(file: Path) -> dict[str, Any]:
+    if not file.is_file():
+        raise Invalid("cli.no_file", file=str(file))
+    try:
+        given = orjson.loads(file.read_text("utf-8-sig"))
+    except orjson.JSONDecodeError as error:
+        raise Invalid("cli.bad_json", file=str(file), reason=str(error)) from None
+    missing = {"name", "account", "audience", "content"} - set(given if isinstance(given, dict) else ())
+    if missing or set(given) - FIELDS:
+        raise Invalid("cli.bad_broadcast", file=str(file), known=", ".join(sorted(FIELDS)))
+    return given if isinstance(given["account"], int) else {**given, "account": which(given["account"])}
+
+
+@app.command()
+def plan(ctx: typer.Context, broadcast: Number) -> None:
+    """Who would get it, who is left out and why; nothing is sent. Prints the plan's hash, which `send` asks for."""
+    frame = Frame.of(ctx)
+    with frame.write() as work:
+        made = broadcasts.plan(work, broadcast)
+        steps = broadcasts.waterfall(work, broadcast)
+    if frame.json:
+        frame.emit({"hash": made.hash, "broadcast": broadcast, "steps": steps, "warnings": made.warnings})
+        return
+    label = "label_zh" if frame.lang == "zh" else "label_en"
+    frame.table([{"step": getattr(step, label), "contacts": step.count} for step in steps], ["step", "contacts"])
+    for warning in made.warnings:
+        frame.say(f"! {warning}", f"! {warning}")
+    print(f"\n{made.hash}")
+
+
+@app.command()
+def send(ctx: typer.Context, plan_hash: Annotated[str, typer.Argument(metavar="HASH", help="From `plan`.")]) -> None:
+    """Send exactly what was planned; refused when anything has moved since.
+
+    `tagcast serve` or `tagcast worker` does the sending.
+    """
+    frame = Frame.of(ctx)
+    frame.confirm(f"Send the plan {plan_hash} now?", f"现在发送计划 {plan_hash} 吗？")
+    with frame.write() as work:
+        sent = broadcasts.send(work, plan_hash)
+    frame.say(f"{sent.name} is being sent.", f"{sent.name} 正在发送。")
+    frame.emit({"id": sent.id, "name": sent.name, "state": sent.state})
+
+
+@app.command()
+def ls(ctx: typer.Context) -> None:
+    """All broadcasts, the newest first."""
+    frame = Frame.of(ctx)
+    with frame.read() as work:
+        frame.table(broadcasts.all_(work), ["id", "name", "account", "route", "state", "purpose", "started_at"])
+
+
+@app.command()
+def status(
+    ctx: typer.Context,
+    broadcast: Number,
+    watch: Annotated[bool, typer.Option("--watch", help="Until it is over; with --json one object a line.")] = False,
+) -> None:
+    """Where it stands. Exit code 3 when it is over and some were not reached."""
+    frame = Frame.of(ctx)
+    while True:
+        with frame.read() as work:
+            now = broadcasts.progress(work, broadcast)
+            failures = broadcasts.failures(work, broadcast)
+        frame.emit(
+            {
+                "id": broadcast,
+                "state": now.state,
+                "reason": now.reason,
+                "assigned": now.assigned,
+                "holdout": now.holdout,
+                **now.states,
+                "failures": {failure.reason: failure.count for failure in failures},
+            }
+        )
+        if not watch or now.state in OVER:
+            break
+        time.sleep(2)
+    reached = now.states.get("accepted", 0) + now.states.get("delivered", 0)
+    if now.state in OVER and reached < now.assigned:
+        raise typer.Exit(PARTLY_SENT)
+
+
+@app.command()
+def pause(ctx: typer.Context, broadcast: Number) -> None:
+    """Stop calling; what is in flight is recorded."""
+    frame = Frame.of(ctx)
+    with frame.write() as work:
+        frame.emit({"id": broadcast, "state": broadcasts.pause(work, broadcast).state})
+
+
+@app.command()
+def resume(ctx: typer.Context, broadcast: Number) -> None:
+    """Go on with a paused one."""
+    frame = Frame.of(ctx)
+    with frame.write() as work:
+        frame.emit({"id": broadcast, "state": broadcasts.resume(work, broadcast).state})
+
+
+@app.command()
+def cancel(ctx: typer.Context, broadcast: Number) -> None:
+    """Stop for good; who was called stays called."""
+    frame = Frame.of(ctx)
+    frame.confirm(f"Cancel broadcast {broadcast}?", f"要取消群发 {broadcast} 吗？")
+    with frame.write() as work:
+        frame.emit({"id": broadcast, "state": broadcasts.cancel(work, broadcast).state})
+
+
+@app.command()
+def why(
+    ctx: typer.Context, broadcast: Number, who: Annotated[str, typer.Argument(help="Number, or <kind>:<value>.")]
+) -> None:
+    """Why one contact got it, or did not."""
+    frame = Frame.of(ctx)
+    with frame.read() as work:
+        word, zh, en = broadcasts.why(work, broadcast, number_of(work, who))
+    frame.emit({"word": word, "zh": zh, "en": en}, text=lambda: zh if frame.lang == "zh" else en)
