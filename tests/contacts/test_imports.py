@@ -224,7 +224,7 @@ def test_an_export_can_be_read_again(runtime_sqlite: Runtime, source: Path, tmp_
     path = tmp_path / "out"
     columns = ["number", "identity:phone", "attribute:spend", "text:name"]
     with runtime_sqlite.read(1, "t") as work:
-        assert contacts.export(work, contacts.everyone(work), columns, path, format=kind) == 2  # type: ignore[arg-type]
+        assert contacts.export(work, contacts.everyone(work), columns, path, format=kind) == 2  # type: ignore[arg-type]  # parametrised
         with pytest.raises(Invalid, match="secret"):
             contacts.export(work, contacts.everyone(work), ["secret"], path)
     assert [list(row.values.values()) for row, _ in files.open_table(path).rows() if isinstance(row, Row)] == [

@@ -131,7 +131,7 @@ def filled(work: Work) -> Work:
     ],
 )
 def test_select(filled: Work, name: str, op: str, value: object, expected: list[int]) -> None:
-    assert contacts.select(filled, name, op, value) == BitMap(expected)  # type: ignore[arg-type]
+    assert contacts.select(filled, name, op, value) == BitMap(expected)  # type: ignore[arg-type]  # parametrised
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_select(filled: Work, name: str, op: str, value: object, expected: list[
 )
 def test_select_tells_what_is_wrong(filled: Work, name: str, op: str, value: object, code: str) -> None:
     with pytest.raises((Invalid, NotFound)) as caught:
-        contacts.select(filled, name, op, value)  # type: ignore[arg-type]
+        contacts.select(filled, name, op, value)  # type: ignore[arg-type]  # parametrised
     assert caught.value.code == code
     assert name in str(caught.value)
 
@@ -177,7 +177,7 @@ def test_attributes_need_a_purpose_and_keep_their_type(work: Work) -> None:
         ("region", "choice", " ", "no_purpose"),
     ]:
         with pytest.raises(Invalid) as caught:
-            contacts.declare_attribute(work, name, kind, purpose=purpose)  # type: ignore[arg-type]
+            contacts.declare_attribute(work, name, kind, purpose=purpose)  # type: ignore[arg-type]  # parametrised
         assert caught.value.code == f"contacts.{code}"
     contacts.declare_attribute(work, "region", "choice", purpose="p")
     assert contacts.declare_attribute(work, "region", "choice", purpose="q").purpose == "q"

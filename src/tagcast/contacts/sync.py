@@ -55,7 +55,7 @@ class _Sync:
     conflicts: int = 0
     employees: set[str] = field(default_factory=set)
 
-    def commit(self, people: Sequence[tuple[str, str]], cursor: str, employee: str = "") -> None:
+    def keep_chunk(self, people: Sequence[tuple[str, str]], cursor: str, employee: str = "") -> None:
         """Keep a chunk of (id, unionid) and the place to go on from, in one transaction."""
         with self.runtime.work(self.workspace, "sync") as work:
             numbers: list[int] = []
@@ -148,7 +148,7 @@ async def _followers(connected: accounts.Connected, sync: _Sync, progress: SyncP
             looked_up = [part[at : at + _LOOK_UP] for at in range(0, len(part), _LOOK_UP)]
             answers = await asyncio.gather(*(_people(connected, openids) for openids in looked_up))
             people = [one for answer in answers for one in answer]
-            await asyncio.to_thread(sync.commit, people, part[-1])
+            await asyncio.to_thread(sync.keep_chunk, people, part[-1])
             progress(len(sync.seen), page.total)
         if not page.next_openid:
             return
@@ -166,7 +166,7 @@ async def _customers(connected: accounts.Connected, sync: _Sync, progress: SyncP
     for employee in sorted(employees):
         if employee > sync.cursor:
             people = await connected.call(lambda employee=employee: _customers_of(connected, employee))  # type: ignore[misc]  # a default binds the loop's name
-            await asyncio.to_thread(sync.commit, people, employee, employee)
+            await asyncio.to_thread(sync.keep_chunk, people, employee, employee)
             progress(len(sync.seen), 0)
 
 

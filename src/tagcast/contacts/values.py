@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from tagcast import bitmaps
-from tagcast.bitmaps import sliced
 from tagcast.contacts import actions, rules, store
 from tagcast.contacts.rules import Attribute, AttributeType
 from tagcast.kit.errors import Conflict, Invalid, NotFound, Refused
@@ -124,7 +123,7 @@ def set_choices(work: Work, name: str, members: Mapping[str, BitMap], *, why: st
 def set_numbers(work: Work, name: str, members: NDArray[np.uint32], values: NDArray[np.int64], *, why: str) -> BitMap:
     """Give contacts a number (times 10**scale) or a date (days since 1970-01-01); returns those really changed."""
     attribute = _of_type(work, name, ("number", "date"))
-    return sliced.set_values(work.bitmaps, attribute.key, members, values, why=why)
+    return bitmaps.sliced.set_values(work.bitmaps, attribute.key, members, values, why=why)
 
 
 def set_values(work: Work, name: str, values: Mapping[int, object], *, why: str) -> BitMap:
@@ -191,7 +190,7 @@ def values_of_field(work: Work, found: Attribute, numbers: Iterable[int]) -> dic
             for number in work.bitmaps.read(f"{found.key}={value}") & asked
         }
     members = bitmaps.unpack(asked)
-    kept, known = sliced.values(work.bitmaps, found.key, members)
+    kept, known = bitmaps.sliced.values(work.bitmaps, found.key, members)
     return {
         number: rules.shown(found, value)
         for number, value, there in zip(members.tolist(), kept.tolist(), known.tolist(), strict=True)
@@ -233,7 +232,7 @@ def _known(work: Work, attribute: Attribute) -> BitMap:
     if attribute.type in {"choice", "flag"}:
         keys = work.bitmaps.keys(f"{attribute.key}=")
         return BitMap.union(*(work.bitmaps.read(key) for key in keys)) if keys else BitMap()
-    return sliced.known(work.bitmaps, attribute.key)
+    return bitmaps.sliced.known(work.bitmaps, attribute.key)
 
 
 def _values(attribute: Attribute, op: str, value: object) -> list[int | str]:
@@ -253,9 +252,9 @@ def _check_choices(work: Work, attribute: Attribute, values: Sequence[str]) -> N
 
 def _compare(work: Work, attribute: Attribute, op: str, values: list[int]) -> BitMap:
     if op == "between":
-        return sliced.between(work.bitmaps, attribute.key, min(values), max(values))
+        return bitmaps.sliced.between(work.bitmaps, attribute.key, min(values), max(values))
     if op == "in":
-        sets = [sliced.compare(work.bitmaps, attribute.key, "=", value) for value in values]
+        sets = [bitmaps.sliced.compare(work.bitmaps, attribute.key, "=", value) for value in values]
         return BitMap.union(*sets) if sets else BitMap()
     sign = {"is": "=", "is_not": "!="}.get(op, op)
-    return sliced.compare(work.bitmaps, attribute.key, cast("sliced.Comparison", sign), values[0])
+    return bitmaps.sliced.compare(work.bitmaps, attribute.key, cast("bitmaps.sliced.Comparison", sign), values[0])

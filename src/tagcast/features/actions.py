@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from tagcast import behaviour, bitmaps, contacts
-from tagcast.bitmaps import sliced
 from tagcast.contacts import Attribute
 from tagcast.features import rules, store
 from tagcast.features.rules import CLASSES, FIELDS, Rfm, Thresholds
@@ -75,10 +74,10 @@ def table(work: Work) -> RfmTable:
     run = store.last_run(work, "rfm")
     if run is None:
         raise NotFound("features.not_computed", name="rfm")
-    members = sliced.known(work.bitmaps, "feature:rfm.r")
+    members = bitmaps.sliced.known(work.bitmaps, "feature:rfm.r")
     numbers = bitmaps.unpack(members)
-    r, _ = sliced.values(work.bitmaps, "feature:rfm.r", numbers)
-    f, _ = sliced.values(work.bitmaps, "feature:rfm.f", numbers)
+    r, _ = bitmaps.sliced.values(work.bitmaps, "feature:rfm.r", numbers)
+    f, _ = bitmaps.sliced.values(work.bitmaps, "feature:rfm.f", numbers)
     cells = np.bincount((r - 1) * rules.SCORES + f - 1, minlength=rules.SCORES**2)
     classes = {name: work.bitmaps.count(f"feature:rfm.class={name}") for name in CLASSES.values()}
     return RfmTable(len(members), classes, cells.reshape(rules.SCORES, rules.SCORES).tolist(), *run)
@@ -124,10 +123,10 @@ def _keep(work: Work, scored: Rfm, why: str) -> None:
     amounts = {"recency": scored.recency, "frequency": scored.frequency, "monetary": scored.monetary}
     for name, values in (amounts | _scores(scored)).items():
         key = f"feature:rfm.{name}"
-        gone = sliced.known(work.bitmaps, key) - everyone
+        gone = bitmaps.sliced.known(work.bitmaps, key) - everyone
         if gone:
-            sliced.clear(work.bitmaps, key, gone, why=why)
-        sliced.set_values(work.bitmaps, key, scored.contact, values, why=why)
+            bitmaps.sliced.clear(work.bitmaps, key, gone, why=why)
+        bitmaps.sliced.set_values(work.bitmaps, key, scored.contact, values, why=why)
     for name in CLASSES.values():
         members = bitmaps.pack(scored.contact[scored.class_names == name])
         work.bitmaps.replace(f"feature:rfm.class={name}", members, why=why)

@@ -64,7 +64,7 @@ class _Lines:
             return line.replace("\0", ""), "nul"
         return line, "encoding" if "\ufffd" in line else ""
 
-    def begin(self) -> None:
+    def next_record(self) -> None:
         self.taken.clear()
 
     def give_back_all_but_first(self) -> str:
@@ -82,7 +82,7 @@ def read_records(source: TextIO, delimiter: str, limits: Limits) -> Iterator[Rec
         reader = csv.reader(lines, delimiter=delimiter, strict=True)
         try:
             while True:
-                lines.begin()
+                lines.next_record()
                 start = lines.number + 1
                 fields = next(reader)
                 problem = next((bad for _, bad in lines.taken if bad), "")
