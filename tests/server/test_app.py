@@ -1,6 +1,7 @@
 """The shell over real HTTP: errors of one shape in two languages, limits, headers, replay, health."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -172,6 +173,7 @@ def test_the_schema_describes_errors_as_they_are(served: Served) -> None:
     operations = [one for path in schema["paths"].values() for one in path.values()]
     names = [one["operationId"] for one in operations]
     assert len(names) == len(set(names))
+    assert [name for name in names if not re.fullmatch(r"[a-z][a-z0-9_]*", name)] == []
 
 
 def test_links_go_past_the_api(served: Served, runtime: Runtime) -> None:

@@ -4,6 +4,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -11,12 +13,13 @@ import pytest
 import sqlalchemy as sa
 from pyroaring import BitMap
 
-from tagcast import tracking
+from tagcast import access, tracking
 from tagcast.kit.errors import Conflict, Invalid
 from tagcast.kit.uow import Runtime, Work, open_runtime
-from tagcast.tracking.rules import Hit
+from tagcast.tracking.rules import Hit, Kind
 from tagcast.tracking.store import all_batches
 from tagcast.tracking.tables import hit_batches
+from tagcast.tracking.visits import ABSENT_SECONDS
 from tests.tracking.serving import call, serving
 
 BASE = "https://t.example"
@@ -178,6 +181,24 @@ def test_a_forgotten_contact_leaves_no_number(runtime: Runtime) -> None:
     assert numbers(runtime) == [0, 0, 6]
 
 
+def test_a_workspace_made_later_is_found(runtime_sqlite: Runtime) -> None:
+    early = tracking.Link(1, 2, "x", 1, Kind.CLICK, "https://shop.example/", datetime(2026, 1, 1, tzinfo=UTC))
+    with runtime_sqlite.work(1, "test") as work:
+        forged = path(tracking.shared_url(work, early, BASE))
+    visits = tracking.Visits(runtime_sqlite)
+    visits.start()
+    with serving(visits) as port:
+        assert call(port, forged)[0] == 404
+        with runtime_sqlite.system() as connection:
+            assert access.create_workspace(connection, runtime_sqlite.master_key, "second") == 2
+        with runtime_sqlite.work(2, "test") as work:
+            url = path(tracking.shared_url(work, tracking.make_link(work, "x", "https://shop.example/"), BASE))
+        time.sleep(ABSENT_SECONDS)
+        assert call(port, url)[0] == 302
+        assert call(port, forged)[0] == 404
+    visits.close()
+
+
 def test_two_workspaces_share_a_commit_and_nothing_else(runtime: Runtime) -> None:
     with runtime.system() as connection:
         tracking.store.insert_hits(connection, {1: [Hit(1, 1, 5, 0)], 2: [Hit(1, 1, 6, 0)]})
@@ -210,7 +231,7 @@ SERVER = """
 import asyncio, socket, sys
 from pathlib import Path
 import uvicorn
-from tagcast import tracking
+from tagcast import access, tracking
 from tagcast.kit.settings import Settings
 from tagcast.kit.uow import open_runtime
 visits = tracking.Visits(open_runtime(Settings(home=Path(sys.argv[1]))))

@@ -73,7 +73,7 @@ def _api(runtime: Runtime, fast: dict[str, App]) -> FastAPI:
 
 
 def _operation_id(route: APIRoute) -> str:
-    return f"{route.tags[0]}_{route.name}" if route.tags else route.name
+    return f"{str(route.tags[0]).split()[0]}_{route.name}" if route.tags else route.name
 
 
 def _openapi(api: FastAPI) -> dict[str, Any]:

@@ -26,7 +26,10 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
 REMEMBERED = 20_000
-"""Links and workspaces kept in memory; when full, all are read again."""
+"""Links, and absent workspaces, kept in memory; when full, all are read again."""
+
+ABSENT_SECONDS = 1.0
+"""How long a workspace that is not there is believed absent; forged tokens ask for many."""
 
 AGENT_LENGTH = 400
 """Characters of a User-Agent looked at."""
@@ -50,7 +53,8 @@ class Visits:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._recorder = Recorder(runtime)
-        self._vaults: dict[int, Vault | None] = {}
+        self._vaults: dict[int, Vault] = {}
+        self._absent: dict[int, float] = {}
         self._targets: dict[tuple[int, int], Link | Page] = {}
 
     def start(self) -> None:
@@ -93,9 +97,9 @@ class Visits:
         token = rules.read_token(text)
         if token is None:
             return None
-        if token.workspace not in self._vaults:
-            await asyncio.to_thread(self._load_vault, token.workspace)
         vault = self._vaults.get(token.workspace)
+        if vault is None:
+            vault = await asyncio.to_thread(self._load_vault, token.workspace)
         if vault is None or not rules.is_genuine(vault, kind, text):
             return None
         target = self._targets.get((token.workspace, token.link))
@@ -103,14 +107,18 @@ class Visits:
             target = await asyncio.to_thread(self._load_target, token)
         return None if target is None else (token, target, vault)
 
-    def _load_vault(self, workspace: int) -> None:
-        if len(self._vaults) >= REMEMBERED:
-            self._vaults.clear()
+    def _load_vault(self, workspace: int) -> Vault | None:
+        if time.monotonic() - self._absent.get(workspace, -ABSENT_SECONDS) < ABSENT_SECONDS:
+            return None
         try:
             with self._runtime.read(workspace, "tracking") as work:
                 self._vaults[workspace] = work.vault
+                return work.vault
         except NotFound:
-            self._vaults[workspace] = None
+            if len(self._absent) >= REMEMBERED:
+                self._absent.clear()
+            self._absent[workspace] = time.monotonic()
+            return None
 
     def _load_target(self, token: Token) -> Link | Page | None:
         with self._runtime.read(token.workspace, "tracking") as work:
