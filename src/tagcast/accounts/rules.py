@@ -5,9 +5,8 @@ import binascii
 import re
 from dataclasses import dataclass, field
 from typing import Literal, get_args
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
-
-from yarl import URL
 
 from tagcast.kit.errors import Invalid
 
@@ -127,10 +126,11 @@ def _check_zone(zone: str) -> None:
 
 def _base_url(text: str) -> str:
     try:
-        url = URL(text)
-        usable = url.scheme in {"http", "https"} and bool(url.host) and url.port is not None
+        url = urlsplit(text)
+        usable = url.scheme in {"http", "https"} and bool(url.hostname) and url.port != 0
     except ValueError:
         usable = False
-    if not usable or url.user is not None or url.query_string or url.fragment or len(text) > 300:
+    plain = all("!" <= character <= "~" for character in text)
+    if not usable or not plain or "@" in url.netloc or url.query or url.fragment or len(text) > 300:
         raise Invalid("accounts.bad_field", field="base_url", value=text)
     return text.rstrip("/")

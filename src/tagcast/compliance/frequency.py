@@ -11,8 +11,7 @@ from typing import NamedTuple
 
 from pyroaring import BitMap
 
-from tagcast import accounts
-from tagcast.bitmaps import counting
+from tagcast import accounts, bitmaps
 from tagcast.compliance import rules, store
 from tagcast.kit import clock
 from tagcast.kit.errors import Invalid, Refused
@@ -145,4 +144,4 @@ def _levels(work: Work, account_id: int, day: date) -> list[BitMap]:
 
 def _at_least(work: Work, sets: list[BitMap], n: int) -> BitMap:
     """People in at least `n` of the sets; with a limit of 0 that is everybody."""
-    return work.bitmaps.read("contact").copy() if n == 0 else counting.at_least(sets, n)
+    return work.bitmaps.read("contact").copy() if n == 0 else bitmaps.counting.at_least(sets, n)
