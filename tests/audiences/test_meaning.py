@@ -6,6 +6,7 @@ from datetime import timedelta
 from functools import cache
 
 import pytest
+import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyroaring import BitMap
@@ -87,6 +88,21 @@ def test_an_expression_means_what_plain_sets_say(
         number = min(told.everyone)
         assert audiences.explain(work, expression, number).holds == (number in expected)
         assert set(audiences.sample(work, expression, 5)) <= expected
+
+
+def test_more_tags_cost_no_more_statements(work: Work) -> None:
+    crowd(work, 3)
+    paths = [f"a{i}/b{i}" for i in range(40)]
+    for path in paths:
+        tags.create(work, path, parents=True)
+    seen: list[str] = []
+    sa.event.listen(work.connection, "before_cursor_execute", lambda *args: seen.append(args[2]))
+    statements = []
+    for some in (paths[:2], paths):
+        seen.clear()
+        assert audiences.count(work, parse(" or ".join(f'tag("{path}")' for path in some))) == 0
+        statements.append(len(seen))
+    assert statements[0] == statements[1] <= 6
 
 
 def test_an_empty_workspace_has_nobody(work: Work) -> None:

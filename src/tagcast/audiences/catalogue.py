@@ -15,9 +15,9 @@ from tagcast.kit.uow import Work
 
 @dataclass(slots=True)
 class Names:
-    """Every name of an expression and of the segments it stands on."""
+    """Every name of an expression and of the segments it stands on. A tag is its id, followed by those below it."""
 
-    tags: dict[TagLeaf, int] = field(default_factory=dict)
+    tags: dict[TagLeaf, list[int]] = field(default_factory=dict)
     fields: dict[str, Literal["attribute", "feature"]] = field(default_factory=dict)
     segments: dict[str, Segment] = field(default_factory=dict)
 
@@ -25,9 +25,15 @@ class Names:
 def resolve(work: Work, expression: Expression) -> Names:
     """Find every name. Raises Invalid for an unknown one, naming near ones; Refused for too many layers of segments."""
     names, layer = Names(), [expression]
+    attributes, computed = contacts.attributes(work), features.names(work)
     for _ in range(rules.limits().segment_depth + 1):
-        for one in layer:
-            _take_leaves(work, one, names)
+        nodes = {node for one in layer for node, _ in rules.walk(one)}
+        leaves = {node for node in nodes if isinstance(node, TagLeaf)}
+        names.tags.update(_tags(work, leaves - names.tags.keys()))
+        for name in {node.name for node in nodes if isinstance(node, FieldLeaf)}:
+            if name not in attributes and name not in computed:
+                raise Invalid("audiences.unknown_field", name=name, near=_near(name, [*attributes, *computed]))
+            names.fields[name] = "attribute" if name in attributes else "feature"
         wanted = {name for one in layer for name in used_by(one)} - names.segments.keys()
         if not wanted:
             return names
@@ -72,35 +78,20 @@ def check_standing(work: Work, name: str, expression: Expression) -> None:
 def tag_refs(expression: Expression, names: Names) -> list[store.TagRef]:
     """The tags that an expression itself names, to be stored with it."""
     leaves = {node for node, _ in rules.walk(expression) if isinstance(node, TagLeaf)}
-    found: set[store.TagRef] = {(leaf.account, leaf.path, names.tags[leaf]) for leaf in leaves}
+    found: set[store.TagRef] = {(leaf.account, leaf.path, names.tags[leaf][0]) for leaf in leaves}
     return sorted(found, key=lambda ref: (ref[2], ref[1]))
 
 
-def _take_leaves(work: Work, expression: Expression, names: Names) -> None:
-    for node, _ in rules.walk(expression):
-        if isinstance(node, TagLeaf) and node not in names.tags:
-            names.tags[node] = _tag(work, node)
-        elif isinstance(node, FieldLeaf) and node.name not in names.fields:
-            names.fields[node.name] = _field(work, node.name)
-
-
-def _tag(work: Work, leaf: TagLeaf) -> int:
+def _tags(work: Work, leaves: set[TagLeaf]) -> dict[TagLeaf, list[int]]:
     try:
-        return tags.find(work, leaf.path, account=leaf.account).id
+        found = tags.find_many(work, {(leaf.account, leaf.path) for leaf in leaves})
     except NotFound as error:
         if error.code == "accounts.no_account":
-            raise Invalid("audiences.unknown_account", path=leaf.path, account=leaf.account) from None
+            raise Invalid("audiences.unknown_account", account=error.params["account"]) from None
         if error.code == "tags.archived":
-            raise Invalid("audiences.archived_tag", path=leaf.path) from None
-        raise Invalid("audiences.unknown_tag", path=leaf.path, near=error.params["near"]) from None
-
-
-def _field(work: Work, name: str) -> Literal["attribute", "feature"]:
-    if name in (attributes := contacts.attributes(work)):
-        return "attribute"
-    if name in (known := features.names(work)):
-        return "feature"
-    raise Invalid("audiences.unknown_field", name=name, near=_near(name, [*attributes, *known]))
+            raise Invalid("audiences.archived_tag", path=error.params["path"]) from None
+        raise Invalid("audiences.unknown_tag", path=error.params["path"], near=error.params["near"]) from None
+    return {leaf: found[leaf.account, leaf.path] for leaf in leaves}
 
 
 def _near(name: str, known: Iterable[str]) -> str:

@@ -99,7 +99,9 @@ class Evaluation:
             case SegmentLeaf(name):
                 return self._set(self._names.segments[name].expression)
             case TagLeaf():
-                return _Set(tags.holders(self._work, self._names.tags[expression], below=not expression.exactly))
+                branch = self._names.tags[expression][: 1 if expression.exactly else None]
+                sets = [self._work.bitmaps.read(tags.key(number)) for number in branch]
+                return _Set(sets[0] if len(sets) == 1 else BitMap.union(*sets))
             case FieldLeaf():
                 return _Set(self._field(expression))
 

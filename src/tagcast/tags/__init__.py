@@ -4,7 +4,7 @@ A tag belongs to an account, whose limit profile bounds depth, number, names and
 platform limits. Every tagging is a recorded change that can be undone.
 """
 
-from tagcast.tags.actions import archive, create, ensure, every, find, get, key, move, rename, restore, tree
+from tagcast.tags.actions import archive, create, ensure, every, find, find_many, get, key, move, rename, restore, tree
 from tagcast.tags.events import TagAssigned, TagRemoved
 from tagcast.tags.intake import Intake, Source, assign_file
 from tagcast.tags.rules import Node, Tag
@@ -40,6 +40,7 @@ __all__ = [
     "every",
     "expire",
     "find",
+    "find_many",
     "get",
     "history",
     "holders",

@@ -1,5 +1,6 @@
 """Use cases of the tag tree. Who holds a tag is `tagging`'s business."""
 
+from collections.abc import Collection
 from difflib import get_close_matches
 
 from pyroaring import BitMap
@@ -9,6 +10,8 @@ from tagcast.kit.errors import Conflict, Invalid, NotFound
 from tagcast.kit.uow import Work
 from tagcast.tags import rules, store
 from tagcast.tags.rules import SEPARATOR, Bound, Node, Tag
+
+Place = tuple[int | None, str]
 
 
 def bound(work: Work, account: int | None, key: str) -> Bound:
@@ -75,13 +78,27 @@ def find(work: Work, path: str, *, account: int | None = None) -> Tag:
     return get(work, int(parent or 0))
 
 
+def find_many(work: Work, wanted: Collection[Place]) -> dict[Place, list[int]]:
+    """As `find` for (account, path) together: the id of each tag, followed by those below it. Raises NotFound."""
+    names = {place: [rules.normal(name) for name in rules.split(place[1])] for place in wanted}
+    ids: dict[Place, int] = dict.fromkeys(wanted, 0)
+    for level in range(max(map(len, names.values()), default=0)):
+        open_ = {place: (place[0] or 0, ids[place], keys[level]) for place, keys in names.items() if level < len(keys)}
+        known = store.children(work, set(open_.values()))
+        for place, where in open_.items():
+            # What is missing or archived is looked up once more for the error that names the nearest.
+            ids[place] = known[where] if where in known else find(work, place[1], account=place[0]).id
+    branches = store.branches(work, set(ids.values()))
+    return {place: branches[number] for place, number in ids.items()}
+
+
 def every(work: Work) -> dict[int, Tag]:
     """All tags of the workspace, of every account, archived ones too, by id."""
     return {tag.id: tag for tag in store.every(work, anywhere=True)}
 
 
 def tree(work: Work, account: int | None = None) -> list[Node]:
-    """The tags of an account that are not archived, depth first, with their holders. Raises NotFound for the account."""
+    """The tags of an account that are not archived, depth first, with holders. Raises NotFound for the account."""
     _check_account(work, account)
     listed = [tag for tag in store.every(work, account) if tag.archived_at is None]
     sets: dict[int, BitMap] = {}

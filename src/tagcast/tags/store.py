@@ -49,6 +49,36 @@ def child(work: Work, account: int | None, parent: int | None, key: str) -> sa.R
     ).first()
 
 
+def children(work: Work, wanted: set[tuple[int, int, str]]) -> dict[tuple[int, int, str], int]:
+    """The ids of those tags, of (account, parent, normalised name), that are there and not archived."""
+    rows = work.connection.execute(
+        sa.select(_t.account, _t.parent, _t.key, _t.id).where(
+            _t.workspace == work.workspace,
+            _t.archived_at.is_(None),
+            sa.tuple_(_t.account, _t.parent, _t.key).in_(sorted(wanted)),
+        )
+    )
+    return {(account, parent, key): number for account, parent, key, number in rows}
+
+
+def branches(work: Work, tag_ids: set[int]) -> dict[int, list[int]]:
+    """For each tag: its id, followed by those below it that are not archived."""
+    found = {tag_id: [tag_id] for tag_id in tag_ids}
+    down = (
+        sa.select(_t.parent.label("root"), _t.id)
+        .where(_t.workspace == work.workspace, _t.parent.in_(sorted(tag_ids)), _t.archived_at.is_(None))
+        .cte(recursive=True)
+    )
+    down = down.union_all(
+        sa.select(down.c.root, _t.id).where(
+            _t.workspace == work.workspace, _t.parent == down.c.id, _t.archived_at.is_(None)
+        )
+    )
+    for root, number in work.connection.execute(sa.select(down.c.root, down.c.id)):
+        found[root].append(number)
+    return found
+
+
 def below(work: Work, tag_id: int) -> list[int]:
     """The ids of a tag and of all tags below it that are not archived."""
     down = sa.select(_t.id).where(_t.workspace == work.workspace, _t.id == tag_id).cte(recursive=True)
