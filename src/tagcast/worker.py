@@ -88,7 +88,8 @@ def _idle(runtime: Runtime) -> bool:
 
 
 async def _hold(runtime: Runtime, lease: Lease) -> None:
-    """Run one piece of work; an unexpected error gives it back for a while."""
+    """Run one piece of work, renewing its lease meanwhile; an unexpected error gives it back for a while."""
+    beating = asyncio.create_task(_beat(runtime, lease))
     try:
         await HANDLERS[lease.kind](runtime, lease)
     except Lost:
@@ -96,6 +97,20 @@ async def _hold(runtime: Runtime, lease: Lease) -> None:
     except Exception as error:
         log.exception("work failed", kind=lease.kind, key=lease.key, attempt=lease.attempt)
         await asyncio.to_thread(_give_back, runtime, lease, type(error).__name__)
+    finally:
+        beating.cancel()
+        await asyncio.gather(beating, return_exceptions=True)
+
+
+async def _beat(runtime: Runtime, lease: Lease) -> None:
+    while True:
+        await asyncio.sleep(runtime.settings.lease_seconds / 3)
+        await asyncio.to_thread(_renew, runtime, lease)
+
+
+def _renew(runtime: Runtime, lease: Lease) -> None:
+    with runtime.system() as connection:
+        leases.renew(connection, lease, runtime.settings.lease_seconds)
 
 
 def _give_back(runtime: Runtime, lease: Lease, problem: str) -> None:

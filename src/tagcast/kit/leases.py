@@ -39,13 +39,17 @@ leases = sa.Table(
 )
 
 
+# A holder acts on its own word for this share of the lease, so that it stops before another may take over.
+SHARE = 0.7
+
+
 class Lost(Exception):
     """The lease belongs to somebody else by now: move nothing."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Lease:
-    """A piece of work that this process holds until `until_ms` (epoch milliseconds of the leases' clock)."""
+    """A piece of work that this process holds. Renewing moves `deadline` in place."""
 
     id: int
     workspace: int
@@ -54,14 +58,13 @@ class Lease:
     payload: dict[str, Any]
     owner: str
     epoch: int
-    until_ms: int
     attempt: int
     # Local monotonic seconds: a paused process must notice by itself that its time is over.
     deadline: float
 
     @property
     def live(self) -> bool:
-        """Whether it may still act on its own word (70 % of the lease)."""
+        """Whether it may still act on its own word."""
         return time.monotonic() < self.deadline
 
 
@@ -105,26 +108,30 @@ def claim(connection: Connection, owner: str, kinds: Sequence[str], seconds: flo
     found = connection.scalar(free)
     if found is None:
         return None
-    until = now + int(seconds * 1000)
     row = connection.execute(
         sa.update(leases)
         .where(leases.c.id == found)
-        .values(owner=owner, epoch=leases.c.epoch + 1, until=until, attempt=leases.c.attempt + 1)
+        .values(owner=owner, epoch=leases.c.epoch + 1, until=now + int(seconds * 1000), attempt=leases.c.attempt + 1)
         .returning(*leases.c)
     ).one()
-    deadline = started + seconds * 0.7
-    return Lease(row.id, row.workspace, row.kind, row.key, row.payload, owner, row.epoch, until, row.attempt, deadline)
+    return Lease(
+        id=row.id,
+        workspace=row.workspace,
+        kind=row.kind,
+        key=row.key,
+        payload=row.payload,
+        owner=owner,
+        epoch=row.epoch,
+        attempt=row.attempt,
+        deadline=started + seconds * SHARE,
+    )
 
 
-def renew(connection: Connection, lease: Lease, seconds: float) -> Lease:
+def renew(connection: Connection, lease: Lease, seconds: float) -> None:
     """Hold it longer. Raises Lost when another has it."""
     started = time.monotonic()
-    until = clock_ms(connection) + int(seconds * 1000)
-    _move(connection, lease, until=until)
-    return Lease(
-        lease.id, lease.workspace, lease.kind, lease.key, lease.payload, lease.owner, lease.epoch, until,
-        lease.attempt, started + seconds * 0.7,
-    )  # fmt: skip
+    _move(connection, lease, until=clock_ms(connection) + int(seconds * 1000))
+    lease.deadline = started + seconds * SHARE
 
 
 def complete(connection: Connection, lease: Lease) -> None:

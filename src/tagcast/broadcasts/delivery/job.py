@@ -2,8 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -53,7 +52,7 @@ class Job:
         result: T | None = None
         try:
             with self._work() as work:
-                self.lease = leases.renew(work.connection, self.lease, self.runtime.settings.lease_seconds)
+                leases.renew(work.connection, self.lease, self.runtime.settings.lease_seconds)
                 broadcast, chunk = self._locked(work)
                 ledger.record(work, broadcast, chunk, learnt)
                 if learnt.stop is not None and broadcast.state is State.SENDING:
@@ -107,25 +106,6 @@ class Job:
         """Right before a call: a process that was asleep must not make it. Raises Lost."""
         if not self.lease.live:
             raise Lost(self.lease.key)
-
-    @asynccontextmanager
-    async def held(self) -> AsyncIterator[None]:
-        """Renew the lease while the block runs, so that a slow call does not cost it."""
-        beating = asyncio.create_task(self._beat())
-        try:
-            yield
-        finally:
-            beating.cancel()
-            await asyncio.gather(beating, return_exceptions=True)
-
-    async def _beat(self) -> None:
-        while True:
-            await asyncio.sleep(self.runtime.settings.lease_seconds / 3)
-            self.lease = await asyncio.to_thread(self._renew)
-
-    def _renew(self) -> Lease:
-        with self.runtime.system() as connection:
-            return leases.renew(connection, self.lease, self.runtime.settings.lease_seconds)
 
     async def read(self, question: Callable[[Work], T]) -> T:
         """A read transaction aside of the loop."""

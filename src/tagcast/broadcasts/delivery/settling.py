@@ -16,7 +16,7 @@ from tagcast.broadcasts.events import BroadcastFinished
 from tagcast.broadcasts.rules import Route, State, Status
 from tagcast.broadcasts.store import Broadcast, Chunk
 from tagcast.channels import ChannelError
-from tagcast.kit import events, leases
+from tagcast.kit import clock, events, leases
 from tagcast.kit.errors import TagcastError
 from tagcast.kit.leases import Lease
 from tagcast.kit.uow import Runtime, Work
@@ -189,8 +189,8 @@ async def _ask(
             for chunk in chunks
             if not final(chunk) and chunk.msgid
         }
-    with runtime.read(lease.workspace, "worker") as work:
-        late = (work.now - (broadcast.sent_at or work.now)).total_seconds() > ASK_AFTER_SECONDS
+    now = clock.now()
+    late = (now - (broadcast.sent_at or now)).total_seconds() > ASK_AFTER_SECONDS
     news = {}
     for chunk in chunks:
         if late and not final(chunk) and chunk.msgid and not chunk.progress.get("counted"):

@@ -27,7 +27,7 @@ async def deliver(runtime: Runtime, lease: Lease) -> float | None:
     number, no = int(lease.payload["broadcast"]), int(lease.payload["chunk"])
     job = await asyncio.to_thread(_job, runtime, lease, number, no)
     try:
-        async with accounts.connect(runtime, lease.workspace, job.account.id) as connected, job.held():
+        async with accounts.connect(runtime, lease.workspace, job.account.id) as connected:
             again = await ROUTES[job.broadcast.route](job, connected)
     except Stopped:
         return None
