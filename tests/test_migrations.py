@@ -14,7 +14,7 @@ from tagcast import access, bitmaps
 from tagcast.kit import db
 from tagcast.kit.errors import Conflict, NotFound
 from tagcast.kit.settings import Settings
-from tests.conftest import _import_tables, _wipe
+from tests.conftest import _import_tables, wipe
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -22,7 +22,7 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
     url = ""
     if request.param == "postgresql":
         url = request.getfixturevalue("postgres_url")
-        _wipe(url)
+        wipe(url)
     return Settings(home=tmp_path / "home", database_url=url)
 
 

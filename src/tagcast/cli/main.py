@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "doctor": ("doctor", "doctor"),
     "migrate": ("home", "migrate"),
     "key": ("home", "key"),
+    "bench": ("bench", "app"),
 }
 
 # Global options may stand anywhere on the line; these take a value.

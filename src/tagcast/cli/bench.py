@@ -1,0 +1,45 @@
+"""`tagcast bench`: how fast it is here, beside a peer in the same run. Needs a checkout."""
+
+import importlib
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import tagcast
+from tagcast.cli.frame import FAILED, Frame, plain
+from tagcast.kit.errors import Unavailable
+
+app = typer.Typer(no_args_is_help=True, help="Benchmarks, each with a peer on the same data.")
+
+COLUMNS = ["work", "size", "ours", "peer", "unit", "ratio", "peer_name", "equal"]
+
+
+@app.command()
+def audience(ctx: typer.Context, size: Annotated[int, typer.Option(min=1000, help="Contacts.")] = 1_000_000) -> None:
+    """Counting segment expressions, against DuckDB and bare pyroaring."""
+    _run(Frame.of(ctx), "audience", size)
+
+
+@app.command(name="import")
+def import_(ctx: typer.Context, size: Annotated[int, typer.Option(min=100, help="Rows.")] = 20_000) -> None:
+    """Importing contacts, against bulk loads of SQLite and PostgreSQL."""
+    _run(Frame.of(ctx), "imports", size)
+
+
+def _run(frame: Frame, name: str, size: int) -> None:
+    root = Path(tagcast.__file__).parents[2]
+    if not (root / "bench" / f"{name}.py").exists():
+        raise Unavailable("cli.no_checkout", folder=str(root))
+    sys.path.insert(0, str(root))
+    try:
+        rows: Iterable[object] = list(importlib.import_module(f"bench.{name}").run(size))
+    except ModuleNotFoundError as error:
+        raise Unavailable("cli.no_peer", package=error.name or "") from error
+    found = [plain(row) for row in rows]
+    frame.table(found, COLUMNS, lines=True)
+    if not all(isinstance(row, dict) and row["equal"] for row in found):
+        frame.say("The answers differ.", "结果不一致。")
+        raise typer.Exit(FAILED)

@@ -1,0 +1,24 @@
+"""The benchmarks run, agree with their peers, and print the agreed row."""
+
+import importlib.util
+import json
+
+import pytest
+
+from tagcast.cli import main
+
+FIELDS = {"work", "size", "ours", "peer_name", "peer", "unit", "ratio", "bound", "equal"}
+
+
+def test_import_agrees_with_its_peers(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "import", "--size", "300", "--json"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {row["peer_name"] for row in rows} == {"sqlite executemany", "postgresql copy"}
+    assert all(set(row) == FIELDS and row["equal"] is True and row["size"] == 300 for row in rows)
+
+
+def test_a_missing_peer_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    if importlib.util.find_spec("duckdb") is not None:
+        pytest.skip("the peer is installed here")
+    assert main(["bench", "audience", "--size", "1000"]) == 2
+    assert "duckdb" in capsys.readouterr().err
