@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from pyroaring import BitMap
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Row
 
 from tagcast.contacts.rules import Attribute, Identity
@@ -36,28 +37,20 @@ def set_last_number(work: Work, last: int) -> None:
 
 def find_numbers(work: Work, identity: Identity, fingerprints: Iterable[bytes]) -> dict[bytes, int]:
     """The numbers of those fingerprints that are known."""
-    found: dict[bytes, int] = {}
     table = identities.c
-    query = sa.select(table.fingerprint, table.number).where(
-        table.workspace == work.workspace,
-        table.kind == identity.kind,
-        table.account == identity.account,
-        table.fingerprint.in_(sa.bindparam("asked", expanding=True)),
-    )
-    for asked in _parts(fingerprints):
-        found.update((bytes(row[0]), row[1]) for row in work.connection.execute(query, {"asked": asked}))
-    return found
+    mine = sa.and_(table.workspace == work.workspace, table.kind == identity.kind, table.account == identity.account)
+    query = _looked_up(work, table.fingerprint, table.number, mine)
+    return {
+        bytes(row[0]): row[1]
+        for asked in _parts(fingerprints)
+        for row in work.connection.execute(query, {"asked": asked})
+    }
 
 
 def sealed_of(work: Work, numbers: Iterable[int]) -> dict[int, bytes]:
     """The vault rows of those numbers that stand."""
-    found: dict[int, bytes] = {}
-    query = sa.select(contacts.c.number, contacts.c.sealed).where(
-        contacts.c.workspace == work.workspace, contacts.c.number.in_(sa.bindparam("asked", expanding=True))
-    )
-    for asked in _parts(numbers):
-        found.update((row[0], row[1]) for row in work.connection.execute(query, {"asked": asked}))
-    return found
+    query = _looked_up(work, contacts.c.number, contacts.c.sealed, contacts.c.workspace == work.workspace)
+    return {row[0]: row[1] for asked in _parts(numbers) for row in work.connection.execute(query, {"asked": asked})}
 
 
 def created_at(work: Work, number: int) -> int | None:
@@ -205,6 +198,24 @@ def _insert(work: Work, table: sa.Table, rows: Sequence[tuple[Any, ...]]) -> Non
     with driver.cursor() as cursor, cursor.copy(f'COPY "{table.name}" ({names}) FROM STDIN') as copy:
         for row in rows:
             copy.write_row(row)
+
+
+def _looked_up(
+    work: Work, key: sa.Column[Any], value: sa.Column[Any], mine: sa.ColumnElement[bool]
+) -> sa.Select[tuple[Any, Any]]:
+    """(key, value) of the rows whose key, unique among `mine`, is among the values given as `asked`.
+
+    PostgreSQL without fresh statistics compares each row with each value; a look-up per value leaves it no choice.
+    """
+    if work.connection.dialect.name == "sqlite":
+        return sa.select(key, value).where(mine, key.in_(sa.bindparam("asked", expanding=True)))
+    values = (
+        sa.func.unnest(sa.bindparam("asked", type_=postgresql.ARRAY(key.type)))
+        .table_valued("key")
+        .render_derived(name="one")
+    )
+    row = sa.select(key, value).where(mine, key == values.c.key).limit(1).lateral("found")
+    return sa.select(row.c[key.name], row.c[value.name]).select_from(values.join(row, sa.true()))
 
 
 def _parts(items: Iterable[T]) -> Iterable[list[T]]:
