@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tagcast import access, accounts
+from tagcast import access, accounts, contacts
 from tagcast.cli.frame import Frame
 from tagcast.kit.errors import Invalid
 
@@ -77,6 +77,20 @@ def check(ctx: typer.Context, account: Which) -> None:
     if health.problem is not None:
         raise health.problem
     frame.emit({"account": found.name, "ok": True, "tags": health.tags, "employees": health.employees})
+
+
+@app.command()
+def sync(ctx: typer.Context, account: Which) -> None:
+    """Read its followers or customers from the platform; interrupted, it goes on where it stopped."""
+    frame = Frame.of(ctx)
+    with frame.runtime() as runtime, frame.progress("people") as bar:
+        workspace = access.only_workspace(runtime)
+        with runtime.read(workspace, "sync") as work:
+            found = accounts.get(work, which(account))
+        result = asyncio.run(
+            contacts.sync_account(runtime, workspace, found.id, progress=lambda done, total: bar(done, total or None))
+        )
+    frame.emit(result)
 
 
 @app.command()

@@ -1,8 +1,8 @@
 """The demo's input: the CDNOW purchase history, which is real, joined with people who are made up.
 
-CDNOW: 23,570 customers who first bought in January to March 1997 and their 69,659 purchases until June 1998 (Fader & Hardie);
-the file ships inside the package `lifetimes`. Names, regions, devices, tastes and WeChat identities come from the sandbox's
-seeded population; consents are drawn here.
+CDNOW: 23,570 customers who first bought in January to March 1997, and their 69,659 purchases until June 1998 (Fader and
+Hardie); the file ships inside the package `lifetimes`. Names, regions, devices, tastes and WeChat identities come from
+the sandbox's seeded population; consents are drawn here.
 """
 
 import csv
@@ -33,7 +33,7 @@ def purchase_history() -> Path:
 def purchases(history: Path) -> list[tuple[str, str, int, str]]:
     """(customer, day as YYYYMMDD, CDs, dollars) as the file has them."""
     rows = []
-    for line in history.read_text("ascii").splitlines():
+    for line in history.read_text("ascii").splitlines()[1:]:
         parts = line.split()
         if len(parts) == 4:
             rows.append((parts[0], parts[1], int(parts[2]), parts[3]))

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import IO, Any
@@ -29,7 +29,7 @@ class Http:
     """A small JSON client of one server on this machine."""
 
     base: str
-    headers: Mapping[str, str] = _NO_HEADERS
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     def call(self, method: str, path: str, body: object = None) -> Any:
         """One call; the answer's JSON. Raises Unavailable for any answer that is no success."""
@@ -72,7 +72,7 @@ def free_port() -> int:
 def process(*arguments: str, log: Path, environment: Mapping[str, str] = _NO_HEADERS) -> Iterator[dict[str, Any]]:
     """Run a Python module beside us until the block ends; yields the line of JSON that it prints when it is ready."""
     with log.open("wb") as errors:
-        child = subprocess.Popen(  # noqa: S603 - our own modules
+        child = subprocess.Popen(
             [sys.executable, "-m", *arguments],
             stdout=subprocess.PIPE,
             stderr=errors,

@@ -20,6 +20,7 @@ from tagcast.kit import settings as kit_settings
 
 KINDS = ("wecom", "official", "service")
 DAYS = 3
+CHOICES = {"region": "地区", "city": "城市", "device": "设备", "age_band": "年龄段", "sex": "性别", "taste": "偏好"}
 AS_OF = "1998-06-30"
 TREE = {
     "wecom": ["客户价值/消费层级/高消费", "客户价值/消费层级/普通消费", "客户关系/活动/老客户回访"],
@@ -32,7 +33,7 @@ CROWDS: dict[str, dict[str, Any]] = {
         "audience": 'region in ("华东", "华南", "华北") and tag("客户价值/消费层级/高消费") and taste = "美妆"',
         "content": {
             "kind": "article",
-            "text": "{秋季美妆}已为您备好，点开看看。".replace("{", "").replace("}", ""),
+            "text": "秋季美妆已为您备好，点开看看。",
             "title": "秋季美妆上新",
             "description": "按您的肤质挑选",
             "body": "秋季护肤与彩妆上新。\n\n门店与小程序同步开售。",
@@ -89,10 +90,8 @@ class Story:
         )
         with ExitStack() as stack:
             with self.step("starting the WeChat sandbox", "启动微信沙箱"):
-                box = stage.process(
-                    "wechat_sandbox", "--port", "0", "--state", str(self.folder / "sandbox.db"), "--seed", str(self.seed),
-                    log=self.folder / "sandbox.log",
-                )  # fmt: skip
+                options = ("--port", "0", "--state", str(self.folder / "sandbox.db"), "--seed", str(self.seed))
+                box = stage.process("wechat_sandbox", *options, log=self.folder / "sandbox.log")
                 self.sandbox = Http(stack.enter_context(box)["url"])
             key = self.set_up()
             with self.step("starting the server and its worker", "启动服务与后台任务"):
@@ -137,7 +136,7 @@ class Story:
         members, orders = self.folder / "members.csv", self.folder / "purchases.csv"
         people.write_members(members, customers, strangers, seed=self.seed)
         people.write_purchases(orders, bought)
-        for name, label in (("region", "地区"), ("city", "城市"), ("device", "设备"), ("age_band", "年龄段"), ("sex", "性别"), ("taste", "偏好")):  # fmt: skip
+        for name, label in CHOICES.items():
             self.run("contacts", "declare", name, "choice", "--purpose", "marketing", "--zh", label)
         self.run("contacts", "declare", "name", "text", "--purpose", "service", "--zh", "姓名")
         with self.step("importing 23,570 members", "导入 23,570 名会员") as said:
@@ -156,8 +155,8 @@ class Story:
             said.append(f"{done['rows'] - done['refused']:,} taken, {done['refused']} refused")
         for kind in KINDS:
             with self.step(f"reading the contacts of {kind}", f"同步 {kind} 的联系人") as said:
-                done = self.run("contacts", "sync", kind)
-                said.append(f"{done['people']:,} people")
+                done = self.run("account", "sync", kind)
+                said.append(f"{done['seen']:,} people, {done['conflicts']} conflicts")
 
     def tag(self) -> None:
         """RFM, the tag trees, tags by segment, by hand and by file."""
@@ -169,9 +168,9 @@ class Story:
                 for path in paths:
                     self.run("tags", "add", path, "--account", kind, "--parents")
             counts = []
-            for kind, path in (("wecom", TREE["wecom"][0]), ("official", TREE["official"][0]), ("service", TREE["service"][0])):  # fmt: skip
+            for kind, (path, *_others) in TREE.items():
                 done = self.run("segment", "tag", "rfm.m >= 3", path, "--account", kind)
-                counts.append(done["size"])
+                counts.append(done["holders"])
             self.run("tags", "apply", TREE["wecom"][2], "--account", "wecom", "--contact", "customer_id:00001",
                      "--contact", "customer_id:00002", "--why", "老客户")  # fmt: skip
             visited = self.folder / "visited.csv"
@@ -213,12 +212,15 @@ class Story:
             found: dict[str, Any] = self.api.get(f"/api/v1/broadcasts/{number}/progress")
             return found if found["state"] in ("finished", "paused", "cancelled") else None
 
-        return stage.wait_for(finished, seconds=120) or self.api.get(f"/api/v1/broadcasts/{number}/progress")
+        last: dict[str, Any] = stage.wait_for(finished, seconds=120) or self.api.get(
+            f"/api/v1/broadcasts/{number}/progress"
+        )
+        return last
 
     def template(self) -> str:
         """The service account's template for member notices, looked up on the platform."""
-        templates: list[dict[str, Any]] = self.api.get("/api/v1/accounts/service/templates")["items"]
-        return str(next(found["template_id"] for found in templates if found["title"] == "会员权益提醒"))
+        found = self.run("account", "templates", "service")
+        return str(next(one["template_id"] for one in found if one["title"] == "会员权益提醒"))
 
     def let_people_act(self) -> None:
         """The population opens, clicks and buys for three days; the shop's order system reports the orders to us."""
@@ -235,18 +237,23 @@ class Story:
             orders = self.sandbox.get("/sandbox/orders")["orders"]
             for at in range(0, len(orders), 1000):
                 batch = orders[at : at + 1000]
-                self.api.post("/api/v1/events", {"type": "purchase", "batch_key": f"orders-{at}", "events": [
-                    {"identity": {"kind": "unionid", "value": order["unionid"]}, "at": order["at"],
-                     "amount_cents": order["amount_cents"], "quantity": 1}
+                rows = [
+                    {
+                        "type": "purchase",
+                        "contact": {"kind": "unionid", "value": order["unionid"]},
+                        "at": str(order["at"]),
+                        "amount": f"{order['amount_cents'] / 100:.2f}",
+                    }
                     for order in batch
-                ]})  # fmt: skip
+                ]
+                self.api.post("/api/v1/events", {"batch_key": f"orders-{orders[at]['seq']}", "events": rows})
             said.append(f"{len(orders):,}")
 
     def conclude(self, sent: Mapping[str, int]) -> dict[str, Any]:
         """The report, the HTML beside it, and the check against the sandbox's own ledger."""
-        self.api.post("/api/v1/reports/refresh")
         for kind, number in sent.items():
-            self.show_report(kind, self.api.get(f"/api/v1/reports/broadcasts/{number}?lang={self.frame.lang}"))
+            report = self.api.get(f"/api/v1/reports/broadcasts/{number}?lang={self.frame.lang}")
+            self.show_report(kind, report, self.truth(kind, number))
         page = self.folder / "report.html"
         self.run("report", "broadcast", *map(str, sent.values()), "--html", str(page))
         verdict = {"lost": 0, "duplicated": 0, "forbidden": 0, "unexpected": 0}
@@ -280,19 +287,43 @@ class Story:
 
     def show_plan(self, wanted: Mapping[str, Any], plan: Mapping[str, Any]) -> None:
         """The waterfall of a plan."""
-        self.frame.say(f"\n  {wanted['name']}\n  {wanted['audience']}", f"\n  {wanted['name']}\n  {wanted['audience']}")
+        self.tell_line(f"\n  {wanted['name']}\n  {wanted['audience']}")
         for step in plan["steps"]:
             label = step[f"label_{self.frame.lang}"]
             sign = " " if step["name"] in ("addressed", "assigned") else "−"
             if step["count"] or step["name"] in ("addressed", "assigned"):
-                line = f"    {sign} {step['count']:>7,}  {label}"
-                self.frame.say(line, line)
+                self.tell_line(f"    {sign} {step['count']:>7,}  {label}")
 
-    def show_report(self, kind: str, report: Mapping[str, Any]) -> None:
-        """The report's figures, a line each."""
-        self.frame.say(f"\n  {CROWDS[kind]['name']}", f"\n  {CROWDS[kind]['name']}")
-        for line in report["lines"]:
-            self.frame.say(f"    {line}", f"    {line}")
+    def truth(self, kind: str, number: int) -> float:
+        """What the sandbox knows: the true effect on those to whom the broadcast was to be sent, as a share."""
+        asked = {"account": self.remote[kind]["id"], "days": DAYS, "since_seq": 0, "people": self.assigned(number)}
+        return float(self.sandbox.post("/sandbox/truth", asked)["effect"])
+
+    def show_report(self, kind: str, report: Mapping[str, Any], truth: float) -> None:
+        """The report's figures, a line each, with the true effect beside the measured one."""
+        self.tell_line(f"\n  {CROWDS[kind]['name']}")
+        for one in report["figures"]:
+            share = "–" if one["share"] is None else f"{one['share']:7.2%}"
+            self.tell_line(f"    {share}  {one['label']}  ({one['numerator']:,} / {one['denominator']:,})")
+        for one in report["visits"]:
+            self.tell_line(f"    {one['value']:>7,}  {one['label']}")
+        for one in report["failures"]:
+            self.tell_line(f"    {one['count']:>7,}  ✗ {one['label']}")
+        for arm in ("sent", "holdout"):
+            one = report["effect"][arm]
+            share = "–" if one["share"] is None else f"{one['share']:7.2%}"
+            self.tell_line(f"    {share}  {one['label']}  ({one['numerator']:,} / {one['denominator']:,})")
+        self.tell_line(f"    {report['effect']['sentence']}")
+        found = report["effect"]["difference"]
+        inside = found is not None and found["low"] <= truth <= found["high"]
+        self.frame.say(
+            f"    true effect known to the sandbox: {truth:+.2%} ({'inside' if inside else 'outside'} the interval)",
+            f"    沙箱所知的真实效果：{truth:+.2%}（{'在' if inside else '不在'}置信区间内）",
+        )
+
+    def tell_line(self, line: str) -> None:
+        """A line that is the same in both languages."""
+        self.frame.say(line, line)
 
     @contextlib.contextmanager
     def step(self, en: str, zh: str) -> Iterator[list[str]]:
@@ -301,8 +332,7 @@ class Story:
         said: list[str] = []
         yield said
         text = zh if self.frame.lang == "zh" else en
-        line = f"✓ {text} · {time.monotonic() - started:.1f} s{' · ' if said else ''}{'; '.join(said)}"
-        self.frame.say(line, line)
+        self.tell_line(f"✓ {text} · {time.monotonic() - started:.1f} s{' · ' if said else ''}{'; '.join(said)}")
 
     def mapping(self, name: str, columns: Mapping[str, str]) -> str:
         """A mapping file of an import."""
