@@ -93,7 +93,7 @@ def test_sentences_render() -> None:
     wrong = []
     for code, sentences in texts().items():
         for name, sentence in sentences.items():
-            given = {field: "x" for field in placeholders(sentence)}
+            given = dict.fromkeys(placeholders(sentence), "x")
             try:
                 sentence.format(**given)
             except (KeyError, ValueError, IndexError, AttributeError) as error:

@@ -35,15 +35,10 @@ def import_(
     table = files.open_table(file, encoding=encoding)
     with frame.runtime() as runtime, reading(frame, file) as progress:
         result = contacts.import_contacts(
-            runtime, access.only_workspace(runtime), table, targets, actor=actor(), on_consent=consent,
+            runtime, access.only_workspace(runtime), table, targets, actor=actor(), on_consent=compliance.on_import,
             dry_run=dry_run, progress=progress,
         )  # fmt: skip
     tell(frame, result, errors)
-
-
-def consent(work: Work, purpose: str, granted: BitMap, withdrawn: BitMap) -> None:
-    """Record consents that a file states."""
-    compliance.record(work, purpose, granted, withdrawn, source="import")
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from tagcast.compliance.actions import (
     Standing,
     consented,
+    on_import,
     purposes,
     record,
     standing,
@@ -34,6 +35,7 @@ __all__ = [
     "check_purpose",
     "consented",
     "monthly_ceiling",
+    "on_import",
     "over_cap",
     "over_monthly_ceiling",
     "purposes",

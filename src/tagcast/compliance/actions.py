@@ -53,6 +53,11 @@ def record(
     return changed[0], changed[1]
 
 
+def on_import(work: Work, purpose: str, granted: BitMap, withdrawn: BitMap) -> None:
+    """Record the consents that a file of contacts states."""
+    record(work, purpose, granted, withdrawn, source="import")
+
+
 def consented(work: Work, purpose: str) -> BitMap:
     """All who consent to a purpose now. Shared: not to be mutated. Raises Invalid for an unknown purpose."""
     rules.check_purpose(purpose)

@@ -7,6 +7,7 @@ sync began and was not seen until its end has left.
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from pyroaring import BitMap
 
@@ -163,9 +164,11 @@ async def _people(connected: accounts.Connected, openids: Sequence[str]) -> list
 async def _customers(connected: accounts.Connected, sync: _Sync, progress: SyncProgress) -> None:
     employees = await connected.call(connected.wecom.employees)
     sync.employees = set(employees)
-    for employee in sorted(employees):
-        if employee > sync.cursor:
-            people = await connected.call(lambda employee=employee: _customers_of(connected, employee))  # type: ignore[misc]  # a default binds the loop's name
+    left = [employee for employee in sorted(employees) if employee > sync.cursor]
+    for start in range(0, len(left), _AT_ONCE):
+        part = left[start : start + _AT_ONCE]
+        calls = (connected.call(partial(_customers_of, connected, employee)) for employee in part)
+        for employee, people in zip(part, await asyncio.gather(*calls), strict=True):
             await asyncio.to_thread(sync.keep_chunk, people, employee, employee)
             progress(len(sync.seen), 0)
 

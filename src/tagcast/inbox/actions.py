@@ -10,7 +10,9 @@ import orjson
 from tagcast import accounts
 from tagcast.channels import Inbound, Platform, normalise
 from tagcast.inbox import store
-from tagcast.kit import clock
+from tagcast.inbox.events import event_of
+from tagcast.inbox.store import Delivery
+from tagcast.kit import clock, events
 from tagcast.kit.events import Recorded
 from tagcast.kit.uow import Work
 
@@ -31,6 +33,25 @@ class Fact:
 def platform_of(kind: str) -> Platform:
     """Whose callbacks an account of a kind gets."""
     return "wecom" if kind == "wecom" else "official"
+
+
+def accept(work: Work, deliveries: Sequence[Delivery]) -> list[bool]:
+    """Store callbacks and publish the new ones' events; for each whether it is new, or was there already."""
+    first: dict[tuple[int, bytes], int] = {}
+    for index, one in enumerate(deliveries):
+        first.setdefault((one.account, one.dedupe), index)
+    new = store.insert_new(work, [deliveries[index] for index in first.values()])
+    fresh = [
+        first[one.account, one.dedupe] == index and (one.account, one.dedupe) in new
+        for index, one in enumerate(deliveries)
+    ]
+    published = [
+        event_of(one.kind, one.account, new[one.account, one.dedupe])
+        for one, is_new in zip(deliveries, fresh, strict=True)
+        if is_new
+    ]
+    events.publish(work, *published)
+    return fresh
 
 
 def facts(work: Work, received: Sequence[Recorded]) -> dict[int, list[Inbound]]:

@@ -9,7 +9,7 @@ import asyncio
 import re
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -18,10 +18,10 @@ import orjson
 
 from tagcast import accounts
 from tagcast.channels import BadCallback, CallbackKeys, Platform, normalise, open_callback, open_echo, plain_echo
-from tagcast.inbox.actions import platform_of
-from tagcast.inbox.intake import Intake
+from tagcast.inbox.actions import accept, platform_of
 from tagcast.inbox.store import Delivery
 from tagcast.kit.errors import Unavailable
+from tagcast.kit.groupcommit import GroupCommit
 from tagcast.kit.uow import Runtime
 
 MAX_BODY = 64 * 1024
@@ -55,13 +55,13 @@ class CallbackApp:
     def __init__(self, runtime: Runtime) -> None:
         self.counts: Counter[str] = Counter()
         self._runtime = runtime
-        self._intake = Intake(runtime)
+        self._writer: GroupCommit[Delivery, bool] = GroupCommit("inbox", self._store)
         self._doors: dict[str, tuple[float, _Door | None]] = {}
-        self._intake.start()
+        self._writer.start()
 
     def close(self) -> None:
         """Store what waits and stop the writer."""
-        self._intake.close()
+        self._writer.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -88,8 +88,12 @@ class CallbackApp:
         callback = open_callback(door.keys, query, body, now=int(time.time()))
         fact = normalise(door.platform, callback.fields)
         dedupe = sha256(fact.message_key.encode()).digest()
-        delivery = Delivery(door.workspace, door.account, dedupe, fact.kind, orjson.dumps(callback.fields))
-        return await self._intake.submit(delivery)
+        delivery = Delivery(door.account, dedupe, fact.kind, orjson.dumps(callback.fields))
+        return await self._writer.submit(door.workspace, delivery)
+
+    def _store(self, workspace: int, deliveries: Sequence[Delivery]) -> list[bool]:
+        with self._runtime.work(workspace, "inbox") as work:
+            return accept(work, deliveries)
 
     async def _door(self, path: str) -> _Door | None:
         known = self._doors.get(path)

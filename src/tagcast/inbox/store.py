@@ -16,7 +16,6 @@ _c = messages.c
 class Delivery:
     """One genuine callback, before it is stored. `dedupe` is 32 bytes, `body` the decrypted XML."""
 
-    workspace: int
     account: int
     dedupe: bytes
     kind: str

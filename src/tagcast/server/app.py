@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
-from tagcast import inbox, tracking
+from tagcast import compliance, inbox, tracking
 from tagcast.kit.uow import Runtime
 from tagcast.server import health, problems
 from tagcast.server.front import App, Front
@@ -62,6 +62,7 @@ def _api(runtime: Runtime, fast: dict[str, App]) -> FastAPI:
     )
     api.state.runtime = runtime
     api.state.current = False
+    api.state.on_consent = compliance.on_import
     problems.install(api)
     api.include_router(health.router)
     for name in MODULES:

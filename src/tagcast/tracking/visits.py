@@ -6,7 +6,7 @@ neutral page, always the same bytes.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from functools import cache, lru_cache
 from importlib import resources
 from typing import Any
@@ -14,10 +14,10 @@ from typing import Any
 import jinja2
 
 from tagcast.kit.crypto import Vault
-from tagcast.kit.errors import NotFound
+from tagcast.kit.errors import NotFound, Unavailable
+from tagcast.kit.groupcommit import GroupCommit
 from tagcast.kit.uow import Runtime
 from tagcast.tracking import rules, store
-from tagcast.tracking.recorder import Recorder, Unstored
 from tagcast.tracking.rules import Flag, Hit, Kind, Link, Page, Token
 
 Scope = MutableMapping[str, Any]
@@ -52,18 +52,18 @@ class Visits:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._recorder = Recorder(runtime)
+        self._writer: GroupCommit[Hit, None] = GroupCommit("tracking", self._store)
         self._vaults: dict[int, Vault] = {}
         self._absent: dict[int, float] = {}
         self._targets: dict[tuple[int, int], Link | Page] = {}
 
     def start(self) -> None:
         """Be ready to store visits."""
-        self._recorder.start()
+        self._writer.start()
 
     def close(self) -> None:
         """Store what waits and end."""
-        self._recorder.close()
+        self._writer.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request under `/k/` or `/m/`."""
@@ -83,14 +83,19 @@ class Visits:
         token, target, vault = found
         hit = Hit(time.time_ns() // 1_000_000, token.link, token.number, _flags(method, scope["headers"]))
         try:
-            await self._recorder.record(token.workspace, hit)
-        except Unstored:
+            await self._writer.submit(token.workspace, hit)
+        except Unavailable:
             await _answer(send, 503, [*_HTML, (b"retry-after", b"2")], _page("busy.html"), method)
             return
         if isinstance(target, Page):
             await _answer(send, 200, _HTML, _message(target, token, vault, _lang(scope["headers"])), method)
         else:
             await _answer(send, 302, [*_COMMON, (b"location", target.destination.encode("ascii"))], b"", method)
+
+    def _store(self, workspace: int, hits: Sequence[Hit]) -> list[None]:
+        with self._runtime.system() as connection:
+            store.insert_hits(connection, {workspace: hits})
+        return [None] * len(hits)
 
     async def _find(self, kind: Kind, text: str) -> tuple[Token, Link | Page, Vault] | None:
         """What a genuine token of this kind leads to."""
