@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from pyroaring import BitMap
 
 from tagcast import access, accounts, compliance, contacts, files
 from tagcast.cli.account import which
