@@ -1,10 +1,11 @@
 """Limit profiles: both are complete, every value has its source, and a wrong file does not load."""
 
 from datetime import date
+from typing import get_args
 
 import pytest
 
-from tagcast import accounts
+from tagcast import accounts, channels
 from tagcast.accounts import profiles
 from tagcast.accounts.rules import KINDS
 from tagcast.kit.errors import Conflict, Invalid, NotFound
@@ -31,8 +32,21 @@ def test_article_holds_the_figures_of_the_specification() -> None:
     assert article["official"].count("broadcast.per_day") == 1
     assert article["service"].count("broadcast.per_month") == 4
     assert article["wecom"].count("preview.testers") == 5
-    assert article["official"].content == {"news", "text"}
+    assert article["wecom"].content == {"text", "article", "mini_program"}
+    assert article["official"].content == {"article", "text"}
     assert article["service"].content == {"template"}
+
+
+@pytest.mark.parametrize("profile", profiles.SHIPPED)
+@pytest.mark.parametrize("kind", KINDS)
+def test_kinds_of_message_have_the_names_of_the_channels(profile: str, kind: str) -> None:
+    ours = {part.kind for part in get_args(channels.Message)}
+    assert ours == {"text", "article", "mini_program", "image", "template"}
+    assert profiles.shipped(profile)[kind].content <= ours | {"voice", "video", "file"}
+
+
+def test_platform_lets_service_accounts_mass_send_too() -> None:
+    assert profiles.shipped("platform")["service"].content >= {"template", "article", "text", "image"}
 
 
 def test_platform_counts_service_and_wecom_by_person() -> None:

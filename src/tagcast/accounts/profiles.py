@@ -24,7 +24,8 @@ DEFAULT = "article"
 UNLIMITED = "unlimited"
 DAYS_OF_MONTH = "days_of_month"
 SCOPES = frozenset({"account", "person"})
-CONTENT = frozenset({"text", "news", "image", "voice", "video", "file", "link", "miniprogram", "template"})
+CONTENT = frozenset({"text", "article", "mini_program", "image", "voice", "video", "file", "template"})
+"""Kinds of message, as `channels` and `broadcasts` name them, and those that a platform sends besides."""
 
 Value = int | str | tuple[str, ...] | None
 
