@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from tests.accounts.platform import Platform
 from tests.tracking.serving import call, serving
 
-from tagcast import access
+from tagcast import access, accounts
 from tagcast.accounts.tables import accounts as table
 from tagcast.kit.uow import Runtime
 from tagcast.server import create_app
@@ -96,7 +97,73 @@ def test_check_tells_what_is_wrong_in_both_languages(ask: Ask) -> None:
     assert SECRETS["secret"] not in text
 
 
+def test_an_account_is_named_by_number_or_by_name(ask: Ask) -> None:
+    made = ask("POST", "/accounts", {**SHOP, "name": "shop"})[2]
+    digits = ask("POST", "/accounts", {**SHOP, "name": "123456789012"})[2]
+    for path in (f"/accounts/{made['id']}", "/accounts/shop"):
+        assert ask("GET", path)[2] == made
+        assert ask("GET", f"{path}/limits")[0] == 200
+        assert ask("POST", f"{path}/check")[2]["problem"]["code"] == "accounts.unreachable"
+    assert ask("GET", "/accounts/123456789012")[2] == digits
+
+
+def test_a_removed_account_is_gone(ask: Ask) -> None:
+    made = ask("POST", "/accounts", SHOP)[2]
+    assert ask("DELETE", f"/accounts/{made['id']}")[::2] == (200, made)
+    assert ask("GET", "/accounts")[2] == {"accounts": []}
+    assert ask("DELETE", f"/accounts/{made['id']}")[0] == 404
+
+
+def test_a_replaced_secret_is_stored_and_not_shown(ask: Ask, runtime: Runtime) -> None:
+    made = ask("POST", "/accounts", SHOP)[2]
+    status, text, body = ask("PUT", f"/accounts/{made['id']}/secret", {"secret": "canary-new-5d11"})
+    assert (status, body) == (200, made)
+    assert "canary" not in text
+    with runtime.read(1, "test") as work:
+        assert accounts.secrets(work, made["id"]).secret == "canary-new-5d11"
+    status, text, _ = ask("PUT", f"/accounts/{made['id']}/secret", {"secret": "canary" * 40})
+    assert status == 422
+    assert "canary" not in text
+
+
+def test_a_profile_of_ones_own_is_added_and_followed(ask: Ask) -> None:
+    own = {"service": {"broadcast": {"per_month": {"value": 2, "source": "our contract", "date": "2026-11-01"}}}}
+    body = {"name": "contract", "base": "platform", "limits": own}
+    assert ask("POST", "/accounts/profiles", body)[::2] == (201, {"name": "contract", "base": "platform"})
+    made = ask("POST", "/accounts", {**SHOP, "profile": "contract"})[2]
+    limits = {row["key"]: row for row in ask("GET", f"/accounts/{made['id']}/limits")[2]["limits"]}
+    assert (limits["broadcast.per_month"]["value"], limits["broadcast.per_month"]["profile"]) == (2, "contract")
+    assert limits["tags.depth"]["profile"] == "platform"
+    wrong = ask("POST", "/accounts/profiles", {**body, "limits": {"service": {"broadcast": {"per_year": 1}}}})
+    assert (wrong[0], wrong[2]["code"]) == (422, "accounts.bad_limit")
+    taken = ask("POST", "/accounts/profiles", {**body, "name": "article"})
+    assert (taken[0], taken[2]["code"]) == (409, "accounts.name_taken")
+
+
+def test_templates_need_a_service_account_that_answers(ask: Ask) -> None:
+    service = ask("POST", "/accounts", SHOP)[2]
+    status, _, body = ask("GET", f"/accounts/{service['id']}/templates")
+    assert (status, body["code"]) == (503, "accounts.unreachable")
+    official = ask("POST", "/accounts", {**SHOP, "kind": "official", "name": "news"})[2]
+    status, _, body = ask("GET", f"/accounts/{official['id']}/templates")
+    assert (status, body["code"]) == (422, "accounts.no_templates")
+
+
+def test_templates_are_those_of_the_platform(ask: Ask, sandbox: Platform) -> None:
+    made = sandbox.call("POST", "/sandbox/accounts", {"kind": "service", "name": "s"})
+    mine = {"kind": "service", "name": "s", "appid": made["appid"], "secret": made["secret"], "base_url": sandbox.url}
+    assert ask("POST", "/accounts", mine)[0] == 201
+    status, _, body = ask("GET", "/accounts/s/templates")
+    assert status == 200
+    assert [set(one) for one in body["templates"]] == [{"template_id", "title", "content", "example"}] * 3
+    assert all(".DATA}}" in one["content"] for one in body["templates"])
+    assert len({one["template_id"] for one in body["templates"]}) == 3
+
+
 def test_missing_accounts_are_not_found(ask: Ask) -> None:
-    for method, path in (("GET", "/accounts/9"), ("GET", "/accounts/9/limits"), ("POST", "/accounts/9/check")):
+    for method, path in (
+        ("GET", "/accounts/9"), ("GET", "/accounts/9/limits"), ("POST", "/accounts/9/check"),
+        ("GET", "/accounts/nobody"), ("GET", "/accounts/9/templates"), ("GET", f"/accounts/{10**30}"),
+    ):  # fmt: skip
         status, _, body = ask(method, path)
         assert (status, body["code"]) == (404, "accounts.no_account")

@@ -1,18 +1,15 @@
 """Tokens against the sandbox over HTTP: one request for many processes, one repetition for a dead one, clear errors."""
 
 import asyncio
-import json
 import socket
 import subprocess
 import sys
 import threading
-import urllib.request
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from tests.accounts.platform import Platform
 
 from tagcast import accounts
 from tagcast.accounts import NewAccount
@@ -25,35 +22,7 @@ from tagcast.kit.uow import Runtime
 PROCESSES = 4
 
 
-@dataclass
-class Sandbox:
-    url: str
-
-    def call(self, method: str, path: str, body: Any = None) -> Any:
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.url + path, data=data, method=method)
-        with urllib.request.urlopen(request, timeout=20) as answer:
-            return json.loads(answer.read())
-
-    @property
-    def requests(self) -> int:
-        """Calls that the platform was asked so far."""
-        return int(self.call("GET", "/sandbox/health")["requests"])
-
-
-@pytest.fixture(scope="module")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    state = tmp_path_factory.mktemp("sandbox") / "state.db"
-    arguments = ["--port", "0", "--state", str(state), "--population", "200", "--seed", "7"]
-    with subprocess.Popen(
-        [sys.executable, "-m", "wechat_sandbox", *arguments], stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        yield Sandbox(json.loads(process.stdout.readline())["url"])
-        process.terminate()
-
-
-def add(runtime: Runtime, sandbox: Sandbox, kind: str, **changes: Any) -> tuple[int, int]:
+def add(runtime: Runtime, sandbox: Platform, kind: str, **changes: Any) -> tuple[int, int]:
     """(our account, the sandbox's account)."""
     made = sandbox.call("POST", "/sandbox/accounts", {"kind": kind, "name": kind, "employees": 3})
     given = {"appid": made["appid"] or "", "corpid": made["corpid"] or "", "agentid": made["agentid"]}
@@ -97,7 +66,7 @@ asyncio.run(main())
 
 
 @pytest.mark.slow
-def test_many_processes_ask_for_one_token(runtime: Runtime, sandbox: Sandbox) -> None:
+def test_many_processes_ask_for_one_token(runtime: Runtime, sandbox: Platform) -> None:
     account, _ = add(runtime, sandbox, "service")
     arguments = [str(runtime.settings.home), runtime.settings.database_url, str(account)]
     callers = [
@@ -119,7 +88,7 @@ def test_many_processes_ask_for_one_token(runtime: Runtime, sandbox: Sandbox) ->
 
 
 @pytest.mark.parametrize("kind", ["service", "wecom"])
-def test_eight_threads_ask_once_at_each_expiry(runtime: Runtime, sandbox: Sandbox, kind: str) -> None:
+def test_eight_threads_ask_once_at_each_expiry(runtime: Runtime, sandbox: Platform, kind: str) -> None:
     account, _ = add(runtime, sandbox, kind)
     gate = threading.Barrier(8)
     problems: list[BaseException] = []
@@ -149,7 +118,7 @@ def test_eight_threads_ask_once_at_each_expiry(runtime: Runtime, sandbox: Sandbo
 
 @pytest.mark.parametrize("kind", ["official", "wecom"])
 def test_a_dropped_token_is_renewed_once_for_all_and_the_calls_repeated(
-    runtime: Runtime, sandbox: Sandbox, kind: str
+    runtime: Runtime, sandbox: Platform, kind: str
 ) -> None:
     account, theirs = add(runtime, sandbox, kind)
 
@@ -164,7 +133,7 @@ def test_a_dropped_token_is_renewed_once_for_all_and_the_calls_repeated(
     assert asyncio.run(use()) == 6 + 1 + 6
 
 
-def test_a_token_is_shared_and_lies_sealed(runtime: Runtime, sandbox: Sandbox) -> None:
+def test_a_token_is_shared_and_lies_sealed(runtime: Runtime, sandbox: Platform) -> None:
     account, _ = add(runtime, sandbox, "service")
 
     async def token() -> str:
@@ -182,7 +151,7 @@ def test_a_token_is_shared_and_lies_sealed(runtime: Runtime, sandbox: Sandbox) -
 
 
 @pytest.mark.parametrize("kind", ["service", "wecom"])
-def test_a_wrong_secret_is_explained_and_not_tried_in_a_storm(runtime: Runtime, sandbox: Sandbox, kind: str) -> None:
+def test_a_wrong_secret_is_explained_and_not_tried_in_a_storm(runtime: Runtime, sandbox: Platform, kind: str) -> None:
     account, _ = add(runtime, sandbox, kind, secret="wrong" * 6)
     before = sandbox.requests
     for _ in range(5):
@@ -196,7 +165,7 @@ def test_a_wrong_secret_is_explained_and_not_tried_in_a_storm(runtime: Runtime, 
     assert sandbox.requests - before == 1
 
 
-def test_a_corrected_secret_works_at_once(runtime: Runtime, sandbox: Sandbox) -> None:
+def test_a_corrected_secret_works_at_once(runtime: Runtime, sandbox: Platform) -> None:
     account, theirs = add(runtime, sandbox, "service", secret="wrong" * 6)
     assert not asyncio.run(accounts.check(runtime, 1, account)).ok
     secret = sandbox.call("GET", f"/sandbox/accounts/{theirs}")["secret"]
@@ -205,7 +174,7 @@ def test_a_corrected_secret_works_at_once(runtime: Runtime, sandbox: Sandbox) ->
     assert asyncio.run(accounts.check(runtime, 1, account)).ok
 
 
-def test_a_closed_port_is_told_as_unreachable(runtime: Runtime, sandbox: Sandbox) -> None:
+def test_a_closed_port_is_told_as_unreachable(runtime: Runtime, sandbox: Platform) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -216,7 +185,7 @@ def test_a_closed_port_is_told_as_unreachable(runtime: Runtime, sandbox: Sandbox
     assert f"127.0.0.1:{port}" in problem.text("zh")
 
 
-def test_check_counts_tags_and_employees(runtime: Runtime, sandbox: Sandbox) -> None:
+def test_check_counts_tags_and_employees(runtime: Runtime, sandbox: Platform) -> None:
     official, _ = add(runtime, sandbox, "official")
     wecom, _ = add(runtime, sandbox, "wecom")
 
@@ -237,7 +206,7 @@ def test_check_counts_tags_and_employees(runtime: Runtime, sandbox: Sandbox) -> 
     assert health.tags >= 1
 
 
-def test_other_refusals_reach_the_caller_unrepeated(runtime: Runtime, sandbox: Sandbox) -> None:
+def test_other_refusals_reach_the_caller_unrepeated(runtime: Runtime, sandbox: Platform) -> None:
     account, _ = add(runtime, sandbox, "official")
 
     async def use() -> int:
@@ -251,7 +220,7 @@ def test_other_refusals_reach_the_caller_unrepeated(runtime: Runtime, sandbox: S
     assert asyncio.run(use()) == 1
 
 
-def test_a_dead_holder_of_the_claim_is_waited_out(runtime: Runtime, sandbox: Sandbox) -> None:
+def test_a_dead_holder_of_the_claim_is_waited_out(runtime: Runtime, sandbox: Platform) -> None:
     account, _ = add(runtime, sandbox, "service")
     with runtime.system() as connection:
         held = {"owner": "dead", "lease_until": clock_ms(connection) + 700}

@@ -15,7 +15,7 @@ from tagcast.accounts.actions import (
     set_profile,
     set_secret,
 )
-from tagcast.accounts.connect import Connected, Health, check, connect
+from tagcast.accounts.connect import Connected, Health, check, connect, templates
 from tagcast.accounts.profiles import Limit, Limits
 from tagcast.accounts.rate import permit
 from tagcast.accounts.rules import KINDS, Account, Kind, NewAccount, Secrets
@@ -45,4 +45,5 @@ __all__ = [
     "secrets",
     "set_profile",
     "set_secret",
+    "templates",
 ]

@@ -11,6 +11,7 @@ from tagcast.accounts.rules import Account, NewAccount, Secrets
 from tagcast.kit.errors import Conflict, Invalid, NotFound
 from tagcast.kit.uow import Runtime, Work
 
+_ID = re.compile(r"[0-9]{1,9}")
 _PROFILE_NAME = re.compile(r"[a-z][a-z0-9_-]{0,59}")
 
 
@@ -33,8 +34,10 @@ def add(work: Work, new: NewAccount) -> Account:
 
 
 def get(work: Work, id_or_name: int | str) -> Account:
-    """An account by its id or name. Raises NotFound."""
-    found = store.find(work, id_or_name)
+    """An account by its id or name; a text of digits is an id, unless only a name is written so. Raises NotFound."""
+    found = store.find(work, int(id_or_name)) if _ID.fullmatch(str(id_or_name)) else None
+    if found is None:
+        found = store.find(work, str(id_or_name))
     if found is None:
         raise NotFound("accounts.no_account", account=id_or_name)
     return found

@@ -1,16 +1,21 @@
 """HTTP: accounts. Secrets go in and never come out."""
 
-from typing import Literal
+import asyncio
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from tagcast import accounts
-from tagcast.access import Guarded
+from tagcast.access import Entry, Guarded
 from tagcast.accounts.profiles import Limits
 from tagcast.accounts.rules import Account, NewAccount
+from tagcast.kit.uow import Work
 
 router = APIRouter(prefix="/accounts")
+
+Which = Annotated[str, Path(description="账号编号或名称 · Its number or its name.")]
 
 
 class AccountIn(BaseModel):
@@ -133,43 +138,146 @@ class ProfileIn(BaseModel):
     profile: str
 
 
-@router.post("", status_code=201)
+class SecretIn(BaseModel):
+    """The new secret of an account."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    secret: str = Field(min_length=1, max_length=200, repr=False)
+
+
+class NewProfileIn(BaseModel):
+    """A limit profile of the workspace: `limits` is `{kind: {group: {key: {value, source, date}}}}` over the base."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "example": {
+                "name": "contract",
+                "base": "platform",
+                "limits": {
+                    "service": {
+                        "broadcast": {"per_month": {"value": 2, "source": "our contract", "date": "2026-11-01"}}
+                    }
+                },
+            }
+        },
+    )
+
+    name: str
+    base: Literal["article", "platform"]
+    limits: Mapping[str, Any]
+
+
+class ProfileOut(BaseModel):
+    """A limit profile that is stored."""
+
+    name: str
+    base: str
+
+
+class TemplateOut(BaseModel):
+    """A message template of the platform; `content` names its keywords as `{{thing1.DATA}}`."""
+
+    template_id: str
+    title: str
+    content: str
+    example: str
+
+
+class TemplatesOut(BaseModel):
+    """The templates of an account."""
+
+    templates: list[TemplateOut]
+
+
+@router.post("", status_code=201, summary="添加账号 · Add an account")
 def add(entry: Guarded, body: AccountIn) -> AccountOut:
-    """Add an account."""
+    """Its secrets are sealed and never shown again."""
     return entry.write(lambda work: AccountOut.of(accounts.add(work, NewAccount(**body.model_dump()))))
 
 
-@router.get("")
+@router.get("", summary="账号列表 · List the accounts")
 def all_(entry: Guarded) -> AccountsOut:
-    """List the accounts."""
+    """Oldest first."""
     with entry.read() as work:
         return AccountsOut(accounts=[AccountOut.of(account) for account in accounts.all_(work)])
 
 
-@router.get("/{account}")
-def get(entry: Guarded, account: int) -> AccountOut:
-    """One account."""
+@router.post("/profiles", status_code=201, summary="添加限额方案 · Add a limit profile")
+def add_profile(entry: Guarded, body: NewProfileIn) -> ProfileOut:
+    """Give only what differs from the base. The workspace's profile of the same name is replaced."""
+
+    def use_case(work: Work) -> ProfileOut:
+        accounts.add_profile(work, body.name, body.base, body.limits)
+        return ProfileOut(name=body.name, base=body.base)
+
+    return entry.write(use_case)
+
+
+@router.get("/{account}", summary="账号详情 · One account")
+def get(entry: Guarded, account: Which) -> AccountOut:
+    """Without its secrets."""
     with entry.read() as work:
         return AccountOut.of(accounts.get(work, account))
 
 
-@router.get("/{account}/limits")
-def limits(entry: Guarded, account: int) -> LimitsOut:
-    """The limits of an account, each with where it comes from."""
+@router.delete("/{account}", summary="移除账号 · Remove an account")
+def remove(entry: Guarded, account: Which) -> AccountOut:
+    """Removes its secrets too; what was sent through it stays on record. The answer is what it was."""
+
+    def use_case(work: Work) -> AccountOut:
+        found = accounts.get(work, account)
+        accounts.remove(work, found.id)
+        return AccountOut.of(found)
+
+    return entry.write(use_case)
+
+
+@router.get("/{account}/limits", summary="账号的限额与出处 · Limits of an account and their sources")
+def limits(entry: Guarded, account: Which) -> LimitsOut:
+    """Each with where it comes from."""
     with entry.read() as work:
-        return LimitsOut.of(accounts.limits(work, account))
+        return LimitsOut.of(accounts.limits(work, accounts.get(work, account).id))
 
 
-@router.put("/{account}/profile")
-def set_profile(entry: Guarded, account: int, body: ProfileIn) -> AccountOut:
-    """Let an account follow another limit profile."""
-    return entry.write(lambda work: AccountOut.of(accounts.set_profile(work, account, body.profile)))
+@router.put("/{account}/profile", summary="更换限额方案 · Follow another limit profile")
+def set_profile(entry: Guarded, account: Which, body: ProfileIn) -> AccountOut:
+    """It holds from the next plan on."""
+    return entry.write(
+        lambda work: AccountOut.of(accounts.set_profile(work, accounts.get(work, account).id, body.profile))
+    )
 
 
-@router.post("/{account}/check")
-async def check(entry: Guarded, account: int) -> HealthOut:
+@router.put("/{account}/secret", summary="更换密钥 · Replace the secret")
+def set_secret(entry: Guarded, account: Which, body: SecretIn) -> AccountOut:
+    """Goes in and never comes out; the token is renewed at the next call."""
+
+    def use_case(work: Work) -> AccountOut:
+        found = accounts.get(work, account)
+        accounts.set_secret(work, found.id, body.secret)
+        return AccountOut.of(found)
+
+    return entry.write(use_case)
+
+
+@router.get("/{account}/templates", summary="消息模板列表 · Message templates of a service account")
+async def templates(entry: Guarded, account: Which) -> TemplatesOut:
+    """Asked of the platform now."""
+    account_id = await asyncio.to_thread(_id, entry, account)
+    found = await accounts.templates(entry.runtime, entry.caller.workspace, account_id)
+    shown = [
+        TemplateOut(template_id=one.template_id, title=one.title, content=one.content, example=one.example)
+        for one in found
+    ]
+    return TemplatesOut(templates=shown)
+
+
+@router.post("/{account}/check", summary="检查连接 · Check an account's platform")
+async def check(entry: Guarded, account: Which) -> HealthOut:
     """Ask the account's platform for a token, its tags and its employees."""
-    health = await accounts.check(entry.runtime, entry.caller.workspace, account)
+    account_id = await asyncio.to_thread(_id, entry, account)
+    health = await accounts.check(entry.runtime, entry.caller.workspace, account_id)
     problem = health.problem
     shown = None
     if problem is not None:
@@ -181,3 +289,8 @@ async def check(entry: Guarded, account: int) -> HealthOut:
             en_remedy=problem.remedy("en"),
         )
     return HealthOut(ok=health.ok, tags=health.tags, employees=health.employees, problem=shown)
+
+
+def _id(entry: Entry, account: str) -> int:
+    with entry.read() as work:
+        return accounts.get(work, account).id

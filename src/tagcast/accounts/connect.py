@@ -10,7 +10,16 @@ from urllib.parse import urlsplit
 from tagcast.accounts import actions
 from tagcast.accounts.rules import Account, Secrets
 from tagcast.accounts.tokens import Fetch, Tokens, explain
-from tagcast.channels import ChannelError, OfficialClient, Reaction, Token, WecomClient, get_token, stable_token
+from tagcast.channels import (
+    ChannelError,
+    OfficialClient,
+    Reaction,
+    Template,
+    Token,
+    WecomClient,
+    get_token,
+    stable_token,
+)
 from tagcast.kit.errors import Invalid, TagcastError
 from tagcast.kit.http import AddressPolicy, AiohttpTransport, Response, Transport
 from tagcast.kit.uow import Runtime
@@ -142,3 +151,17 @@ async def check(runtime: Runtime, workspace: int, account_id: int) -> Health:
             return Health(account, problem=explain(account, error))
         except TagcastError as error:
             return Health(account, problem=error)
+
+
+async def templates(runtime: Runtime, workspace: int, account_id: int) -> tuple[Template, ...]:
+    """The message templates of a service account, as the platform lists them.
+
+    Raises NotFound; Invalid for another kind of account; Refused or Unavailable when the platform does not give them.
+    """
+    async with connect(runtime, workspace, account_id) as connected:
+        if connected.account.kind != "service":
+            raise Invalid("accounts.no_templates", account=connected.account.name, kind=connected.account.kind)
+        try:
+            return await connected.call(connected.official.templates)
+        except ChannelError as error:
+            raise explain(connected.account, error) from None

@@ -29,7 +29,7 @@ from tagcast.channels.messages import (
     kinds_of,
     problems,
 )
-from tagcast.channels.official import Accepted, OfficialClient, TemplateCall, stable_token
+from tagcast.channels.official import Accepted, OfficialClient, Template, TemplateCall, stable_token
 from tagcast.channels.wecom import SendStatus, TagFilter, TaskStatus, WecomClient, get_token
 
 __all__ = [
@@ -39,6 +39,7 @@ __all__ = [
     "get_token",
     "Token",
     "TokenSource",
+    "Template",
     "TemplateCall",
     "Accepted",
     "TagFilter",
