@@ -175,7 +175,7 @@ class FrozenOut(BaseModel):
     digest: str
 
 
-@router.post("/count")
+@router.post("/count", summary="计数 · Count an expression")
 def count(entry: Guarded, body: ExpressionIn) -> CountOut:
     """Count an expression, exactly."""
     started = time.perf_counter()
@@ -186,21 +186,21 @@ def count(entry: Guarded, body: ExpressionIn) -> CountOut:
     return CountOut(**_forms(expression), count=found, took_ms=took)
 
 
-@router.get("")
+@router.get("", summary="人群列表 · List segments")
 def every(entry: Guarded) -> SegmentsOut:
     """All segments."""
     with entry.read() as work:
         return SegmentsOut(segments=[_segment(segment) for segment in actions.every(work)])
 
 
-@router.post("", status_code=201)
+@router.post("", status_code=201, summary="新建人群 · Create a segment")
 def create(entry: Guarded, body: SegmentIn) -> SegmentOut:
     """Make a segment."""
     expression = body.read()
     return entry.write(lambda work: _segment(actions.create(work, body.name, expression, description=body.description)))
 
 
-@router.get("/{segment_id}")
+@router.get("/{segment_id}", summary="人群详情 · One segment")
 def get(entry: Guarded, segment_id: int) -> SegmentOut:
     """One segment, and which others stand on it."""
     with entry.read() as work:
@@ -208,7 +208,7 @@ def get(entry: Guarded, segment_id: int) -> SegmentOut:
         return _segment(segment).model_copy(update={"used_by": actions.where_used(work, segment.name)})
 
 
-@router.put("/{segment_id}")
+@router.put("/{segment_id}", summary="修改人群 · Change a segment")
 def update(entry: Guarded, segment_id: int, body: SegmentChangeIn) -> SegmentOut:
     """Change a segment."""
     expression = body.read()
@@ -222,13 +222,13 @@ def update(entry: Guarded, segment_id: int, body: SegmentChangeIn) -> SegmentOut
     return entry.write(use_case)
 
 
-@router.delete("/{segment_id}")
+@router.delete("/{segment_id}", summary="删除人群 · Delete a segment")
 def delete(entry: Guarded, segment_id: int) -> SegmentOut:
     """Delete a segment that no other stands on; the answer is what it was."""
     return entry.write(lambda work: _segment(actions.delete(work, segment_id)))
 
 
-@router.post("/members")
+@router.post("/members", summary="人群成员 · Members of an expression")
 def members(entry: Guarded, body: MembersIn) -> MembersOut:
     """The numbers of the contacts that an expression stands for, a page at a time."""
     expression = body.read()
@@ -240,7 +240,7 @@ def members(entry: Guarded, body: MembersIn) -> MembersOut:
     return MembersOut(count=len(found), numbers=numbers, next=numbers[-1] if more else None)
 
 
-@router.post("/sample")
+@router.post("/sample", summary="随机抽样 · Sample members at random")
 def sample(entry: Guarded, body: SampleIn) -> SampleOut:
     """Some members at random."""
     expression = body.read()
@@ -248,7 +248,7 @@ def sample(entry: Guarded, body: SampleIn) -> SampleOut:
         return SampleOut(numbers=compiler.sample(work, expression, body.size, seed=body.seed))
 
 
-@router.post("/explain")
+@router.post("/explain", summary="此人为何在或不在人群中 · Why a contact is or is not in it")
 def explain(entry: Guarded, body: ExplainIn) -> ExplainedOut:
     """Which parts of an expression hold for a contact."""
     expression = body.read()
@@ -256,7 +256,7 @@ def explain(entry: Guarded, body: ExplainIn) -> ExplainedOut:
         return _explained(compiler.explain(work, expression, body.number))
 
 
-@router.post("/overlap")
+@router.post("/overlap", summary="两个人群的重叠 · Overlap of two expressions")
 def overlap(entry: Guarded, body: OverlapIn) -> OverlapOut:
     """How two expressions overlap."""
     a, b = body.a.read(), body.b.read()
@@ -266,7 +266,7 @@ def overlap(entry: Guarded, body: OverlapIn) -> OverlapOut:
     return OverlapOut(a=found.a, b=found.b, both=found.both, jaccard=found.both / either if either else 0.0)
 
 
-@router.post("/tag")
+@router.post("/tag", summary="给人群打标签 · Tag everyone in an expression")
 def tag(entry: Guarded, body: TagIn) -> TaggedOut:
     """Tag everyone in an expression, all or none."""
     expression = body.read()
@@ -278,7 +278,7 @@ def tag(entry: Guarded, body: TagIn) -> TaggedOut:
     return entry.write(use_case)
 
 
-@router.post("/freeze", status_code=201)
+@router.post("/freeze", status_code=201, summary="固定受众 · Freeze an audience")
 def freeze(entry: Guarded, body: FreezeIn) -> FrozenOut:
     """Keep the members of an expression as they are now."""
     expression = body.read()

@@ -11,7 +11,7 @@ from tagcast.broadcasts import actions, store, views
 from tagcast.broadcasts.store import Broadcast, SavedPlan
 from tagcast.kit.uow import Work
 
-router = APIRouter(prefix="/broadcasts", tags=["broadcasts 群发"])
+router = APIRouter(prefix="/broadcasts", tags=["broadcasts"])
 
 
 class BroadcastIn(BaseModel):

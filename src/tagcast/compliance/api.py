@@ -114,14 +114,14 @@ class SuppressionsOut(BaseModel):
     count: int
 
 
-@router.get("/consents/purposes")
+@router.get("/consents/purposes", summary="同意的用途 · Purposes of consent")
 def purposes(entry: Guarded) -> PurposesOut:
     """What people can consent to."""
     shown = [PurposeOut(name=one.name, zh=one.zh, en=one.en) for one in compliance.purposes()]
     return PurposesOut(purposes=shown)
 
 
-@router.post("/consents", status_code=201)
+@router.post("/consents", status_code=201, summary="记录同意与撤回 · Record consents given and withdrawn")
 def record(entry: Guarded, body: ConsentIn) -> ConsentOut:
     """Record consents given and withdrawn; they are in force at once."""
 
@@ -134,7 +134,7 @@ def record(entry: Guarded, body: ConsentIn) -> ConsentOut:
     return entry.write(use_case)
 
 
-@router.get("/consents/{contact}")
+@router.get("/consents/{contact}", summary="联系人的同意状态 · How a contact stands")
 def standing(entry: Guarded, contact: int) -> StandingOut:
     """What a contact consents to now, and how that came about."""
     with entry.read() as work:
@@ -155,14 +155,14 @@ def standing(entry: Guarded, contact: int) -> StandingOut:
     return StandingOut(contact=contact, consented=list(found.consented), suppressed=found.suppressed, records=records)
 
 
-@router.get("/suppressions")
+@router.get("/suppressions", summary="停发人数 · How many are suppressed")
 def suppressions(entry: Guarded) -> SuppressionsOut:
     """How many people get nothing."""
     with entry.read() as work:
         return SuppressionsOut(count=len(compliance.suppressed(work)))
 
 
-@router.post("/suppressions", status_code=201)
+@router.post("/suppressions", status_code=201, summary="停发 · Suppress people")
 def suppress(entry: Guarded, body: SuppressionIn) -> SuppressionOut:
     """Send these people nothing more, on any channel."""
 
@@ -173,7 +173,7 @@ def suppress(entry: Guarded, body: SuppressionIn) -> SuppressionOut:
     return entry.write(use_case)
 
 
-@router.post("/suppressions/lift")
+@router.post("/suppressions/lift", summary="解除停发 · Lift a suppression")
 def unsuppress(entry: Guarded, body: SuppressionIn) -> SuppressionOut:
     """Take people off the list, because they asked for it."""
 

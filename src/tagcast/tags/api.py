@@ -148,14 +148,14 @@ class CountOut(BaseModel):
     count: int
 
 
-@router.get("")
+@router.get("", summary="标签树 · The tree of tags")
 def tree(entry: Guarded, account: int | None = None) -> TreeOut:
     """The tags of an account, or of the workspace, with their holders."""
     with entry.read() as work:
         return TreeOut(tags=[_node(node) for node in actions.tree(work, account)])
 
 
-@router.post("", status_code=201)
+@router.post("", status_code=201, summary="新建标签 · Create a tag")
 def create(entry: Guarded, body: TagIn) -> TagOut:
     """Make a tag."""
     return entry.write(
@@ -165,7 +165,7 @@ def create(entry: Guarded, body: TagIn) -> TagOut:
     )
 
 
-@router.post("/undo")
+@router.post("/undo", summary="撤销一次变更 · Take back one change")
 def undo(entry: Guarded, body: UndoIn) -> UndoneOut:
     """Take back what still stands of one change."""
 
@@ -176,52 +176,52 @@ def undo(entry: Guarded, body: UndoIn) -> UndoneOut:
     return entry.write(use_case)
 
 
-@router.get("/of/{number}")
+@router.get("/of/{number}", summary="联系人的标签 · Tags of a contact")
 def tags_of(entry: Guarded, number: Number) -> TreeOut:
     """The tags that a contact holds."""
     with entry.read() as work:
         return TreeOut(tags=[_tag(tag) for tag in tagging.tags_of(work, number)])
 
 
-@router.get("/of/{number}/history")
+@router.get("/of/{number}/history", summary="联系人的标签变更 · History of a contact's tags")
 def contact_history(entry: Guarded, number: Number) -> HistoryOut:
     """Every change of a contact's tags, newest first."""
     with entry.read() as work:
         return HistoryOut(changes=[_change(change) for change in tagging.contact_history(work, number)])
 
 
-@router.get("/{tag_id}")
+@router.get("/{tag_id}", summary="标签详情 · One tag")
 def get(entry: Guarded, tag_id: int) -> TagOut:
     """One tag."""
     with entry.read() as work:
         return _tag(actions.get(work, tag_id))
 
 
-@router.post("/{tag_id}/rename")
+@router.post("/{tag_id}/rename", summary="重命名标签 · Rename a tag")
 def rename(entry: Guarded, tag_id: int, body: NameIn) -> TagOut:
     """Give a tag another name."""
     return entry.write(lambda work: _tag(actions.rename(work, tag_id, body.name)))
 
 
-@router.post("/{tag_id}/move")
+@router.post("/{tag_id}/move", summary="移动标签 · Move a tag")
 def move(entry: Guarded, tag_id: int, body: ParentIn) -> TagOut:
     """Put a tag under another."""
     return entry.write(lambda work: _tag(actions.move(work, tag_id, body.parent)))
 
 
-@router.post("/{tag_id}/archive")
+@router.post("/{tag_id}/archive", summary="归档标签 · Archive a tag and all below it")
 def archive(entry: Guarded, tag_id: int) -> TagOut:
     """Put a tag and all below it away."""
     return entry.write(lambda work: _tag(actions.archive(work, tag_id)))
 
 
-@router.post("/{tag_id}/restore")
+@router.post("/{tag_id}/restore", summary="恢复标签 · Restore an archived tag")
 def restore(entry: Guarded, tag_id: int) -> TagOut:
     """Take an archived tag back."""
     return entry.write(lambda work: _tag(actions.restore(work, tag_id)))
 
 
-@router.post("/{tag_id}/assign")
+@router.post("/{tag_id}/assign", summary="打标签 · Tag contacts")
 def assign(entry: Guarded, tag_id: int, body: AssignIn) -> ChangedOut:
     """Tag contacts. Rows that name nobody are reported; over a limit nobody is tagged. Repeating it changes nothing."""
     if body.until is not None and body.until.tzinfo is None:
@@ -235,7 +235,7 @@ def assign(entry: Guarded, tag_id: int, body: AssignIn) -> ChangedOut:
     return entry.write(use_case)
 
 
-@router.post("/{tag_id}/remove")
+@router.post("/{tag_id}/remove", summary="移除标签 · Take a tag from contacts")
 def remove(entry: Guarded, tag_id: int, body: MembersIn) -> ChangedOut:
     """Take a tag from contacts. Repeating it changes nothing."""
 
@@ -247,7 +247,7 @@ def remove(entry: Guarded, tag_id: int, body: MembersIn) -> ChangedOut:
     return entry.write(use_case)
 
 
-@router.get("/{tag_id}/history")
+@router.get("/{tag_id}/history", summary="标签变更记录 · Changes of a tag")
 def history(
     entry: Guarded, tag_id: int, limit: Annotated[int, Query(ge=1, le=1000)] = 100, before: int | None = None
 ) -> HistoryOut:
@@ -257,7 +257,7 @@ def history(
         return HistoryOut(changes=[_change(change) for change in found])
 
 
-@router.get("/{tag_id}/as-of")
+@router.get("/{tag_id}/as-of", summary="某时刻的标签人数 · Holders of a tag at a moment")
 def as_of(entry: Guarded, tag_id: int, moment: datetime, below: bool = False) -> CountOut:
     """How many held a tag at a moment (with a time zone)."""
     if moment.tzinfo is None:
