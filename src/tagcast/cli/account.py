@@ -94,6 +94,18 @@ def sync(ctx: typer.Context, account: Which) -> None:
 
 
 @app.command()
+def templates(ctx: typer.Context, account: Which) -> None:
+    """The message templates that a service account has on the platform."""
+    frame = Frame.of(ctx)
+    with frame.runtime() as runtime:
+        workspace = access.only_workspace(runtime)
+        with runtime.read(workspace, "templates") as work:
+            found = accounts.get(work, which(account))
+        rows = asyncio.run(accounts.templates(runtime, workspace, found.id))
+    frame.table([row.model_dump() for row in rows], ["template_id", "title", "content"])
+
+
+@app.command()
 def limits(ctx: typer.Context, account: Which) -> None:
     """The limits that hold for an account, each with its source."""
     frame = Frame.of(ctx)

@@ -1,6 +1,5 @@
 """Use cases of reports: counting sets, then the rules."""
 
-from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from pyroaring import BitMap
@@ -38,7 +37,7 @@ def broadcast_report(
     holdout = work.bitmaps.read(f"{broadcast.key}:holdout")
     ends = broadcast.started_at + timedelta(days=window_days)
     converted = _converted(work, event, broadcast.started_at, ends)
-    counts = _counts(work, broadcast.key, broadcasts.states(work, broadcast_id), assigned, holdout)
+    counts = _counts(work, broadcast, assigned, holdout)
     if converted is None:
         conversions = Conversions(0, 0, known=False)
     else:
@@ -77,13 +76,23 @@ def _converted(work: Work, event: str, since: datetime, until: datetime) -> BitM
     return bitmaps.pack(behaviour.events_of(work, event, clock.to_ms(since), clock.to_ms(until)).contact)
 
 
-def _counts(work: Work, key: str, states: Mapping[str, int], assigned: BitMap, holdout: BitMap) -> Counts:
+def _counts(work: Work, broadcast: broadcasts.Broadcast, assigned: BitMap, holdout: BitMap) -> Counts:
     accepted, delivered, failed, opened, clicked = (
-        work.bitmaps.read(f"{key}:{outcome}") & assigned
+        work.bitmaps.read(f"{broadcast.key}:{outcome}") & assigned
         for outcome in ("accepted", "delivered", "failed", "opened", "clicked")
     )
     arrived = ((accepted | delivered) - failed) | opened | clicked
-    return Counts(len(assigned), len(holdout), states, len(arrived), len(opened), len(clicked))
+    totals = broadcast.totals
+    return Counts(
+        len(assigned),
+        len(holdout),
+        broadcasts.states(work, broadcast.id),
+        len(arrived),
+        len(opened),
+        len(clicked),
+        personal=broadcast.route is broadcasts.Route.TEMPLATE,
+        told=(int(totals["sent"]), int(totals["total"])) if totals else None,
+    )
 
 
 def _visits(totals: tracking.Totals) -> tuple[Count, ...]:

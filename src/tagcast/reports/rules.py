@@ -94,6 +94,7 @@ class Counts:
     """What was counted: sizes of the two groups, the ledger's states, people who came.
 
     `arrived`: accepted or delivered and not failed later, or came by their own link, which proves that it arrived.
+    `personal`: each recipient had a link of their own. `told`: (sent, addressed) where the platform tells totals only.
     """
 
     assigned: int
@@ -102,6 +103,8 @@ class Counts:
     arrived: int
     opened: int
     clicked: int
+    personal: bool = True
+    told: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,13 +150,14 @@ def figures(counts: Counts) -> tuple[Figure, ...]:
     states = counts.states
     delivered = states.get("delivered", 0)
     reached = delivered + states.get("accepted", 0)
+    arrived = counts.arrived if counts.personal else 0
     return (
         figure("reached", reached, counts.assigned),
-        figure("delivered", delivered, counts.assigned),
+        figure("delivered", *(counts.told or (delivered, counts.assigned))),
         figure("failed", states.get("failed", 0), counts.assigned),
         figure("in_doubt", states.get("in_doubt", 0), counts.assigned),
-        figure("opened", counts.opened, counts.arrived),
-        figure("clicked", counts.clicked, counts.arrived),
+        figure("opened", counts.opened if counts.personal else 0, arrived),
+        figure("clicked", counts.clicked if counts.personal else 0, arrived),
     )
 
 

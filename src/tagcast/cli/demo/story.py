@@ -30,7 +30,7 @@ TREE = {
 CROWDS: dict[str, dict[str, Any]] = {
     "wecom": {
         "name": "美妆秋季新品 · 企业微信",
-        "audience": 'region in ("华东", "华南", "华北") and tag("客户价值/消费层级/高消费") and taste = "美妆"',
+        "audience": 'region in ("华东", "华南", "华北") and tag("客户价值/消费层级/高消费", account {account}) and taste = "美妆"',
         "content": {
             "kind": "article",
             "text": "秋季美妆已为您备好，点开看看。",
@@ -43,7 +43,7 @@ CROWDS: dict[str, dict[str, Any]] = {
     },
     "official": {
         "name": "数码选购指南 · 公众号",
-        "audience": 'region in ("华东", "华南", "华北") and tag("消费层级/高消费") and taste = "数码"',
+        "audience": 'region in ("华东", "华南", "华北") and tag("消费层级/高消费", account {account}) and taste = "数码"',
         "content": {
             "kind": "article",
             "title": "数码选购指南：耳机怎么选",
@@ -55,7 +55,7 @@ CROWDS: dict[str, dict[str, Any]] = {
     },
     "service": {
         "name": "服饰会员权益提醒 · 服务号",
-        "audience": 'region in ("华东", "华南", "华北") and tag("消费层级/高消费") and taste = "服饰"',
+        "audience": 'region in ("华东", "华南", "华北") and tag("消费层级/高消费", account {account}) and taste = "服饰"',
         "content": {
             "kind": "template",
             "title": "会员权益提醒",
@@ -87,6 +87,8 @@ class Story:
             TAGCAST_PORT=str(port),
             TAGCAST_PUBLIC_URL=f"http://127.0.0.1:{port}",
             TAGCAST_ALLOW_PRIVATE="true",
+            # Employees who never confirm would keep a broadcast open for ten minutes.
+            TAGCAST_SETTLE_SECONDS="6",
         )
         with ExitStack() as stack:
             with self.step("starting the WeChat sandbox", "启动微信沙箱"):
@@ -184,16 +186,17 @@ class Story:
         plans: dict[str, dict[str, Any]] = {}
         for kind, wanted in CROWDS.items():
             content = dict(wanted["content"])
+            audience = wanted["audience"].format(account=self.local[kind]["id"])
             if content["kind"] == "template":
                 content["template_id"] = self.template()
             draft = self.api.post(
                 "/api/v1/broadcasts",
-                {"name": wanted["name"], "account": kind, "audience": wanted["audience"].replace("\n", " "),
+                {"name": wanted["name"], "account": kind, "audience": audience,
                  "content": content, "holdout_percent": 10},
             )  # fmt: skip
             sent[kind] = draft["id"]
             plans[kind] = self.api.post(f"/api/v1/broadcasts/{draft['id']}/plan")
-            self.show_plan(wanted, plans[kind])
+            self.show_plan(wanted["name"], audience, plans[kind])
         for kind, plan in plans.items():
             with self.step(f"sending on {kind}", f"在 {kind} 上发送") as said:
                 self.api.post(f"/api/v1/broadcasts/plans/{plan['hash']}/send")
@@ -285,9 +288,9 @@ class Story:
         finally:
             runtime.close()
 
-    def show_plan(self, wanted: Mapping[str, Any], plan: Mapping[str, Any]) -> None:
+    def show_plan(self, name: str, audience: str, plan: Mapping[str, Any]) -> None:
         """The waterfall of a plan."""
-        self.tell_line(f"\n  {wanted['name']}\n  {wanted['audience']}")
+        self.tell_line(f"\n  {name}\n  {audience}")
         for step in plan["steps"]:
             label = step[f"label_{self.frame.lang}"]
             sign = " " if step["name"] in ("addressed", "assigned") else "−"
