@@ -3,6 +3,7 @@
 import ast
 import string
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ KINDS = {"Invalid", "NotFound", "Conflict", "Refused", "Unavailable", "TagcastEr
 SENTENCES = ("en", "en_remedy", "zh", "zh_remedy")
 
 
+@cache
 def raised() -> dict[str, list[tuple[str, set[str] | None]]]:
     """code -> [(where, names of the parameters; None when given as **mapping)]."""
     found: dict[str, list[tuple[str, set[str] | None]]] = {}
@@ -39,6 +41,7 @@ def codes(argument: ast.expr) -> list[str]:
     return []
 
 
+@cache
 def texts() -> dict[str, dict[str, str]]:
     """code -> its four sentences."""
     return {
