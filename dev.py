@@ -259,7 +259,8 @@ def in_venv(*command: str) -> int:
 
 
 def check() -> int:
-    """ruff, mypy and import-linter; the first failure's exit code."""
+    """ruff, mypy and import-linter, all of them; the first failure's exit code."""
+    first = 0
     targets = [name for name in ("src", "tests", "bench", "dev.py") if (ROOT / name).exists()]
     for title, command in (
         ("ruff check", ["-m", "ruff", "check", "--quiet", *targets]),
@@ -270,9 +271,8 @@ def check() -> int:
         started = time.monotonic()
         code = in_venv(*command)
         say(f"  {'✓' if code == 0 else '✗'} {title}  {time.monotonic() - started:.1f} s")
-        if code != 0:
-            return code
-    return 0
+        first = first or code
+    return first
 
 
 def lock(rest: list[str]) -> int:
