@@ -2,6 +2,8 @@
 
 import json
 import re
+import time
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,8 +17,12 @@ from tagcast.access import Guarded
 from tagcast.kit.errors import NotFound
 from tagcast.kit.uow import Runtime, Work, workspaces
 from tagcast.server import create_app
+from tagcast.server.app import MODULES
 from tagcast.server.problems import MAX_BODY, language
 from tests.tracking.serving import call, serving
+
+BOTH = re.compile("[^·]*[\u4e00-\u9fff][^·]*· [A-Z][^·]*[a-z][^·]*")
+"""A summary: Chinese, a dot in the middle, English."""
 
 trial = APIRouter(prefix="/trial", tags=["trial"])
 
@@ -103,8 +109,16 @@ def test_wrong_input_is_named_and_not_repeated(served: Served) -> None:
     assert served.call("/api/v1/trial", "POST", body=b"{", Content_Type="application/json")[0] == 422
 
 
-def test_a_mistake_of_ours_tells_nothing(served: Served) -> None:
+def test_a_mistake_of_ours_tells_nothing(served: Served, capfd: pytest.CaptureFixture[str]) -> None:
     status, headers, body = served.call("/api/v1/trial/broken", X_Request_ID="abc-1")
+    # The log is written once the answer has gone.
+    logged = ""
+    while "request failed" not in logged:
+        logged += capfd.readouterr().err
+        time.sleep(0.01)
+    line = next(json.loads(text) for text in logged.splitlines() if "request failed" in text)
+    assert (line["request"], line["path"], line["exc_type"]) == ("abc-1", "/api/v1/trial/broken", "ValueError")
+    assert "13800138000" not in logged
     assert (status, body["code"], body["params"]) == (500, "server.unexpected", {"request": "abc-1"})
     assert headers["x-request-id"] == "abc-1"
     assert "13800138000" not in json.dumps(body)
@@ -158,7 +172,7 @@ def test_health(served: Served) -> None:
     assert served.call("/livez", Authorization="")[2] == {"status": "ok"}
     # The tables of this database were made without migrations, so it is not at any version.
     status, _, body = served.call("/readyz", Authorization="")
-    assert (status, body["code"]) == (503, "server.not_ready")
+    assert (status, body["code"]) == (503, "server.not_migrated")
 
 
 def test_the_schema_describes_errors_as_they_are(served: Served) -> None:
@@ -174,6 +188,18 @@ def test_the_schema_describes_errors_as_they_are(served: Served) -> None:
     names = [one["operationId"] for one in operations]
     assert len(names) == len(set(names))
     assert [name for name in names if not re.fullmatch(r"[a-z][a-z0-9_]*", name)] == []
+
+
+def test_every_operation_has_a_summary_in_both_languages_and_an_id_of_its_own(runtime_sqlite: Runtime) -> None:
+    schema = create_app(runtime_sqlite).api.openapi()
+    operations = [one for path in schema["paths"].values() for one in path.values()]
+    assert len(operations) > 60
+    plain = [one["operationId"] for one in operations if not BOTH.fullmatch(one.get("summary", ""))]
+    assert plain == []
+    assert {tag for one in operations for tag in one["tags"]} == {*MODULES, "health"}
+    assert [one["operationId"] for one in operations if len(one["tags"]) != 1] == []
+    names = [one["operationId"] for one in operations]
+    assert [name for name, count in Counter(names).items() if count > 1] == []
 
 
 def test_links_go_past_the_api(served: Served, runtime: Runtime) -> None:

@@ -2,6 +2,7 @@
 
 import hmac
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy.engine import Connection
 
@@ -47,6 +48,11 @@ def revoke_key(work: Work, key_id: str) -> None:
     """Make a key useless at once. Raises NotFound."""
     if not store.revoke(work, key_id):
         raise NotFound("access.no_key", key=key_id)
+
+
+def purge_answers(work: Work, before: datetime) -> int:
+    """Delete stored answers of writes made before a time; repeating such a write does it again. Returns how many."""
+    return store.delete_answers(work, clock.to_ms(before))
 
 
 def authenticate(runtime: Runtime, text: str) -> Caller | None:

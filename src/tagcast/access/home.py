@@ -1,5 +1,6 @@
 """The home folder: made once with its key, its database and the first workspace; brought up to date by migrations."""
 
+from functools import cache
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -24,9 +25,13 @@ def _alembic() -> Config:
     return config
 
 
-def _versions(connection: Connection) -> tuple[str | None, str | None]:
-    found = MigrationContext.configure(connection).get_current_revision()
-    return found, ScriptDirectory.from_config(_alembic()).get_current_head()
+@cache
+def _needed() -> str | None:
+    return ScriptDirectory.from_config(_alembic()).get_current_head()
+
+
+def _found(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
 
 
 def migrate(settings: Settings) -> None:
@@ -37,6 +42,12 @@ def migrate(settings: Settings) -> None:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
     engine.dispose()
+
+
+def is_current(runtime: Runtime) -> bool:
+    """Whether the database is at the version that this Tagcast needs."""
+    with runtime.engine.connect() as connection:
+        return _found(connection) == _needed()
 
 
 def is_initialised(settings: Settings) -> bool:
@@ -72,8 +83,8 @@ def open_home(settings: Settings) -> Runtime:
     """Open a home that is there and current. Raises NotFound, or Conflict when its database needs `tagcast migrate`."""
     runtime = open_runtime(settings)
     with runtime.engine.connect() as connection:
-        found, needed = _versions(connection)
-    if found != needed:
+        found = _found(connection)
+    if found != _needed():
         runtime.close()
-        raise Conflict("kit.database_old", found=found or "nothing", needed=needed)
+        raise Conflict("kit.database_old", found=found or "nothing", needed=_needed())
     return runtime

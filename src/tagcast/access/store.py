@@ -75,6 +75,13 @@ def insert_answer(work: Work, key: str, request_digest: str, status: int, body: 
     )
 
 
+def delete_answers(work: Work, before_ms: int) -> int:
+    """How many answers stored before a time were deleted."""
+    return work.connection.execute(
+        sa.delete(idempotency).where(idempotency.c.workspace == work.workspace, idempotency.c.created_at < before_ms)
+    ).rowcount
+
+
 def all_keys(work: Work) -> list[Row[str, str, int, int | None]]:
     """(key id, name, created, revoked) of the workspace's keys."""
     return list(

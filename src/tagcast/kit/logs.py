@@ -10,7 +10,8 @@ import structlog
 ALLOWED = frozenset(
     """
     event level ts component workspace account broadcast chunk lease kind key epoch attempt errcode reaction code
-    duration_ms count total state reason path method status url_host port pid version seq function exc_type""".split()
+    duration_ms count total state reason path method status url_host port pid version seq function exc_type
+    request""".split()
 )
 
 

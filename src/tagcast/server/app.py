@@ -61,7 +61,6 @@ def _api(runtime: Runtime, fast: dict[str, App]) -> FastAPI:
         lifespan=lifespan,
     )
     api.state.runtime = runtime
-    api.state.current = False
     api.state.on_consent = compliance.on_import
     problems.install(api)
     api.include_router(health.router)

@@ -83,7 +83,7 @@ class Front:
         except Exception:  # noqa: BLE001 - the last place that can turn a mistake of ours into an answer
             self._log.error(
                 "request failed",
-                key=identity.decode("ascii"),
+                request=identity.decode("ascii"),
                 method=scope["method"],
                 path=scope["path"],
                 exc_info=True,
