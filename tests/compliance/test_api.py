@@ -75,6 +75,21 @@ def test_suppression_and_its_end(ask: Ask) -> None:
     assert ask("GET", "/suppressions") == (200, {"count": 1})
 
 
+def test_the_monthly_ceiling_is_shown_tightened_and_bounded(ask: Ask) -> None:
+    status, body = ask("GET", "/ceiling")
+    assert (status, body["value"], body["shipped"], body["hard"]) == (200, 8, 8, 15)
+    assert "article" in body["source"]
+    assert ask("PUT", "/ceiling", {"value": 3})[1]["value"] == 3
+    assert ask("PUT", "/ceiling", {"value": 12, "why": "approved"})[1] == {**body, "value": 12}
+    for sent, code in (
+        ({"value": 9}, "bad_ceiling"),
+        ({"value": -1}, "bad_ceiling"),
+        ({"value": 16, "why": "more"}, "over_hard_ceiling"),
+    ):
+        assert ask("PUT", "/ceiling", sent)[1]["code"] == f"compliance.{code}"
+    assert ask("GET", "/ceiling")[1]["value"] == 12
+
+
 def test_purposes_are_shown_in_plain_sentences(ask: Ask) -> None:
     purposes = ask("GET", "/consents/purposes")[1]["purposes"]
     assert [one["name"] for one in purposes] == ["marketing", "service"]

@@ -1,10 +1,12 @@
 """Consent and suppression: what is in force, and the proof of it."""
 
 import pytest
+import sqlalchemy as sa
 from pyroaring import BitMap
 
 from tagcast import access, compliance
 from tagcast.kit.errors import Invalid
+from tagcast.kit.events import events
 from tagcast.kit.uow import Runtime, Work
 
 ALICE, BOB, CAROL = 1, 2, 3
@@ -29,6 +31,21 @@ def test_a_repeated_consent_is_proven_again_but_changes_nothing(work: Work) -> N
     assert compliance.record(work, "marketing", BitMap([ALICE]), BitMap(), source="form", notice="v2") == (0, 0)
     assert [one.notice_version for one in compliance.standing(work, ALICE).records] == ["v2", "v1"]
     assert len(work.bitmaps.history("consent:marketing")) == 1
+
+
+def test_what_changed_is_published_and_nothing_else(work: Work) -> None:
+    compliance.record(work, "marketing", BitMap([ALICE, BOB]), BitMap(), source="form")
+    compliance.record(work, "marketing", BitMap([ALICE, CAROL]), BitMap([BOB]), source="form")
+    compliance.record(work, "marketing", BitMap([ALICE]), BitMap([BOB]), source="form")
+    rows = work.connection.execute(sa.select(events.c.name, events.c.payload).order_by(events.c.seq)).all()
+    assert {row.name for row in rows} == {"compliance.consent_changed"}
+    payloads = [row.payload for row in rows]
+    assert [(one["purpose"], one["granted"], one["withdrawn"]) for one in payloads] == [
+        ("marketing", 2, 0), ("marketing", 1, 0), ("marketing", 0, 1),
+    ]  # fmt: skip
+    assert [work.bitmaps.members(one["seq"]) for one in payloads] == [
+        BitMap([ALICE, BOB]), BitMap([CAROL]), BitMap([BOB]),
+    ]  # fmt: skip
 
 
 def test_purposes_are_apart(work: Work) -> None:

@@ -11,6 +11,7 @@ from tagcast.compliance.actions import (
     suppressed,
     unsuppress,
 )
+from tagcast.compliance.events import ConsentChanged
 from tagcast.compliance.frequency import (
     Quota,
     account_quota,
@@ -23,15 +24,17 @@ from tagcast.compliance.frequency import (
     reserve,
     set_monthly_ceiling,
 )
-from tagcast.compliance.rules import Purpose, check_purpose
+from tagcast.compliance.rules import Purpose, ceilings, check_purpose
 from tagcast.compliance.store import ConsentRecord
 
 __all__ = [
+    "ConsentChanged",
     "ConsentRecord",
     "Purpose",
     "Quota",
     "Standing",
     "account_quota",
+    "ceilings",
     "check_purpose",
     "consented",
     "monthly_ceiling",

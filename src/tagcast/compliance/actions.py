@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from pyroaring import BitMap
 
 from tagcast.compliance import rules, store
+from tagcast.compliance.events import ConsentChanged
 from tagcast.compliance.rules import Purpose
 from tagcast.compliance.store import ConsentRecord
+from tagcast.kit import events
 from tagcast.kit.errors import Invalid
 from tagcast.kit.uow import Work
 
@@ -49,7 +51,9 @@ def record(
         store.insert_consent(
             work, purpose, state, members, source=source, notice=notice, seq=change.seq if change else None
         )
-        changed[index] = change.size if change else 0
+        if change is not None:
+            changed[index] = change.size
+            events.publish(work, ConsentChanged(purpose, change.seq, **{state: change.size}))
     return changed[0], changed[1]
 
 

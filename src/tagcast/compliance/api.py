@@ -114,6 +114,24 @@ class SuppressionsOut(BaseModel):
     count: int
 
 
+class CeilingIn(BaseModel):
+    """Messages a person may get a calendar month over all accounts; above the shipped figure it needs a reason."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"value": 6, "why": "brand policy"}})
+
+    value: int
+    why: str = Field("", max_length=200)
+
+
+class CeilingOut(BaseModel):
+    """The ceiling in force, the one that Tagcast ships, and the hard one with its source."""
+
+    value: int
+    shipped: int
+    hard: int
+    source: str
+
+
 @router.get("/consents/purposes", summary="同意的用途 · Purposes of consent")
 def purposes(entry: Guarded) -> PurposesOut:
     """What people can consent to."""
@@ -182,6 +200,32 @@ def unsuppress(entry: Guarded, body: SuppressionIn) -> SuppressionOut:
         return SuppressionOut(changed=compliance.unsuppress(work, numbers, body.why), unknown=unknown)
 
     return entry.write(use_case)
+
+
+@router.get("/ceiling", summary="每人每月上限 · Monthly ceiling per person")
+def ceiling(entry: Guarded) -> CeilingOut:
+    """How many messages a person may get a calendar month over all accounts."""
+    with entry.read() as work:
+        return _ceiling(work)
+
+
+@router.put("/ceiling", summary="修改每人每月上限 · Change the monthly ceiling")
+def set_ceiling(entry: Guarded, body: CeilingIn) -> CeilingOut:
+    """It may be tightened freely; it holds from the next plan on."""
+
+    def use_case(work: Work) -> CeilingOut:
+        compliance.set_monthly_ceiling(work, body.value, body.why)
+        return _ceiling(work)
+
+    return entry.write(use_case)
+
+
+def _ceiling(work: Work) -> CeilingOut:
+    shipped = compliance.ceilings()
+    hard = shipped["month_hard"]
+    return CeilingOut(
+        value=compliance.monthly_ceiling(work), shipped=shipped["month"].value, hard=hard.value, source=hard.source
+    )
 
 
 def _numbers(work: Work, people: PeopleIn, values: Sequence[str]) -> tuple[BitMap, list[str]]:
