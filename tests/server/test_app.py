@@ -1,10 +1,12 @@
 """The shell over real HTTP: errors of one shape in two languages, limits, headers, replay, health."""
 
+import io
 import json
 import re
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import redirect_stderr
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from pydantic import BaseModel, Field
 
 from tagcast import access, tracking
 from tagcast.access import Guarded
+from tagcast.kit import logs
 from tagcast.kit.errors import NotFound
 from tagcast.kit.uow import Runtime, Work, workspaces
 from tagcast.server import create_app
@@ -109,12 +112,14 @@ def test_wrong_input_is_named_and_not_repeated(served: Served) -> None:
     assert served.call("/api/v1/trial", "POST", body=b"{", Content_Type="application/json")[0] == 422
 
 
-def test_a_mistake_of_ours_tells_nothing(served: Served, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_mistake_of_ours_tells_nothing(served: Served) -> None:
+    stream = io.StringIO()
+    with redirect_stderr(stream):
+        logs.configure("ERROR")
     status, headers, body = served.call("/api/v1/trial/broken", X_Request_ID="abc-1")
     # The log is written once the answer has gone.
-    logged = ""
-    while "request failed" not in logged:
-        logged += capfd.readouterr().err
+    end = time.monotonic() + 10
+    while "request failed" not in (logged := stream.getvalue()) and time.monotonic() < end:
         time.sleep(0.01)
     line = next(json.loads(text) for text in logged.splitlines() if "request failed" in text)
     assert (line["request"], line["path"], line["exc_type"]) == ("abc-1", "/api/v1/trial/broken", "ValueError")

@@ -3,6 +3,7 @@
 import pytest
 from tests.wechat_sandbox.conftest import Client, Sandbox, wait_for
 
+PICTURES = (b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n")
 _TEMPLATE = "message/template/send"
 _ARTICLE = {"title": "数码新品", "content": "<p>来看看</p>", "content_source_url": "http://127.0.0.1:9/a"}
 
@@ -169,6 +170,20 @@ def test_tagging_that_partly_fails_names_who(sandbox: Sandbox, service: Client) 
     code = service.code("tags/members/batchtagging", {"openid_list": people[:1], "tagid": other})
     sandbox.post("/sandbox/limits", {"tags_per_user": 20})
     assert code == 45059
+
+
+@pytest.mark.parametrize("kind", ["official", "service", "wecom"])
+def test_a_picture_is_kept_for_ever_and_shown_by_its_url(sandbox: Sandbox, kind: str) -> None:
+    client = sandbox.account(kind)
+    answers = [client.upload("media/uploadimg", start + b"0" * 50) for start in PICTURES for _ in range(2)]
+    assert len({answer["url"] for answer in answers}) == 4
+    shown = {"errcode": 0, "errmsg": "ok"} if kind == "wecom" else {}
+    assert [{**answer, "url": ""} for answer in answers] == [{**shown, "url": ""}] * 4
+    assert client.upload("media/uploadimg", b"GIF89a" + b"0" * 50)["errcode"] == 40005
+    largest = 1024 * 1024 - 1 - len(PICTURES[0])
+    assert "url" in client.upload("media/uploadimg", PICTURES[0] + b"0" * largest)
+    too_large = client.upload("media/uploadimg", PICTURES[0] + b"0" * (largest + 1))
+    assert too_large["errcode"] == (45007 if kind == "wecom" else 40009)
 
 
 def test_media_lives_three_days_and_a_draft_needs_a_permanent_cover(sandbox: Sandbox, official: Client) -> None:
