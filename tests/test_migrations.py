@@ -109,3 +109,9 @@ def test_history_is_one_line() -> None:
     scripts = ScriptDirectory.from_config(config)
     assert len(scripts.get_heads()) == 1
     assert all(not script.is_merge_point for script in scripts.walk_revisions())
+
+
+def test_the_newest_file_names_the_head() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(tagcast.__path__[0]) / "migrations"))
+    assert access.home._needed() == ScriptDirectory.from_config(config).get_current_head()

@@ -1,4 +1,6 @@
-"""Workspaces and API keys. Owns: workspace, api_key."""
+"""Workspaces and API keys. Owns: workspace, api_key, idempotency."""
+
+from typing import TYPE_CHECKING, Any
 
 from tagcast.access.actions import (
     Caller,
@@ -9,10 +11,12 @@ from tagcast.access.actions import (
     purge_answers,
     revoke_key,
 )
-from tagcast.access.guard import Entry, Guarded, Replayed
 from tagcast.access.home import initialise, is_current, is_initialised, migrate, open_home
 from tagcast.access.store import all_keys as keys
 from tagcast.access.store import workspace_ids as workspaces
+
+if TYPE_CHECKING:
+    from tagcast.access.guard import Entry, Guarded, Replayed
 
 __all__ = [
     "Caller",
@@ -33,3 +37,12 @@ __all__ = [
     "revoke_key",
     "workspaces",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """What only routes use is loaded with them: a command need not wait for the web framework."""
+    if name in ("Entry", "Guarded", "Replayed"):
+        from tagcast.access import guard
+
+        return getattr(guard, name)
+    raise AttributeError(name)

@@ -1,13 +1,10 @@
 """The home folder: made once with its key, its database and the first workspace; brought up to date by migrations."""
 
 from functools import cache
+from importlib import resources
 from pathlib import Path
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy.engine import Connection
 
 from tagcast import access
@@ -19,25 +16,28 @@ from tagcast.kit.uow import Runtime, open_runtime
 FIRST_WORKSPACE = "default"
 
 
-def _alembic() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent.parent / "migrations"))
-    return config
-
-
 @cache
-def _needed() -> str | None:
-    return ScriptDirectory.from_config(_alembic()).get_current_head()
+def _needed() -> str:
+    """The newest migration. Its file is named by it, so that a command need not load Alembic to compare."""
+    files = (resources.files("tagcast") / "migrations" / "versions").iterdir()
+    return max("_".join(file.name.split("_")[:2]) for file in files if file.name[:1].isdigit())
 
 
 def _found(connection: Connection) -> str | None:
-    return MigrationContext.configure(connection).get_current_revision()
+    if not sa.inspect(connection).has_table("alembic_version"):
+        return None
+    found: str | None = connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
+    return found
 
 
 def migrate(settings: Settings) -> None:
     """Bring the database to this version; can be interrupted and run again."""
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent.parent / "migrations"))
     engine = db.open_engine(settings.url)
-    config = _alembic()
     with engine.connect().execution_options(**{db.WRITE: True}) as connection, connection.begin():
         config.attributes["connection"] = connection
         command.upgrade(config, "head")

@@ -3,10 +3,13 @@
 import contextlib
 import io
 import os
+import shlex
 import time
-from collections.abc import Iterator, Mapping
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -17,54 +20,17 @@ from tagcast.cli.demo import people, stage
 from tagcast.cli.demo.stage import Http
 from tagcast.cli.frame import Frame
 from tagcast.kit import settings as kit_settings
+from tagcast.kit.errors import Unavailable
 
 KINDS = ("wecom", "official", "service")
-DAYS = 3
-CHOICES = {"region": "地区", "city": "城市", "device": "设备", "age_band": "年龄段", "sex": "性别", "taste": "偏好"}
-AS_OF = "1998-06-30"
-TREE = {
-    "wecom": ["客户价值/消费层级/高消费", "客户价值/消费层级/普通消费", "客户关系/活动/老客户回访"],
-    "official": ["消费层级/高消费"],
-    "service": ["消费层级/高消费"],
-}
-CROWDS: dict[str, dict[str, Any]] = {
-    "wecom": {
-        "name": "美妆秋季新品 · 企业微信",
-        "audience": 'region in ("华东", "华南", "华北") and tag("客户价值/消费层级/高消费", account {account}) and taste = "美妆"',
-        "content": {
-            "kind": "article",
-            "text": "秋季美妆已为您备好，点开看看。",
-            "title": "秋季美妆上新",
-            "description": "按您的肤质挑选",
-            "body": "秋季护肤与彩妆上新。\n\n门店与小程序同步开售。",
-            "url": "https://shop.example.com/autumn",
-            "button": "去看看",
-        },
-    },
-    "official": {
-        "name": "数码选购指南 · 公众号",
-        "audience": 'region in ("华东", "华南", "华北") and tag("消费层级/高消费", account {account}) and taste = "数码"',
-        "content": {
-            "kind": "article",
-            "title": "数码选购指南：耳机怎么选",
-            "description": "三分钟读完",
-            "body": "入耳、半入耳与头戴，各有所长。\n\n我们按使用场景给出建议。",
-            "url": "https://shop.example.com/digital",
-            "button": "查看推荐",
-        },
-    },
-    "service": {
-        "name": "服饰会员权益提醒 · 服务号",
-        "audience": 'region in ("华东", "华南", "华北") and tag("消费层级/高消费", account {account}) and taste = "服饰"',
-        "content": {
-            "kind": "template",
-            "title": "会员权益提醒",
-            "data": {"name1": "会员", "thing2": "服饰会员积分已到账", "thing3": "点击查看积分明细"},
-            "url": "https://shop.example.com/points",
-            "button": "查看积分",
-        },
-    },
-}
+SCENARIO: dict[str, Any] = tomllib.loads(
+    resources.files("tagcast.cli.demo").joinpath("scenario.toml").read_text("utf-8")
+)
+
+
+def shown(arguments: Sequence[str], folder: Path) -> str:
+    """A command as one would type it in the demo's folder."""
+    return shlex.join(argument.replace(f"{folder}/", "") for argument in arguments)
 
 
 @dataclass
@@ -138,57 +104,70 @@ class Story:
         members, orders = self.folder / "members.csv", self.folder / "purchases.csv"
         people.write_members(members, customers, strangers, seed=self.seed)
         people.write_purchases(orders, bought)
-        for name, label in CHOICES.items():
+        for name, label in SCENARIO["attributes"].items():
             self.run("contacts", "declare", name, "choice", "--purpose", "marketing", "--zh", label)
         self.run("contacts", "declare", "name", "text", "--purpose", "service", "--zh", "姓名")
         with self.step("importing 23,570 members", "导入 23,570 名会员") as said:
-            done = self.run("contacts", "import", str(members), "--map", self.mapping("members", {
-                "会员号": "identity:customer_id", "unionid": "identity:unionid", "姓名": "text:name",
-                "性别": "attribute:sex", "地区": "attribute:region", "城市": "attribute:city",
-                "设备": "attribute:device", "年龄段": "attribute:age_band", "偏好": "attribute:taste",
-                "营销同意": "consent:marketing",
-            }))  # fmt: skip
-            said.append(f"{done['made']:,} made, {done['refused']} refused")
+            done = self.run("contacts", "import", str(members), "--map", self.mapping("members"))  # fmt: skip
+            said.append(
+                self.either(
+                    f"{done['made']:,} made, {done['refused']} refused",
+                    f"新增 {done['made']:,}，拒绝 {done['refused']}",
+                )
+            )
         self.run("events", "declare", "purchase", "--purpose", "marketing")
         with self.step("importing 69,659 purchases (CDNOW, real)", "导入 69,659 笔购买（CDNOW 真实数据）") as said:
-            done = self.run("events", "import", str(orders), "--type", "purchase", "--map", self.mapping("purchases", {
-                "customer_id": "contact:customer_id", "day": "at", "cds": "quantity", "dollars": "amount",
-            }))  # fmt: skip
-            said.append(f"{done['rows'] - done['refused']:,} taken, {done['refused']} refused")
+            mapping = self.mapping("purchases")
+            done = self.run("events", "import", str(orders), "--type", "purchase", "--map", mapping)
+            taken, refused = done["rows"] - done["refused"], done["refused"]
+            said.append(self.either(f"{taken:,} taken, {refused} refused", f"接收 {taken:,}，拒绝 {refused}"))
         for kind in KINDS:
             with self.step(f"reading the contacts of {kind}", f"同步 {kind} 的联系人") as said:
                 done = self.run("account", "sync", kind)
-                said.append(f"{done['seen']:,} people, {done['conflicts']} conflicts")
+                said.append(self.either(f"{done['seen']:,} people", f"{done['seen']:,} 人"))
 
     def tag(self) -> None:
         """RFM, the tag trees, tags by segment, by hand and by file."""
         with self.step("R, F and M from the purchases", "由购买计算 R、F、M") as said:
-            classes = self.run("features", "rfm", "--as-of", AS_OF)
+            classes = self.run("features", "rfm", "--as-of", SCENARIO["as_of"])
             said.append(", ".join(f"{name} {count:,}" for name, count in classes["classes"].items()))
         with self.step("tag trees; tags by segment, by hand, by file", "建标签树；按人群、手工、文件打标签") as said:
-            for kind, paths in TREE.items():
+            for kind, paths in SCENARIO["tags"].items():
                 for path in paths:
                     self.run("tags", "add", path, "--account", kind, "--parents")
+            self.refused("tags", "add", SCENARIO["too_deep"], "--account", "wecom", "--parents")
             counts = []
-            for kind, (path, *_others) in TREE.items():
+            by_hand = SCENARIO["tags"]["wecom"][-1]
+            for kind, (path, *_others) in SCENARIO["tags"].items():
                 done = self.run("segment", "tag", "rfm.m >= 3", path, "--account", kind)
                 counts.append(done["holders"])
-            self.run("tags", "apply", TREE["wecom"][2], "--account", "wecom", "--contact", "customer_id:00001",
+            self.run("tags", "apply", by_hand, "--account", "wecom", "--contact", "customer_id:00001",
                      "--contact", "customer_id:00002", "--why", "老客户")  # fmt: skip
             visited = self.folder / "visited.csv"
             visited.write_text("customer_id\n" + "\n".join(f"{number:05d}" for number in range(1, 501)) + "\n")
-            self.run("tags", "apply", TREE["wecom"][2], "--account", "wecom", "--file", str(visited))
+            self.run("tags", "apply", by_hand, "--account", "wecom", "--file", str(visited))
             said.append(f"高消费 {counts[0]:,}")
+
+    def refused(self, *arguments: str) -> None:
+        """A command that a limit forbids: what it says."""
+        from tagcast.cli.main import main
+
+        self.tell_line(f"  $ tagcast {shown(arguments, self.folder)}")
+        errors = io.StringIO()
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(errors):
+            main([*arguments, "--lang", self.frame.lang])
+        for line in errors.getvalue().strip().splitlines():
+            self.tell_line(f"    {line}")
 
     def broadcast(self) -> dict[str, int]:
         """Choose the crowd, plan, send, wait until settled; the broadcasts by account kind."""
         sent: dict[str, int] = {}
         plans: dict[str, dict[str, Any]] = {}
-        for kind, wanted in CROWDS.items():
+        for kind, wanted in SCENARIO["crowds"].items():
             content = dict(wanted["content"])
             audience = wanted["audience"].format(account=self.local[kind]["id"])
-            if content["kind"] == "template":
-                content["template_id"] = self.template()
+            if "template" in wanted:
+                content["template_id"] = self.template(wanted["template"])
             draft = self.api.post(
                 "/api/v1/broadcasts",
                 {"name": wanted["name"], "account": kind, "audience": audience,
@@ -200,12 +179,12 @@ class Story:
         for kind, plan in plans.items():
             with self.step(f"sending on {kind}", f"在 {kind} 上发送") as said:
                 self.api.post(f"/api/v1/broadcasts/plans/{plan['hash']}/send")
-                said.append(f"plan {plan['hash']}")
+                said.append(self.either(f"plan {plan['hash']}", f"计划 {plan['hash']}"))
         with self.step("waiting for receipts, polling results", "等待回执，轮询结果") as said:
             for kind, number in sent.items():
                 state = self.settled(number)
-                states = {name: count for name, count in state["states"].items() if count}
-                said.append(f"{kind}: " + ", ".join(f"{name} {count:,}" for name, count in states.items()))
+                counts = ", ".join(f"{self.word(name)} {count:,}" for name, count in state["states"].items() if count)
+                said.append(f"{kind}: {counts}")
         return sent
 
     def settled(self, number: int) -> dict[str, Any]:
@@ -220,22 +199,29 @@ class Story:
         )
         return last
 
-    def template(self) -> str:
-        """The service account's template for member notices, looked up on the platform."""
+    def template(self, title: str) -> str:
+        """A template of the service account, looked up on the platform."""
         found = self.run("account", "templates", "service")
-        return str(next(one["template_id"] for one in found if one["title"] == "会员权益提醒"))
+        return str(next(one["template_id"] for one in found if one["title"] == title))
 
     def let_people_act(self) -> None:
         """The population opens, clicks and buys for three days; the shop's order system reports the orders to us."""
-        with self.step(f"{DAYS} days pass: people open, click, buy", f"过 {DAYS} 天：打开、点击、购买") as said:
-            self.sandbox.post("/sandbox/population/act", {"days": DAYS})
+        days = SCENARIO["days"]
+        with self.step(f"{days} days pass: people open, click, buy", f"过 {days} 天：打开、点击、购买") as said:
+            self.sandbox.post("/sandbox/population/act", {"days": days})
 
             def done() -> dict[str, Any] | None:
                 found: dict[str, Any] = self.sandbox.get("/sandbox/population/act")
                 return found if found["state"] == "done" else None
 
             acted = stage.wait_for(done, seconds=180)
-            said.append(f"{acted['opened']:,} opened, {acted['clicked']:,} clicked, {acted['bought']:,} orders")
+            opened, clicked, bought = (f"{acted[name]:,}" for name in ("opened", "clicked", "bought"))
+            said.append(
+                self.either(
+                    f"{opened} opened, {clicked} clicked, {bought} orders",
+                    f"打开 {opened}，点击 {clicked}，订单 {bought}",
+                )
+            )
         with self.step("the shop reports its orders over the API", "商城通过 API 上报订单") as said:
             orders = self.sandbox.get("/sandbox/orders")["orders"]
             for at in range(0, len(orders), 1000):
@@ -266,12 +252,10 @@ class Story:
             )
             verdict = {name: total + judged[name] for name, total in verdict.items()}
         ok = not any(verdict.values())
-        counts = ", ".join(f"{name} {total}" for name, total in verdict.items())
-        self.frame.say("", "")
-        self.frame.say(
-            f"self-check against the sandbox's ledger: {counts} {'✓' if ok else '✗'}",
-            f"与沙箱账本核对：{counts} {'✓' if ok else '✗'}",
-        )
+        counts = ", ".join(f"{self.word(name)} {total}" for name, total in verdict.items())
+        mark = "✓" if ok else "✗"
+        self.tell_line("")
+        self.frame.say(f"self-check against the sandbox's ledger: {counts} {mark}", f"与沙箱账本核对：{counts} {mark}")
         self.frame.say(
             f"report: {page}\nnext: TAGCAST_HOME={os.environ['TAGCAST_HOME']} tagcast --help · docs/tutorial.md",
             f"报告：{page}\n下一步：TAGCAST_HOME={os.environ['TAGCAST_HOME']} tagcast --help · docs/tutorial.md",
@@ -299,23 +283,27 @@ class Story:
 
     def truth(self, kind: str, number: int) -> float:
         """What the sandbox knows: the true effect on those to whom the broadcast was to be sent, as a share."""
-        asked = {"account": self.remote[kind]["id"], "days": DAYS, "since_seq": 0, "people": self.assigned(number)}
+        asked = {
+            "account": self.remote[kind]["id"],
+            "days": SCENARIO["days"],
+            "since_seq": 0,
+            "people": self.assigned(number),
+        }
         return float(self.sandbox.post("/sandbox/truth", asked)["effect"])
 
     def show_report(self, kind: str, report: Mapping[str, Any], truth: float) -> None:
         """The report's figures, a line each, with the true effect beside the measured one."""
-        self.tell_line(f"\n  {CROWDS[kind]['name']}")
-        for one in report["figures"]:
-            share = "–" if one["share"] is None else f"{one['share']:7.2%}"
-            self.tell_line(f"    {share}  {one['label']}  ({one['numerator']:,} / {one['denominator']:,})")
+        self.tell_line(f"\n  {SCENARIO['crowds'][kind]['name']}")
+        for one in [*report["figures"], report["effect"]["sent"], report["effect"]["holdout"]]:
+            if one["share"] is not None:
+                self.tell_line(
+                    f"    {one['share']:7.2%}  {one['label']}  ({one['numerator']:,} / {one['denominator']:,})"
+                )
         for one in report["visits"]:
-            self.tell_line(f"    {one['value']:>7,}  {one['label']}")
+            if one["value"]:
+                self.tell_line(f"    {one['value']:>7,}  {one['label']}")
         for one in report["failures"]:
             self.tell_line(f"    {one['count']:>7,}  ✗ {one['label']}")
-        for arm in ("sent", "holdout"):
-            one = report["effect"][arm]
-            share = "–" if one["share"] is None else f"{one['share']:7.2%}"
-            self.tell_line(f"    {share}  {one['label']}  ({one['numerator']:,} / {one['denominator']:,})")
         self.tell_line(f"    {report['effect']['sentence']}")
         found = report["effect"]["difference"]
         inside = found is not None and found["low"] <= truth <= found["high"]
@@ -323,6 +311,14 @@ class Story:
             f"    true effect known to the sandbox: {truth:+.2%} ({'inside' if inside else 'outside'} the interval)",
             f"    沙箱所知的真实效果：{truth:+.2%}（{'在' if inside else '不在'}置信区间内）",
         )
+
+    def either(self, en: str, zh: str) -> str:
+        """The text in the language of this run."""
+        return zh if self.frame.lang == "zh" else en
+
+    def word(self, name: str) -> str:
+        """A status or a verdict in the language of this run."""
+        return str(SCENARIO["words"][name]) if self.frame.lang == "zh" else name.replace("_", " ")
 
     def tell_line(self, line: str) -> None:
         """A line that is the same in both languages."""
@@ -337,20 +333,23 @@ class Story:
         text = zh if self.frame.lang == "zh" else en
         self.tell_line(f"✓ {text} · {time.monotonic() - started:.1f} s{' · ' if said else ''}{'; '.join(said)}")
 
-    def mapping(self, name: str, columns: Mapping[str, str]) -> str:
+    def mapping(self, name: str) -> str:
         """A mapping file of an import."""
         file = self.folder / f"{name}.map.json"
-        file.write_bytes(orjson.dumps(columns, option=orjson.OPT_INDENT_2))
+        file.write_bytes(orjson.dumps(SCENARIO[name], option=orjson.OPT_INDENT_2))
         return str(file)
 
     def run(self, *arguments: str) -> Any:
         """Run one of our own commands, as typed, and read its JSON."""
         from tagcast.cli.main import main
 
+        self.tell_line(f"  $ tagcast {shown(arguments, self.folder)}")
         out = io.StringIO()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()) as errors:
             code = main([*arguments, "--json", "--yes", "--lang", self.frame.lang])
         if code != 0:
-            raise RuntimeError(f"tagcast {' '.join(arguments)}: {errors.getvalue().strip()[-400:]}")
+            command = shown(arguments, self.folder)
+            said = errors.getvalue().strip()[-400:]
+            raise Unavailable("cli.demo_call_failed", method="tagcast", path=command, status=code, answer=said)
         text = out.getvalue().strip()
         return orjson.loads(text) if text else None
