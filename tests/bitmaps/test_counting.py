@@ -1,4 +1,4 @@
-"""Members of at least n sets."""
+"""Members of at least n sets; pages of a set."""
 
 from collections import Counter
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyroaring import BitMap
 
-from tagcast.bitmaps import counting
+from tagcast.bitmaps import counting, page
 
 
 @given(st.lists(st.frozensets(st.integers(0, 30) | st.integers(2**16, 2**16 + 30)), max_size=20), st.integers(1, 25))
@@ -21,3 +21,23 @@ def test_at_least_counts_as_a_counter_does(sets: list[frozenset[int]], n: int) -
 def test_at_least_none_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 1"):
         counting.at_least([BitMap([1])], 0)
+
+
+@given(st.frozensets(st.integers(1, 60)), st.integers(1, 20))
+def test_pages_give_every_member_once_in_order(members: frozenset[int], limit: int) -> None:
+    seen: list[int] = []
+    after: int | None = 0
+    while after is not None:
+        found, after = page(BitMap(members), after, limit)
+        assert len(found) <= limit
+        assert bool(found) or not seen
+        seen += found
+    assert seen == sorted(members)
+
+
+@pytest.mark.parametrize(
+    ("after", "limit", "expected"),
+    [(0, 2, ([3, 5], 5)), (3, 2, ([5, 9], None)), (4, 1, ([5], 5)), (9, 5, ([], None)), (100, 5, ([], None))],
+)
+def test_a_page_begins_above_its_mark(after: int, limit: int, expected: tuple[list[int], int | None]) -> None:
+    assert page(BitMap([3, 5, 9]), after, limit) == expected

@@ -7,17 +7,16 @@ an unknown one, or a value without a source, does not load.
 
 import calendar
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
-from importlib import resources
 from types import MappingProxyType
 from typing import Any
 
 from tagcast.accounts.rules import KINDS
 from tagcast.kit.errors import Invalid
+from tagcast.kit.shipped import read_toml
 
 SHIPPED = ("article", "platform")
 DEFAULT = "article"
@@ -96,8 +95,7 @@ def shipped(name: str) -> Mapping[str, Limits]:
     """A profile that comes with Tagcast, by account kind. Raises KeyError for another name."""
     if name not in SHIPPED:
         raise KeyError(name)
-    source = resources.files("tagcast.accounts") / "profiles" / f"{name}.toml"
-    read = parse(name, tomllib.loads(source.read_text("utf-8")))
+    read = parse(name, read_toml("accounts", "profiles", f"{name}.toml"))
     for kind in KINDS:
         if missing := KEYS - read.get(kind, {}).keys():
             raise Invalid("accounts.incomplete_profile", profile=name, kind=kind, missing=", ".join(sorted(missing)))

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
+from tagcast import bitmaps
 from tagcast.access import Guarded
 from tagcast.audiences import actions, compiler, language, rules
 from tagcast.audiences.compiler import Explained
@@ -234,10 +235,8 @@ def members(entry: Guarded, body: MembersIn) -> MembersOut:
     expression = body.read()
     with entry.read() as work:
         found = compiler.members(work, expression)
-    start = found.rank(body.after)
-    numbers = list(found[start : start + body.limit])
-    more = start + len(numbers) < len(found)
-    return MembersOut(count=len(found), numbers=numbers, next=numbers[-1] if more else None)
+    numbers, following = bitmaps.page(found, body.after, body.limit)
+    return MembersOut(count=len(found), numbers=numbers, next=following)
 
 
 @router.post("/sample", summary="随机抽样 · Sample members at random")

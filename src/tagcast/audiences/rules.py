@@ -9,15 +9,14 @@ JSON form, every object with exactly these keys:
 """
 
 import math
-import tomllib
 import unicodedata
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from typing import Any, Literal, cast
 
 from tagcast.kit.errors import Invalid, Refused
+from tagcast.kit.shipped import read_toml
 
 Scalar = str | int | float | bool
 Value = Scalar | tuple[Scalar, ...] | None
@@ -108,8 +107,8 @@ class Limits:
 @cache
 def limits() -> Limits:
     """The limits that ship."""
-    data = tomllib.loads((resources.files("tagcast") / "audiences" / "limits.toml").read_text("utf-8"))
-    return Limits(**{name: value for name, value in data.items() if name not in ("source", "date")})
+    read = read_toml("audiences", "limits.toml")
+    return Limits(**{name: value for name, value in read.items() if name not in ("source", "date")})
 
 
 def over(limit: str) -> Refused:
@@ -293,7 +292,8 @@ class _Reader:
     def _kind(self, data: dict[object, object], where: str) -> str:
         kinds = [key for key in _KEYS if key in data]
         if len(kinds) != 1:
-            raise Invalid("audiences.no_kind", where=where, known=", ".join(_KEYS))
+            found = ", ".join(sorted(str(key)[:40] for key in data)[:5]) or "{}"
+            raise Invalid("audiences.no_kind", where=where, found=found, known=", ".join(_KEYS))
         if unknown := [str(key)[:40] for key in data if key != kinds[0] and key not in _KEYS[kinds[0]]]:
             known = ", ".join([kinds[0], *sorted(_KEYS[kinds[0]])])
             raise Invalid("audiences.unknown_key", where=where, key=unknown[0], known=known)

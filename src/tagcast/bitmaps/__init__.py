@@ -9,7 +9,7 @@ ones.
 from tagcast.bitmaps import counting, sliced
 from tagcast.bitmaps.cache import Bitmaps
 from tagcast.bitmaps.checkpoints import Checkpoint
-from tagcast.bitmaps.codec import from_bytes, pack, to_bytes, unpack
+from tagcast.bitmaps.codec import from_bytes, pack, page, to_bytes, unpack
 from tagcast.bitmaps.records import AlreadyUndone, Change, Difference, UnknownChange
 from tagcast.bitmaps.tables import metadata
 from tagcast.bitmaps.view import View
@@ -24,6 +24,7 @@ __all__ = [
     "UnknownChange",
     "metadata",
     "pack",
+    "page",
     "unpack",
     "to_bytes",
     "from_bytes",

@@ -33,6 +33,13 @@ def unpack(members: BitMap) -> NDArray[np.uint32]:
     return np.frombuffer(members.to_array(), dtype=np.uint32)
 
 
+def page(members: BitMap, after: int, limit: int) -> tuple[list[int], int | None]:
+    """At most `limit` members above `after`, ascending, and the last of them when more follow."""
+    start = members.rank(after)
+    found = list(members[start : start + limit])
+    return found, found[-1] if found and start + len(found) < len(members) else None
+
+
 def to_bytes(members: BitMap) -> bytes:
     """The set in the portable Roaring format (https://github.com/RoaringBitmap/RoaringFormatSpec)."""
     return bytes(members.serialize())

@@ -3,13 +3,13 @@
 The same number means different things on the two platforms, so nothing here looks at the number alone.
 """
 
-import tomllib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
-from importlib import resources
 from typing import Any, Literal, cast
+
+from tagcast.kit.shipped import read_toml
 
 Platform = Literal["official", "wecom"]
 Lang = Literal["zh", "en"]
@@ -157,9 +157,8 @@ Key = tuple[str, int | str, str]
 @cache
 def table() -> dict[Key, Meaning]:
     """(platform, errcode or situation, operation or "") → meaning. Raises ValueError when a key has two rows."""
-    source = resources.files("tagcast.channels") / "errcodes.toml"
     rows: dict[Key, Meaning] = {}
-    for row in tomllib.loads(source.read_text("utf-8"))["row"]:
+    for row in read_toml("channels", "errcodes.toml")["row"]:
         meaning = Meaning(
             reaction=Reaction(row["reaction"]),
             scope=Scope(row["scope"]),

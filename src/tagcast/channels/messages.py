@@ -5,13 +5,13 @@ text and up to nine attachments. What a kind of account can send, and how long a
 """
 
 import re
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from importlib import resources
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal
+
+from tagcast.kit.shipped import read_toml
 
 AccountKind = Literal["wecom", "official", "service"]
 Unit = Literal["bytes", "chars", "items"]
@@ -181,7 +181,7 @@ def _attachment(message: Message) -> dict[str, Any]:
 
 @cache
 def _limits() -> dict[str, Any]:
-    return tomllib.loads((resources.files("tagcast.channels") / "limits.toml").read_text("utf-8"))
+    return read_toml("channels", "limits.toml")
 
 
 def _of_the_whole(content: Sequence[Message], account_kind: AccountKind) -> Iterator[Problem]:

@@ -1,15 +1,13 @@
 """Windows of calendar days, keys of the sent sets, purposes and ceilings. Days are those of the account's zone."""
 
-import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cache
-from importlib import resources
-from typing import Any
 
 from tagcast.accounts import Limits
 from tagcast.kit.errors import Invalid
+from tagcast.kit.shipped import read_toml
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,17 +45,19 @@ class Window:
 @cache
 def purposes() -> dict[str, Purpose]:
     """The declared purposes by name."""
-    return {name: Purpose(name, entry["zh"], entry["en"]) for name, entry in _data("purposes.toml").items()}
+    return {
+        name: Purpose(name, entry["zh"], entry["en"])
+        for name, entry in read_toml("compliance", "purposes.toml").items()
+    }
 
 
 @cache
 def ceilings() -> dict[str, Ceiling]:
     """The shipped ceilings per person: `month` (default) and `month_hard`."""
-    return {name: Ceiling(entry["value"], entry["source"], entry["date"]) for name, entry in _data("caps.toml").items()}
-
-
-def _data(name: str) -> dict[str, dict[str, Any]]:
-    return tomllib.loads((resources.files("tagcast.compliance") / name).read_text("utf-8"))
+    return {
+        name: Ceiling(entry["value"], entry["source"], entry["date"])
+        for name, entry in read_toml("compliance", "caps.toml").items()
+    }
 
 
 def check_purpose(name: str) -> None:

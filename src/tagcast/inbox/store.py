@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from tagcast.inbox.tables import messages
+from tagcast.kit import db
 from tagcast.kit.uow import Work
 
 _c = messages.c
@@ -46,9 +46,8 @@ def insert_new(work: Work, deliveries: Sequence[Delivery]) -> dict[tuple[int, by
         }
         for one in deliveries
     ]
-    dialect = sqlite if work.connection.dialect.name == "sqlite" else postgresql
     statement = (
-        dialect.insert(messages)
+        db.insert_or(work.connection, messages)
         .on_conflict_do_nothing(index_elements=["workspace", "account", "dedupe"])
         .returning(_c.id, _c.account, _c.dedupe)
     )

@@ -62,18 +62,19 @@ def insert_many(connection: Connection, table: sa.Table, rows: Sequence[Mapping[
         connection.execute(sa.insert(table), list(rows))
 
 
+def insert_or(connection: Connection, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
+    """An insert of the connection's dialect, which takes an `on_conflict_…`."""
+    return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
+
+
 def upsert_ignore(
     connection: Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]], index_elements: Sequence[str]
 ) -> None:
     """Insert rows, leaving alone those whose key is there already."""
     if not rows:
         return
-    if connection.dialect.name == "sqlite":
-        connection.execute(sqlite.insert(table).on_conflict_do_nothing(index_elements=list(index_elements)), list(rows))
-    else:
-        connection.execute(
-            postgresql.insert(table).on_conflict_do_nothing(index_elements=list(index_elements)), list(rows)
-        )
+    statement = insert_or(connection, table).on_conflict_do_nothing(index_elements=list(index_elements))
+    connection.execute(statement, list(rows))
 
 
 def upsert(
@@ -82,7 +83,6 @@ def upsert(
     """Insert rows, or overwrite the other columns where the key is there already."""
     if not rows:
         return
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    statement = dialect.insert(table)
+    statement = insert_or(connection, table)
     others = {name: statement.excluded[name] for name in rows[0] if name not in index_elements}
     connection.execute(statement.on_conflict_do_update(index_elements=list(index_elements), set_=others), list(rows))

@@ -10,18 +10,17 @@
 A code is `module.name`; its sentence and remedy, Chinese and English, stand in `tagcast/<module>/texts.toml`.
 """
 
-import tomllib
 from functools import cache
-from importlib import resources
 from typing import ClassVar, Literal
+
+from tagcast.kit.shipped import read_toml
 
 Lang = Literal["zh", "en"]
 
 
 @cache
 def _texts(module: str) -> dict[str, dict[str, str]]:
-    source = resources.files("tagcast") / module / "texts.toml"
-    return tomllib.loads(source.read_text("utf-8"))
+    return read_toml(module, "texts.toml")
 
 
 class TagcastError(Exception):

@@ -1,11 +1,10 @@
 """Words of reports: names and definitions of figures, sentences, numbers as they are written."""
 
-import tomllib
 from functools import cache
-from importlib import resources
 from typing import NamedTuple
 
 from tagcast.kit.errors import Lang
+from tagcast.kit.shipped import read_toml
 from tagcast.reports.rules import BroadcastReport, Effect, Figure
 from tagcast.statistics import Interval
 
@@ -19,7 +18,7 @@ class Word(NamedTuple):
 
 @cache
 def _data(file: str) -> dict[str, dict[str, str]]:
-    return tomllib.loads((resources.files("tagcast.reports") / file).read_text("utf-8"))
+    return read_toml("reports", file)
 
 
 def word(name: str, lang: Lang) -> Word:

@@ -1,13 +1,12 @@
 """Decisions about tags: what a name may be, and whether depth, number and holders fit the limits."""
 
-import tomllib
 import unicodedata
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from typing import Any
 
 from tagcast.kit.errors import Invalid, Refused
+from tagcast.kit.shipped import read_toml
 
 SEPARATOR = "/"
 # Control, format (zero width, direction), surrogate, private use, unassigned, line and paragraph separators.
@@ -58,7 +57,7 @@ class Bound:
 @cache
 def ceilings() -> dict[str, Any]:
     """Our own ceilings, from `limits.toml`."""
-    return tomllib.loads((resources.files("tagcast") / "tags" / "limits.toml").read_text("utf-8"))
+    return read_toml("tags", "limits.toml")
 
 
 def normal(name: str) -> str:

@@ -4,14 +4,12 @@ import hmac
 import ipaddress
 import re
 import struct
-import tomllib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntFlag, StrEnum
 from functools import cache
-from importlib import resources
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import numpy as np
@@ -19,6 +17,7 @@ import numpy.typing as npt
 
 from tagcast.kit.crypto import Vault
 from tagcast.kit.errors import Invalid
+from tagcast.kit.shipped import read_toml
 
 VERSION = 1
 """Scheme and key of the signature; a token of another version is unknown."""
@@ -180,8 +179,8 @@ def _shown(text: str) -> str:
 
 @cache
 def _machines() -> re.Pattern[str]:
-    data = tomllib.loads((resources.files("tagcast.tracking") / "machines.toml").read_text("utf-8"))
-    return re.compile("|".join(pattern for group in data["group"] for pattern in group["patterns"]), re.IGNORECASE)
+    groups = read_toml("tracking", "machines.toml")["group"]
+    return re.compile("|".join(pattern for group in groups for pattern in group["patterns"]), re.IGNORECASE)
 
 
 def is_machine(agent: str) -> bool:
