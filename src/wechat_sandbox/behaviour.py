@@ -51,6 +51,8 @@ class Chances(NamedTuple):
 
 
 class Arrival(NamedTuple):
+    """What arrived at a person: the account, the message's key, its link and its topic."""
+
     account: int
     key: str
     link: str
@@ -58,6 +60,7 @@ class Arrival(NamedTuple):
 
 
 def daily_rate(sensitivity: str) -> float:
+    """How likely a person buys on a day without any message."""
     return float(DATA["purchase"]["daily_rate"][sensitivity])
 
 

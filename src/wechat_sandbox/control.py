@@ -245,4 +245,5 @@ def _shown(account: Document) -> dict[str, Any]:
 
 
 def is_stream(payload: Any) -> bool:
+    """Whether an answer is JSON lines that are made one by one."""
     return isinstance(payload, Iterator)

@@ -31,6 +31,7 @@ def fingerprint(text: str) -> str:
 
 
 def first_link(text: str) -> str:
+    """The first address in a text; empty when there is none."""
     found = _ADDRESS.search(text)
     return found.group(0) if found else ""
 

@@ -125,6 +125,7 @@ def draft_add(world: World, call: Call) -> dict[str, Any]:
 
 
 def draft(world: World, account: Document, ident: Any) -> Document:
+    """A draft of the account; 40007 for another's or none."""
     found = world.state.get("draft", ident) if isinstance(ident, str) else None
     if found is None or found["account"] != account["id"]:
         raise ApiError(40007)

@@ -13,6 +13,7 @@ _FIRST = 100
 
 
 def tags_of(world: World, account: Document) -> dict[int, Document]:
+    """The account's tags by id."""
     prefix = f"{account['id']}:"
     return {tag["id"]: tag for key, tag in world.state.documents["tag"].items() if key.startswith(prefix)}
 

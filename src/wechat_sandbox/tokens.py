@@ -136,6 +136,7 @@ def drop(world: World, account: int | None) -> int:
 
 
 def callback_ips(world: World, call: Call) -> dict[str, Any]:
+    """GET /cgi-bin/getcallbackip: the addresses that callbacks come from."""
     addresses = {"ip_list": ["127.0.0.1", "127.0.0.0/8"]}
     return {**OK, **addresses} if call.account["kind"] == "wecom" else addresses
 

@@ -46,6 +46,7 @@ def customer(world: World, account: Document, ident: Any) -> int:
 
 
 def customers_of(world: World, account: Document, number: int) -> list[int]:
+    """Indexes of the friends of a member, given by the member's number."""
     reach = world.reach_of(account)
     return [index for index in reach.customers.get(number, ()) if reach.follows[index]]
 

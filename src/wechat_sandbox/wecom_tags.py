@@ -35,6 +35,7 @@ def _tag_group(world: World, account: Document, ident: Any) -> Document:
 
 
 def known_tag(world: World, account: Document, ident: Any) -> str:
+    """The id of a corp tag that exists; the platform's error for another."""
     _tag_group(world, account, ident)
     return str(ident)
 

@@ -387,6 +387,21 @@ def test_corp_tags(sandbox: Sandbox) -> None:
     sandbox.wecom(use)
 
 
+def test_a_picture_is_uploaded_for_articles_and_cards(sandbox: Sandbox) -> None:
+    official = sandbox.official("official", lambda client: client.upload_article_image("a.png", PNG))
+    wecom: list[str] = []
+
+    async def use(client: WecomClient) -> None:
+        wecom.append(await client.upload_image("a.png", PNG))
+
+    sandbox.wecom(use)
+    assert official.startswith("http")
+    assert wecom[0].startswith("http")
+    with pytest.raises(ChannelError) as refused:
+        sandbox.official("official", lambda client: client.upload_article_image("a.gif", b"GIF89a" + b"0" * 20))
+    assert refused.value.errcode == 40005
+
+
 def test_a_mass_message_is_confirmed_and_polled(sandbox: Sandbox) -> None:
     async def use(client: WecomClient) -> None:
         rows = [row async for page in client.customers(await client.employees()) for row in page]
