@@ -9,7 +9,7 @@ from sqlalchemy.engine import Connection
 
 from tagcast import access
 from tagcast.kit import crypto, db
-from tagcast.kit.errors import Conflict
+from tagcast.kit.errors import Conflict, NotFound
 from tagcast.kit.settings import Settings
 from tagcast.kit.uow import Runtime, open_runtime
 
@@ -81,6 +81,9 @@ def initialise(settings: Settings) -> str:
 
 def open_home(settings: Settings) -> Runtime:
     """Open a home that is there and current. Raises NotFound, or Conflict when its database needs `tagcast migrate`."""
+    file = sa.make_url(settings.url).database if settings.url.startswith("sqlite") else None
+    if file and not Path(file).exists():  # opening it would make an empty one
+        raise NotFound("kit.no_home", home=str(settings.home))
     runtime = open_runtime(settings)
     with runtime.engine.connect() as connection:
         found = _found(connection)

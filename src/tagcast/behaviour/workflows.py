@@ -35,7 +35,7 @@ class EventHandler:
         for column, target in self.mapping.items():
             what, _, name = target.partition(":")
             if what == "contact":
-                self.who = (column, contacts.parse_identity(name, column))
+                self.who = (column, contacts.identity_of(work, name, column))
             elif target in {"at", "amount", "quantity"}:
                 self.columns[target] = column
             elif what == "property":

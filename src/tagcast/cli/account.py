@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tagcast import access, accounts, contacts
-from tagcast.cli.frame import Frame
+from tagcast.cli.frame import Frame, read_text
 from tagcast.kit.errors import Invalid
 
 app = typer.Typer(no_args_is_help=True, help="WeChat accounts 渠道账号: add, list, check, limits.")
@@ -158,9 +158,7 @@ def _secrets(file: Path | None) -> dict[str, str]:
     if file is None:
         found = {name: os.environ.get(f"WECHAT_{name.upper()}", "") for name in SECRETS}
         return {name: value for name, value in found.items() if value}
-    if not file.is_file():
-        raise Invalid("cli.no_file", file=str(file))
-    lines = [line.partition("=") for line in file.read_text("utf-8-sig").splitlines() if line.strip()]
+    lines = [line.partition("=") for line in read_text(file).splitlines() if line.strip()]
     given = {name.strip().lower(): value.strip().strip("\"'") for name, _, value in lines if not name.startswith("#")}
     if unknown := set(given) - set(SECRETS):
         raise Invalid("cli.bad_secrets", file=str(file), name=min(unknown), known=", ".join(SECRETS))

@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from types import UnionType
 from typing import Annotated, Any
 
 import orjson
@@ -10,20 +11,29 @@ import typer
 from tagcast import broadcasts
 from tagcast.cli.account import which
 from tagcast.cli.contacts import number_of
-from tagcast.cli.frame import PARTLY_SENT, Frame
+from tagcast.cli.frame import PARTLY_SENT, Frame, read_text
 from tagcast.kit.errors import Invalid
 
 app = typer.Typer(no_args_is_help=True, help="Broadcasts 群发: draft, plan, send, status.")
 
 Number = Annotated[int, typer.Argument(help="The broadcast's number.")]
-FIELDS = {"name", "account", "audience", "content", "purpose", "holdout_percent"}
+FIELDS: dict[str, type | UnionType] = {
+    "name": str,
+    "account": int | str,
+    "audience": str | dict,
+    "content": dict,
+    "purpose": str,
+    "holdout_percent": int | float,
+}
 OVER = ("finished", "cancelled")
 
 
 @app.command()
 def draft(
     ctx: typer.Context,
-    file: Annotated[Path, typer.Argument(help="JSON: name, account, audience, content, purpose, holdout_percent.")],
+    file: Annotated[
+        Path, typer.Argument(help="JSON: name, account, audience, content, purpose, holdout_percent; - is stdin.")
+    ],
 ) -> None:
     """Make a draft; nothing is sent."""
     frame = Frame.of(ctx)
@@ -32,15 +42,16 @@ def draft(
 
 
 def _read(file: Path) -> dict[str, Any]:
-    if not file.is_file():
-        raise Invalid("cli.no_file", file=str(file))
     try:
-        given = orjson.loads(file.read_text("utf-8-sig"))
+        given = orjson.loads(read_text(file))
     except orjson.JSONDecodeError as error:
         raise Invalid("cli.bad_json", file=str(file), reason=str(error)) from None
     missing = {"name", "account", "audience", "content"} - set(given if isinstance(given, dict) else ())
-    if missing or set(given) - FIELDS:
+    if missing or set(given) - set(FIELDS):
         raise Invalid("cli.bad_broadcast", file=str(file), known=", ".join(sorted(FIELDS)))
+    for field, value in given.items():
+        if not isinstance(value, FIELDS[field]) or isinstance(value, bool):
+            raise Invalid("cli.bad_field", file=str(file), field=field)
     return given if isinstance(given["account"], int) else {**given, "account": which(given["account"])}
 
 

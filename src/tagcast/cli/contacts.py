@@ -11,9 +11,9 @@ import typer
 
 from tagcast import access, accounts, compliance, contacts, files
 from tagcast.cli.account import which
-from tagcast.cli.frame import FAILED, Frame, actor
+from tagcast.cli.frame import REFUSED, Frame, actor, readable
 from tagcast.kit import clock
-from tagcast.kit.errors import Invalid
+from tagcast.kit.errors import Invalid, NotFound
 from tagcast.kit.uow import Work
 
 app = typer.Typer(no_args_is_help=True, help="Contacts 联系人: import, export, attributes, one person.")
@@ -22,7 +22,7 @@ app = typer.Typer(no_args_is_help=True, help="Contacts 联系人: import, export
 @app.command(name="import")
 def import_(
     ctx: typer.Context,
-    file: Annotated[Path, typer.Argument(help="CSV or Parquet.")],
+    file: Annotated[Path, typer.Argument(help="CSV or Parquet; - is stdin.")],
     mapping: Annotated[Path, typer.Option("--map", help='TOML or JSON: column = "identity:customer_id" …')],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Read and check all, change nothing.")] = False,
     errors: Annotated[Path | None, typer.Option(help="Copy the refused rows with their reasons here.")] = None,
@@ -31,8 +31,8 @@ def import_(
     """Import people. Running it again goes on where it stopped, or changes nothing."""
     frame = Frame.of(ctx)
     targets = contacts.load_mapping(mapping)
-    table = files.open_table(file, encoding=encoding)
-    with frame.runtime() as runtime, reading(frame, file) as progress:
+    with readable(file) as source, frame.runtime() as runtime, reading(frame, file) as progress:
+        table = files.open_table(source, encoding=encoding)
         result = contacts.import_contacts(
             runtime, access.only_workspace(runtime), table, targets, actor=actor(), on_consent=compliance.on_import,
             dry_run=dry_run, progress=progress,
@@ -48,7 +48,7 @@ def reading(frame: Frame, file: Path) -> Iterator[Callable[[int, int, int], None
 
 
 def tell(frame: Frame, result: contacts.ImportResult, errors: Path | None) -> None:
-    """Print an import's result; exit code 1 when nothing but refusals came out."""
+    """Print an import's result; exit code 2 when every row was refused."""
     if errors is not None and result.refused_file is not None:
         shutil.copyfile(result.refused_file, errors)
     if not frame.json:
@@ -75,7 +75,7 @@ def tell(frame: Frame, result: contacts.ImportResult, errors: Path | None) -> No
         }
     )
     if result.rows and result.refused == result.rows:
-        raise typer.Exit(FAILED)
+        raise typer.Exit(REFUSED)
 
 
 @app.command()
@@ -178,6 +178,8 @@ def declare(
 def number_of(work: Work, who: str) -> int:
     """The contact of a number or `<kind>:<value>` or `<kind>:<account>:<value>`. Raises Invalid."""
     if who.isascii() and who.isdigit():
+        if int(who) >= 1 << 32:
+            raise NotFound("cli.no_number", number=who)
         return int(who)
     kind, _, value = who.partition(":")
     account, colon, rest = value.partition(":")

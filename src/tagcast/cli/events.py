@@ -7,7 +7,7 @@ import typer
 
 from tagcast import access, behaviour, contacts, files
 from tagcast.cli.contacts import reading, tell
-from tagcast.cli.frame import Frame, actor
+from tagcast.cli.frame import Frame, actor, readable
 
 app = typer.Typer(no_args_is_help=True, help="Events 行为: declare a type, import a file.")
 
@@ -37,7 +37,7 @@ def ls(ctx: typer.Context) -> None:
 @app.command(name="import")
 def import_(
     ctx: typer.Context,
-    file: Annotated[Path, typer.Argument(help="CSV or Parquet.")],
+    file: Annotated[Path, typer.Argument(help="CSV or Parquet; - is stdin.")],
     name: Annotated[str, typer.Option("--type", help="A declared type.")],
     mapping: Annotated[Path, typer.Option("--map", help='column = "contact:customer_id", "at", "amount" …')],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Read and check all, change nothing.")] = False,
@@ -47,8 +47,8 @@ def import_(
     """Import events of contacts that are there. Running it again goes on, or changes nothing."""
     frame = Frame.of(ctx)
     targets = contacts.load_mapping(mapping)
-    table = files.open_table(file, encoding=encoding)
-    with frame.runtime() as runtime, reading(frame, file) as progress:
+    with readable(file) as source, frame.runtime() as runtime, reading(frame, file) as progress:
+        table = files.open_table(source, encoding=encoding)
         result = behaviour.import_events(
             runtime, access.only_workspace(runtime), table, name, targets, actor=actor(), dry_run=dry_run,
             progress=progress,

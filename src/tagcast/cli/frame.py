@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any, cast
 import orjson
 import typer
 
-from tagcast.kit.errors import Lang, Refused, TagcastError
+from tagcast.kit.errors import Invalid, Lang, Refused, TagcastError
 
 if TYPE_CHECKING:  # loaded when a home is opened: `--version` and `--help` stay quick
     from tagcast.kit.settings import Settings
     from tagcast.kit.uow import Runtime, Work
 
 DONE, FAILED, REFUSED, PARTLY_SENT, BLOCKED = range(5)
+INTERRUPTED = 130
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +39,22 @@ class Frame:
 
     def settings(self, **flags: object) -> "Settings":
         """The settings with this call's flags. Raises Invalid."""
+        import tomllib
+        from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
         from tagcast.kit import settings
 
-        return settings.load(home=self.home, **flags)
+        try:
+            found = settings.load(home=self.home, **flags)
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise Invalid("cli.bad_config", file="tagcast.toml", reason=str(error)) from None
+        except OSError as error:
+            raise Invalid("cli.no_key_file", file=error.filename, reason=error.strerror) from None
+        try:
+            ZoneInfo(found.zone)
+        except (ZoneInfoNotFoundError, OSError, ValueError):
+            raise Invalid("cli.bad_zone", zone=found.zone) from None
+        return found
 
     @contextmanager
     def runtime(self) -> Iterator["Runtime"]:
@@ -148,6 +162,33 @@ class Frame:
             print(dump(body), file=sys.stderr)
         else:
             print(f"{error.text(self.lang)}\n{error.remedy(self.lang)}", file=sys.stderr)
+
+
+def read_text(file: Path) -> str:
+    """The text of a file that a user names; `-` is stdin. Raises Invalid."""
+    if str(file) == "-":
+        return sys.stdin.read()
+    if not file.is_file():
+        raise Invalid("cli.no_file", file=str(file))
+    try:
+        return file.read_text("utf-8-sig")
+    except UnicodeDecodeError:
+        raise Invalid("cli.not_text", file=str(file)) from None
+
+
+@contextmanager
+def readable(file: Path) -> Iterator[Path]:
+    """A file that a user names; what `-`, stdin, holds is kept in a file as long as it is read."""
+    if str(file) != "-":
+        yield file
+        return
+    import shutil
+    import tempfile
+
+    with tempfile.NamedTemporaryFile(prefix="tagcast-", suffix="-stdin") as copy:
+        shutil.copyfileobj(sys.stdin.buffer, copy)
+        copy.flush()
+        yield Path(copy.name)
 
 
 def actor() -> str:

@@ -5,6 +5,7 @@ import typer
 from tagcast import access
 from tagcast.cli.frame import Frame
 from tagcast.kit import clock
+from tagcast.kit.errors import NotFound
 
 key = typer.Typer(no_args_is_help=True, help="API keys of the HTTP API.")
 
@@ -27,6 +28,8 @@ def migrate(ctx: typer.Context) -> None:
     """Bring the database to this version; can be interrupted and run again."""
     frame = Frame.of(ctx)
     settings = frame.settings()
+    if not access.is_initialised(settings):
+        raise NotFound("kit.no_home", home=str(settings.home))
     access.migrate(settings)
     frame.say("The database is current.", "数据库已是最新版本。")
     if frame.json:

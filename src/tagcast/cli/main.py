@@ -9,9 +9,10 @@ from typing import Annotated, Literal
 
 import typer
 from typer.core import TyperGroup
+from typer.exceptions import Abort, TyperException
 
-from tagcast.cli.frame import FAILED, REFUSED, Frame, language
-from tagcast.kit.errors import TagcastError
+from tagcast.cli.frame import FAILED, INTERRUPTED, REFUSED, Frame, language
+from tagcast.cli.trouble import known, usage
 
 # command -> (file here, its function or Typer). Imported when called, so that `tagcast --version` is quick.
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -122,25 +123,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
     front, rest = to_front(sys.argv[1:] if arguments is None else arguments)
     frame = Frame(json="--json" in front, lang=language(_given(front, "--lang"), os.environ))
     try:
-        app(args=[*front, *rest], prog_name="tagcast")
+        ended = app(args=[*front, *rest], prog_name="tagcast", standalone_mode=False)
     except SystemExit as end:
-        return end.code if isinstance(end.code, int) else 0
-    except TagcastError as error:
-        frame.problem(error)
-        return REFUSED
-    except KeyboardInterrupt:
-        return 130
+        ended = end.code
+    except TyperException as error:
+        ended = _usage(frame, error)
+    except (KeyboardInterrupt, Abort):
+        print(file=sys.stderr)
+        ended = INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
-    except Exception as error:  # the last line of defence: no traceback, which may hold personal data
-        if os.environ.get("TAGCAST_LOG_LEVEL", "").upper() == "DEBUG":
-            raise
-        frame.say(
-            f"Something unexpected went wrong ({type(error).__name__}). Nothing was committed by the failing step.\n"
-            "Run it again with TAGCAST_LOG_LEVEL=DEBUG to see where.",
-            f"发生意外错误（{type(error).__name__}），出错的步骤没有写入任何内容。\n"
-            "请设置 TAGCAST_LOG_LEVEL=DEBUG 后重试以查看位置。",
-        )
-        return FAILED
-    return 0
+        ended = FAILED
+    except Exception as error:  # noqa: BLE001 - the last line of defence
+        ended = _failed(frame, error)
+    return ended if isinstance(ended, int) else 0
+
+
+def _failed(frame: Frame, error: Exception) -> int:
+    if (problem := known(error)) is not None:
+        frame.problem(problem)
+        return REFUSED
+    if os.environ.get("TAGCAST_LOG_LEVEL", "").upper() == "DEBUG":
+        raise error
+    # No traceback: it may hold personal data.
+    frame.say(
+        f"Something unexpected went wrong ({type(error).__name__}). Nothing was committed by the failing step.\n"
+        "Run it again with TAGCAST_LOG_LEVEL=DEBUG to see where.",
+        f"发生意外错误（{type(error).__name__}），出错的步骤没有写入任何内容。\n"
+        "请设置 TAGCAST_LOG_LEVEL=DEBUG 后重试以查看位置。",
+    )
+    return FAILED
+
+
+def _usage(frame: Frame, error: TyperException) -> int:
+    place = getattr(error, "ctx", None)
+    if type(error).__name__ == "NoArgsIsHelpError":
+        print(error.format_message(), file=sys.stderr)
+    else:
+        frame.problem(usage(error.format_message(), place.command_path if place is not None else "tagcast"))
+    return REFUSED

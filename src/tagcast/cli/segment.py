@@ -8,7 +8,7 @@ import typer
 
 from tagcast import audiences, contacts, tags
 from tagcast.cli.contacts import number_of, write_to
-from tagcast.cli.frame import Frame
+from tagcast.cli.frame import Frame, read_text
 from tagcast.cli.tags import find_tag
 from tagcast.kit.errors import Invalid
 from tagcast.kit.uow import Work
@@ -17,7 +17,9 @@ app = typer.Typer(no_args_is_help=True, help="Segments 人群: count, keep, expl
 
 Which = Annotated[
     str,
-    typer.Argument(metavar="SEGMENT", help="An expression as text, @file.json or @file.txt, or =NAME of a kept one."),
+    typer.Argument(
+        metavar="SEGMENT", help="An expression as text, @file.json, @file.txt or @- (stdin), or =NAME of a kept one."
+    ),
 ]
 
 
@@ -27,9 +29,7 @@ def expression(work: Work, given: str) -> audiences.Expression:
         return audiences.find(work, given[1:]).expression
     if given.startswith("@"):
         file = Path(given[1:])
-        if not file.is_file():
-            raise Invalid("cli.no_file", file=str(file))
-        text = file.read_text("utf-8-sig")
+        text = read_text(file)
         if file.suffix != ".json":
             return audiences.parse(text)
         try:

@@ -21,6 +21,7 @@ from tagcast.contacts.imports import (
     Handler,
     OnConsent,
     check_columns,
+    identity_of,
     load_mapping,
     parse_identity,
 )
@@ -87,6 +88,7 @@ __all__ = [
     "on_followed",
     "on_unfollowed",
     "parse_day",
+    "identity_of",
     "parse_identity",
     "run_import",
     "select",

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from pyroaring import BitMap
 
-from tagcast import bitmaps
+from tagcast import accounts, bitmaps
 from tagcast.contacts import actions, rules, store
 from tagcast.contacts.rules import KINDS, Attribute, Identity, PersonIn
 from tagcast.contacts.values import put_kept
@@ -78,6 +78,14 @@ def parse_identity(target: str, column: str) -> Identity:
         raise Invalid("contacts.unknown_target", column=column, target=f"…:{target}", known=", ".join(KINDS)) from None
 
 
+def identity_of(work: Work, target: str, column: str) -> Identity:
+    """The same of an account that is there. Raises Invalid, NotFound."""
+    found = parse_identity(target, column)
+    if found.account:
+        accounts.get(work, found.account)
+    return found
+
+
 class PeopleHandler:
     """Imports contacts: identities, attributes, private texts and consents by column."""
 
@@ -99,7 +107,7 @@ class PeopleHandler:
             what, _, name = target.partition(":")
             attribute = declared.get(name)
             if what == "identity":
-                self.identities[column] = parse_identity(name, column)
+                self.identities[column] = identity_of(work, name, column)
             elif what in {"attribute", "text"} and attribute and (what == "attribute" or attribute.type == "text"):
                 self.attributes[column] = attribute
             elif what == "consent" and self.on_consent is not None and _PURPOSE.fullmatch(name):

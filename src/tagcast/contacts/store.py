@@ -129,7 +129,19 @@ def delete_attribute(work: Work, name: str) -> int:
 
 
 def open_job(work: Work, kind: str, content: str, mapping: str) -> Row[Any]:
-    """The import of this content under this mapping; made if there is none."""
+    """The import of this content under this mapping; made if there is none, and anew if it had nothing but refusals."""
+    table = import_jobs.c
+    work.connection.execute(
+        sa.delete(import_jobs).where(
+            table.workspace == work.workspace,
+            table.kind == kind,
+            table.content == content,
+            table.mapping == mapping,
+            table.done_at.is_not(None),
+            table.refused > 0,
+            table.refused == table.records,
+        )
+    )
     row = {"workspace": work.workspace, "kind": kind, "content": content, "mapping": mapping, "created_at": work.now_ms}
     counts = dict.fromkeys(("records", "made", "matched", "changed", "refused", "refused_bytes"), 0)
     db.upsert_ignore(work.connection, import_jobs, [row | counts], ["workspace", "kind", "content", "mapping"])

@@ -88,7 +88,7 @@ def open_table(
     """
     bounds = limits or Limits()
     if not path.is_file():
-        raise NotFound("files.no_file", file=path.name)
+        raise NotFound("files.no_file", file=path.name or str(path))
     size = path.stat().st_size
     if size > bounds.size:
         raise Invalid("files.too_large", file=path.name, size=size, limit=bounds.size)
