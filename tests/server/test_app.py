@@ -115,13 +115,13 @@ def test_wrong_input_is_named_and_not_repeated(served: Served) -> None:
 
 def test_a_mistake_of_ours_tells_nothing(served: Served) -> None:
     stream = io.StringIO()
+    logs.configure("ERROR")
     with redirect_stderr(stream):
-        logs.configure("ERROR")
-    status, headers, body = served.call("/api/v1/trial/broken", X_Request_ID="abc-1")
-    # The log is written once the answer has gone.
-    end = time.monotonic() + 10
-    while "request failed" not in (logged := stream.getvalue()) and time.monotonic() < end:
-        time.sleep(0.01)
+        status, headers, body = served.call("/api/v1/trial/broken", X_Request_ID="abc-1")
+        # The log is written once the answer has gone.
+        end = time.monotonic() + 10
+        while "request failed" not in (logged := stream.getvalue()) and time.monotonic() < end:
+            time.sleep(0.01)
     line = next(json.loads(text) for text in logged.splitlines() if "request failed" in text)
     assert (line["request"], line["path"], line["exc_type"]) == ("abc-1", "/api/v1/trial/broken", "ValueError")
     assert "13800138000" not in logged
