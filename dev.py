@@ -333,7 +333,9 @@ def run(command: str, rest: list[str]) -> int:
     if command == "check":
         return check()
     if command == "test":
-        return (0 if rest else check()) or in_venv("-m", "pytest", *rest)
+        # A file's tests share servers and databases, so whole files are dealt out.
+        dealt = ["-n", str(max(2, min(4, os.cpu_count() or 1))), "--dist", "loadfile"]
+        return in_venv("-m", "pytest", *rest) if rest else check() or in_venv("-m", "pytest", *dealt)
     prefix = [] if command == "run" else [command]
     return in_venv("-m", "tagcast", *prefix, *rest)
 
