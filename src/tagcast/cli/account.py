@@ -54,7 +54,14 @@ def ls(ctx: typer.Context) -> None:
     """The accounts."""
     frame = Frame.of(ctx)
     with frame.read() as work:
-        frame.table(accounts.all_(work), ["id", "kind", "name", "appid", "profile", "zone", "base_url"])
+        frame.table(
+            accounts.all_(work),
+            ["id", "kind", "name", "appid", "profile", "zone", "base_url"],
+            none=(
+                "There is no account yet. Connect one with `tagcast account add`, or try `tagcast sandbox`.",
+                "还没有账号。请用 `tagcast account add` 接入，或用 `tagcast sandbox` 试用。",
+            ),
+        )
 
 
 @app.command()

@@ -13,6 +13,7 @@ from tagcast.cli.account import which
 from tagcast.cli.contacts import number_of
 from tagcast.cli.frame import PARTLY_SENT, Frame, read_text
 from tagcast.kit.errors import Invalid
+from tagcast.kit.shipped import read_toml
 
 app = typer.Typer(no_args_is_help=True, help="Broadcasts 群发: draft, plan, send, status.")
 
@@ -67,8 +68,9 @@ def plan(ctx: typer.Context, broadcast: Number) -> None:
         return
     label = "label_zh" if frame.lang == "zh" else "label_en"
     frame.table([{"step": getattr(step, label), "contacts": step.count} for step in steps], ["step", "contacts"])
+    words = read_toml("broadcasts", "words.toml")["warning"]
     for warning in made.warnings:
-        frame.say(f"! {warning}", f"! {warning}")
+        frame.say(f"! {words[warning]['en']}", f"! {words[warning]['zh']}")
     print(f"\n{made.hash}")
 
 
@@ -91,7 +93,14 @@ def ls(ctx: typer.Context) -> None:
     """All broadcasts, the newest first."""
     frame = Frame.of(ctx)
     with frame.read() as work:
-        frame.table(broadcasts.all_(work), ["id", "name", "account", "route", "state", "purpose", "started_at"])
+        frame.table(
+            broadcasts.all_(work),
+            ["id", "name", "account", "route", "state", "purpose", "started_at"],
+            none=(
+                "There is no broadcast yet. Write one as JSON and run: tagcast broadcast draft FILE",
+                "还没有群发。请写成 JSON 后运行：tagcast broadcast draft 文件",
+            ),
+        )
 
 
 @app.command()
@@ -114,7 +123,10 @@ def status(
                 "assigned": now.assigned,
                 "holdout": now.holdout,
                 **now.states,
-                "failures": {failure.reason: failure.count for failure in failures},
+                "failures": {
+                    failure.reason if frame.json else getattr(failure, f"sentence_{frame.lang}"): failure.count
+                    for failure in failures
+                },
             }
         )
         if not watch or now.state in OVER:

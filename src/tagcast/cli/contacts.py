@@ -155,7 +155,14 @@ def attributes(ctx: typer.Context) -> None:
     frame = Frame.of(ctx)
     with frame.read() as work:
         rows = list(contacts.attributes(work).values())
-    frame.table(rows, ["name", "type", "scale", "label_zh", "label_en", "purpose", "retention_days"])
+    frame.table(
+        rows,
+        ["name", "type", "scale", "label_zh", "label_en", "purpose", "retention_days"],
+        none=(
+            "No attribute is declared yet. Declare one: tagcast contacts declare region choice --purpose …",
+            "还没有声明属性。请先声明：tagcast contacts declare region choice --purpose …",
+        ),
+    )
 
 
 @app.command()

@@ -31,7 +31,14 @@ def ls(ctx: typer.Context) -> None:
     frame = Frame.of(ctx)
     with frame.read() as work:
         rows = list(behaviour.event_types(work).values())
-    frame.table(rows, ["name", "purpose", "properties"])
+    frame.table(
+        rows,
+        ["name", "purpose", "properties"],
+        none=(
+            "No type of event is declared yet. Declare one: tagcast events declare purchase --purpose …",
+            "还没有声明事件类型。请先声明：tagcast events declare purchase --purpose …",
+        ),
+    )
 
 
 @app.command(name="import")

@@ -7,13 +7,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import UTC, date, datetime
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import orjson
 import typer
 
 from tagcast.kit.errors import Invalid, Lang, Refused, TagcastError
+from tagcast.kit.shipped import read_toml
 
 if TYPE_CHECKING:  # loaded when a home is opened: `--version` and `--help` stay quick
     from tagcast.kit.settings import Settings
@@ -94,22 +96,42 @@ class Frame:
         elif text is not None:
             print(text())
         else:
-            cells = _cells(value)
-            width = max((len(name) for name in cells), default=0)
-            for name, item in cells.items():
-                print(f"{name:<{width}}  {shown(item, name)}")
+            from rich.cells import cell_len
 
-    def table(self, rows: Iterable[object], columns: Sequence[str], *, lines: bool = False) -> None:
-        """Many results on stdout: a table; with --json an array of objects, or one object a line with `lines`."""
+            cells = _cells(value)
+            width = max((cell_len(self.word(name)) for name in cells), default=0)
+            for name, item in cells.items():
+                word = self.word(name)
+                print(f"{word}{' ' * (width - cell_len(word))}  {shown(item, name)}")
+
+    def word(self, name: str) -> str:
+        """What a column or a field is called in the language of this call."""
+        return _words().get(name, name) if self.lang == "zh" else name
+
+    def table(
+        self,
+        rows: Iterable[object],
+        columns: Sequence[str],
+        *,
+        lines: bool = False,
+        none: tuple[str, str] | None = None,
+    ) -> None:
+        """Many results on stdout: a table; with --json an array of objects, or one object a line with `lines`.
+
+        `none`: what to do when there is nothing yet, English and Chinese.
+        """
         found = list(rows)
         if self.json:
             data = [plain(row) for row in found]
             print("\n".join(dump(row) for row in data) if lines else dump(data), end="\n" if data or not lines else "")
             return
+        if not found and none is not None:
+            self.say(*none)
+            return
         from rich.console import Console
         from rich.table import Table
 
-        drawn = Table(*columns, box=None, pad_edge=False, header_style="bold")
+        drawn = Table(*map(self.word, columns), box=None, pad_edge=False, header_style="bold")
         for row in found:
             cells = _cells(row)
             drawn.add_row(*(shown(cells.get(name), name) for name in columns))
@@ -191,6 +213,17 @@ def readable(file: Path) -> Iterator[Path]:
         yield Path(copy.name)
 
 
+@contextmanager
+def created(file: Path) -> Iterator[TextIO]:
+    """A new text file that nobody else can read. Raises Invalid when there is one of this name."""
+    try:
+        handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise Invalid("cli.file_exists", file=str(file)) from None
+    with os.fdopen(handle, "w", encoding="utf-8") as out:
+        yield out
+
+
 def actor() -> str:
     """Who acts on the command line, as written into history."""
     try:
@@ -227,6 +260,11 @@ def _cells(row: object) -> dict[str, object]:
     if hasattr(row, "_asdict"):
         return cast(dict[str, object], row._asdict())
     return dict(row) if isinstance(row, Mapping) else {"": row}
+
+
+@cache
+def _words() -> dict[str, str]:
+    return {name: str(word) for name, word in read_toml("cli", "words.toml").items()}
 
 
 def dump(data: object) -> str:

@@ -28,7 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "report": ("report", "app"),
     "serve": ("server", "serve"),
     "worker": ("server", "run"),
-    "sandbox": ("sandbox", "sandbox"),
+    "sandbox": ("sandbox", "app"),
     "doctor": ("doctor", "doctor"),
     "migrate": ("home", "migrate"),
     "key": ("home", "key"),

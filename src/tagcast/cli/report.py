@@ -9,6 +9,8 @@ from tagcast import access, reports
 from tagcast.cli.contacts import write_to
 from tagcast.cli.frame import Frame, actor, plain
 
+COLUMNS = ["figure", "value", "interval", "of"]
+
 app = typer.Typer(no_args_is_help=True)
 
 
@@ -24,15 +26,17 @@ def broadcast(
     event: Annotated[str, typer.Option(help="What counts as a conversion.")] = "purchase",
     days: Annotated[int, typer.Option(help="Days after the start that count.")] = 7,
     html: Annotated[Path | None, typer.Option(help="Write it as a page with charts.")] = None,
+    table: Annotated[Path | None, typer.Option("--csv", help="Write the figures as CSV.")] = None,
 ) -> None:
     """Reached, opened, clicked, converted, and the effect against the holdout, each with its interval.
 
-    A table as CSV; with --json all of it.
+    With --json all of it.
     """
     frame = Frame.of(ctx)
     zone = frame.settings().zone
-    if html is not None:
-        write_to(html)
+    for file in (html, table):
+        if file is not None:
+            write_to(file)
     with frame.runtime() as runtime:
         workspace = access.only_workspace(runtime)
         reports.catch_up(runtime, workspace, actor())
@@ -41,4 +45,14 @@ def broadcast(
     if html is not None:
         html.write_text(reports.render_html(made, frame.lang, zone=zone), "utf-8")
         frame.say(f"Wrote {html}.", f"已写入 {html}。")
-    frame.emit([plain(one) for one in made], text=lambda: reports.render_csv(made, frame.lang).rstrip())
+    if table is not None:
+        table.write_text(reports.render_csv(made, frame.lang), "utf-8-sig", newline="")
+        frame.say(f"Wrote {table}.", f"已写入 {table}。")
+    if frame.json:
+        frame.emit([plain(one) for one in made])
+        return
+    for one in made:
+        print(f"{one.id} · {one.name}")
+        rows = [dict(zip(COLUMNS, cells, strict=True)) for cells in reports.lines(one, frame.lang)]
+        frame.table(rows, COLUMNS)
+        print(f"{reports.sentence(one, frame.lang)}\n")

@@ -1,15 +1,26 @@
-"""`tagcast sandbox`: start the local server that answers as the platforms do."""
+"""`tagcast sandbox`: the local server that answers as the platforms do, its accounts and its people."""
 
+import csv
 import subprocess
 import sys
+import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from tagcast.cli.frame import Frame
+from tagcast.cli.contacts import write_to
+from tagcast.cli.frame import Frame, created
+from tagcast.kit.errors import Unavailable
+
+app = typer.Typer()
+
+Url = Annotated[str, typer.Option(envvar="WECHAT_SANDBOX_URL", help="Where the sandbox answers.")]
+URL = "http://127.0.0.1:8400"
+PEOPLE = ("unionid", "name", "sex", "region", "city", "device", "age_band", "taste")
 
 
+@app.callback(invoke_without_command=True)
 def sandbox(
     ctx: typer.Context,
     port: Annotated[int, typer.Option(help="0: any free one.")] = 8400,
@@ -17,7 +28,12 @@ def sandbox(
     population: Annotated[int, typer.Option(help="How many people, when the state has none yet.")] = 2000,
     seed: Annotated[int, typer.Option(help="Fixes everything about them.")] = 7,
 ) -> None:
-    """Start the WeChat sandbox 沙箱; it prints its address as a line of JSON. Ctrl-C ends it."""
+    """Start the WeChat sandbox 沙箱; it prints its address as a line of JSON. Ctrl-C ends it.
+
+    The commands below talk to one that runs.
+    """
+    if ctx.invoked_subcommand is not None:
+        return
     file = state or Frame.of(ctx).settings().home / "sandbox.db"
     file.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "wechat_sandbox", "--port", str(port), "--state", str(file)]
@@ -28,3 +44,105 @@ def sandbox(
         except KeyboardInterrupt:  # the sandbox got the signal too, and ends by itself
             continue
         raise typer.Exit(max(code, 0))
+
+
+@app.command()
+def account(
+    ctx: typer.Context,
+    kind: Annotated[str, typer.Argument(help="wecom, official or service.")],
+    name: Annotated[str, typer.Argument(help="What it is called there.")],
+    secrets: Annotated[Path, typer.Option(help="Where to write its secrets, for `tagcast account add`.")],
+    url: Url = URL,
+) -> None:
+    """Open an account on the pretended platform."""
+    frame = Frame.of(ctx)
+    write_to(secrets)
+    made = _call(url, "POST", "/sandbox/accounts", {"kind": kind, "name": name})
+    with created(secrets) as out:
+        out.write(f"secret={made['secret']}\ncallback_token={made['token']}\n")
+        out.write(f"encoding_aes_key={made['encoding_aes_key']}\n")
+    option = f"--corpid {made['corpid']}" if kind == "wecom" else f"--appid {made['appid']}"
+    line = f"tagcast account add {kind} {name} {option} --secrets {secrets} --base-url {url}"
+    frame.say(f"Connect it: {line}", f"接入：{line}")
+    frame.emit({"id": made["id"], "kind": kind, "name": name, "appid": made["appid"] or made["corpid"]})
+
+
+@app.command()
+def accounts(ctx: typer.Context, url: Url = URL) -> None:
+    """The accounts of the pretended platform."""
+    found = _call(url, "GET", "/sandbox/accounts")["accounts"]
+    rows = [{**one, "appid": one["appid"] or one["corpid"]} for one in found]
+    columns = ["id", "kind", "name", "appid", "callback_url"]
+    Frame.of(ctx).table([{name: row[name] for name in columns} for row in rows], columns)
+
+
+@app.command()
+def callback(
+    ctx: typer.Context,
+    number: Annotated[int, typer.Argument(help="The account's number in the sandbox.")],
+    address: Annotated[str, typer.Argument(help="As `tagcast account add` said it.")],
+    url: Url = URL,
+) -> None:
+    """Set an account's callback address, as one does on the platform's page, and let the platform check it."""
+    _call(url, "PATCH", f"/sandbox/accounts/{number}", {"callback_url": address})
+    found = _call(url, "POST", f"/sandbox/accounts/{number}/verify", {})
+    if not found["ok"]:
+        raise Unavailable("cli.callback_fails", address=address, status=found["status"])
+    Frame.of(ctx).emit({"account": number, "ok": True})
+
+
+@app.command()
+def people(ctx: typer.Context, file: Annotated[Path, typer.Argument(help="CSV.")], url: Url = URL) -> None:
+    """Write the made-up people as a shop would know them: a file to import."""
+    write_to(file)
+    found = _call(url, "GET", "/sandbox/people", lines=True)
+    with file.open("w", encoding="utf-8-sig", newline="") as out:
+        rows = csv.writer(out)
+        rows.writerow(PEOPLE)
+        rows.writerows([person[name] for name in PEOPLE] for person in found)
+    Frame.of(ctx).emit({"file": file, "rows": len(found)})
+
+
+@app.command()
+def orders(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(help="CSV.")],
+    after: Annotated[int, typer.Option(help="Only those after this many.")] = 0,
+    url: Url = URL,
+) -> None:
+    """Write what people ordered: a file to import as purchases."""
+    write_to(file)
+    found = _call(url, "GET", f"/sandbox/orders?after={after}&limit=1000000")["orders"]
+    with file.open("w", encoding="utf-8-sig", newline="") as out:
+        rows = csv.writer(out)
+        rows.writerow(["order_id", "unionid", "at", "amount"])
+        rows.writerows(
+            [order["order_id"], order["unionid"], order["at"], f"{order['amount_cents'] / 100:.2f}"] for order in found
+        )
+    Frame.of(ctx).emit({"file": file, "rows": len(found)})
+
+
+@app.command()
+def act(
+    ctx: typer.Context,
+    days: Annotated[int, typer.Option(help="How far, in compressed time.")] = 3,
+    url: Url = URL,
+) -> None:
+    """Let the people live: open, click and buy."""
+    frame = Frame.of(ctx)
+    _call(url, "POST", "/sandbox/population/act", {"days": days})
+    with frame.progress("people") as bar:
+        while (now := _call(url, "GET", "/sandbox/population/act"))["state"] == "running":
+            bar(now["done"], now["total"])
+            time.sleep(0.2)
+    frame.emit({name: now[name] for name in ("opened", "clicked", "bought", "left")})
+
+
+def _call(url: str, method: str, path: str, body: object = None, *, lines: bool = False) -> Any:
+    from tagcast.cli.demo.stage import Http
+    from tagcast.kit.http import HttpError
+
+    try:
+        return Http(url).lines(path) if lines else Http(url).call(method, path, body)
+    except HttpError as error:
+        raise Unavailable("cli.no_sandbox", url=url, reason=str(error)) from None

@@ -87,7 +87,14 @@ def ls(ctx: typer.Context) -> None:
             }
             for one in audiences.every(work)
         ]
-    frame.table(rows, ["id", "name", "count", "text", "description"])
+    frame.table(
+        rows,
+        ["id", "name", "count", "text", "description"],
+        none=(
+            "No segment is kept yet. Keep one: tagcast segment save NAME 'region = \"华东\"'",
+            "还没有保存的人群。请先保存：tagcast segment save 名称 'region = \"华东\"'",
+        ),
+    )
 
 
 @app.command()

@@ -41,7 +41,14 @@ def ls(ctx: typer.Context, account: Account = None) -> None:
             {"id": node.tag.id, "path": node.tag.path, "own": node.own, "below": node.below, "depth": node.tag.depth}
             for node in tags.tree(work, _account(work, account))
         ]
-    frame.table(rows, ["id", "path", "own", "below"])
+    frame.table(
+        rows,
+        ["id", "path", "own", "below"],
+        none=(
+            "There is no tag here yet. Make one: tagcast tags add 会员/金卡 --parents (tags of an account: --account).",
+            "这里还没有标签。请先新建：tagcast tags add 会员/金卡 --parents（账号的标签加 --account）。",
+        ),
+    )
 
 
 @app.command()
@@ -126,7 +133,11 @@ def history(ctx: typer.Context, tag: Path_, account: Account = None, limit: int 
             }
             for one in tags.history(work, find_tag(work, tag, account).id, limit=limit)
         ]
-    frame.table(rows, ["seq", "at", "op", "size", "who", "why"])
+    frame.table(
+        rows,
+        ["seq", "at", "op", "size", "who", "why"],
+        none=("The tag was never given to anybody.", "该标签还没有打给任何人。"),
+    )
 
 
 @app.command()

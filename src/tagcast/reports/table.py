@@ -28,6 +28,20 @@ def render(reports: Sequence[BroadcastReport], lang: Lang = "zh") -> str:
     return target.getvalue()
 
 
+def lines(report: BroadcastReport, lang: Lang) -> Iterator[tuple[str, str, str, str]]:
+    """The figures for people: what it is called, the value, its 95 % interval, what is divided by what."""
+
+    def line(name: str, value: str, one: str = "", of: str = "") -> tuple[str, str, str, str]:
+        return words.word(name, lang).label, value, one, of
+
+    yield line("assigned", words.whole(report.assigned))
+    yield line("holdout", words.whole(report.holdout))
+    for figure in (*report.figures, report.effect.sent, report.effect.holdout):
+        yield line(figure.name, words.percent(figure.share), words.interval(figure.interval), words.fraction(figure))
+    for count in report.visits:
+        yield line(count.name, words.whole(count.value))
+
+
 def _rows(report: BroadcastReport, lang: Lang) -> Iterator[Cells]:
     def row(name: str, value: float | None, one: Interval | None = None, of: Figure | None = None) -> Cells:
         label, definition = words.word(name, lang)
