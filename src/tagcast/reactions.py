@@ -25,7 +25,8 @@ def _receipts(work: Work, batch: Sequence[Recorded]) -> None:
         receipts = []
         for fact in facts:
             msgid = fact.data.get("msgid", fact.data.get("msg_id"))
-            receipts.append({"msgid": str(msgid), "status": str(fact.data["status"]), "data": dict(fact.data)})
+            if msgid is not None:
+                receipts.append({"msgid": str(msgid), "status": str(fact.data["status"]), "data": dict(fact.data)})
         broadcasts.note_receipts(work, account, receipts)
 
 
@@ -70,18 +71,21 @@ def pending(connection: Connection) -> bool:
 def follow(runtime: Runtime) -> int:
     """Follow the oldest open events of one kind, each once: what follows and the mark are one commit. Returns how many.
 
-    A batch that fails is followed event by event; the one that fails again is set aside with its problem.
+    A batch that fails is followed event by event; the one that fails again is set aside with its problem. Nothing is
+    followed while another process does it, and nothing set aside because the database failed.
     """
     with runtime.engine.connect() as connection:
         batch = events.open_batch(connection, BATCH)
     if not batch:
         return 0
     try:
-        _commit(runtime, batch)
+        return len(batch) if _commit(runtime, batch) else 0
     except Exception:  # noqa: BLE001 - found out one by one below
         for event in batch:
             try:
                 _commit(runtime, [event])
+            except sa.exc.OperationalError:
+                raise
             except Exception as error:
                 log.exception("event set aside", seq=event.seq, kind=event.name)
                 with runtime.work(event.workspace, "reactions") as work:
@@ -89,15 +93,17 @@ def follow(runtime: Runtime) -> int:
     return len(batch)
 
 
-def _commit(runtime: Runtime, batch: Sequence[Recorded]) -> None:
+def _commit(runtime: Runtime, batch: Sequence[Recorded]) -> bool:
+    """Whether it was this process's to follow."""
     with runtime.work(batch[0].workspace, "reactions") as work:
         if not _mine(work.connection):
-            return
+            return False
         still_open = events.still_open(work, batch)
         for reaction in REACTIONS.get(batch[0].name, ()):
             if still_open:
                 reaction(work, still_open)
         events.close_batch(work, still_open)
+        return True
 
 
 def _mine(connection: Connection) -> bool:

@@ -1,6 +1,7 @@
 """The worker: takes leases and runs what they name, and lets events be followed by what `reactions` lists.
 
-Any number of workers may run; each piece of work is held by one. A worker that is told to stop finishes what it holds.
+Any number of workers may run; each piece of work is held by one. A worker that is told to stop ends the calls that it
+began, records their outcome and gives the rest back.
 """
 
 import asyncio
@@ -8,17 +9,21 @@ import os
 import secrets
 import socket
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 
-from tagcast import broadcasts, reactions
+from tagcast import broadcasts, chores, reactions, tags
 from tagcast.broadcasts.delivery import deliver, settle
 from tagcast.kit import leases, logs
 from tagcast.kit.leases import Lease, Lost
 from tagcast.kit.uow import Runtime
 
-Handler = Callable[[Runtime, Lease], Awaitable[float | None]]
+Handler = Callable[[Runtime, Lease], Awaitable[object]]
 
-HANDLERS: dict[str, Handler] = {broadcasts.DELIVER: deliver, broadcasts.SETTLE: settle}
+HANDLERS: dict[str, Handler] = {
+    broadcasts.DELIVER: deliver,
+    broadcasts.SETTLE: settle,
+    tags.EXPIRE: chores.expire_tags,
+}
 
 SLOTS = 4
 IDLE_SECONDS = 0.2
@@ -45,28 +50,39 @@ def drain(runtime: Runtime, *, seconds: float = 60.0) -> None:
 
 async def _run(runtime: Runtime, stop: threading.Event, *, until_idle: bool = False) -> None:
     owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
-    held: set[asyncio.Task[None]] = set()
-    reacting = asyncio.create_task(_react(runtime, stop))
+    held: dict[asyncio.Task[None], Lease] = {}
+    beside = [asyncio.create_task(_again_and_again(stop, work)) for work in _beside(runtime)]
     try:
         while not stop.is_set():
-            lease = await asyncio.to_thread(_claim, runtime, owner) if len(held) < SLOTS else None
+            lease = await _next(runtime, owner) if len(held) < SLOTS else None
             if lease is not None:
                 task = asyncio.create_task(_hold(runtime, lease))
-                held.add(task)
-                task.add_done_callback(held.discard)
+                held[task] = lease
+                task.add_done_callback(held.pop)
                 continue
             if until_idle and not held and await asyncio.to_thread(_idle, runtime):
-                stop.set()
                 break
             await _pause(held, IDLE_SECONDS)
+        for lease in held.values():
+            lease.draining = True
         if held:
             await asyncio.gather(*held, return_exceptions=True)
     finally:
         stop.set()
-        await reacting
+        await asyncio.gather(*beside)
 
 
-async def _pause(held: set[asyncio.Task[None]], seconds: float) -> None:
+async def _next(runtime: Runtime, owner: str) -> Lease | None:
+    """The next piece of work. A database that cannot be asked now is asked again later."""
+    try:
+        return await asyncio.to_thread(_claim, runtime, owner)
+    except Exception:
+        log.exception("claim failed")
+        await asyncio.sleep(AFTER_ERROR_SECONDS)
+        return None
+
+
+async def _pause(held: Collection[asyncio.Task[None]], seconds: float) -> None:
     """Sleep, but wake when a piece of work ends."""
     if held:
         await asyncio.wait(held, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
@@ -105,7 +121,12 @@ async def _hold(runtime: Runtime, lease: Lease) -> None:
 async def _beat(runtime: Runtime, lease: Lease) -> None:
     while True:
         await asyncio.sleep(runtime.settings.lease_seconds / 3)
-        await asyncio.to_thread(_renew, runtime, lease)
+        try:
+            await asyncio.to_thread(_renew, runtime, lease)
+        except Lost:
+            return
+        except Exception:
+            log.exception("lease not renewed", kind=lease.kind, key=lease.key)
 
 
 def _renew(runtime: Runtime, lease: Lease) -> None:
@@ -114,18 +135,32 @@ def _renew(runtime: Runtime, lease: Lease) -> None:
 
 
 def _give_back(runtime: Runtime, lease: Lease, problem: str) -> None:
+    """The lease runs out by itself if the database does not take it back now."""
     try:
         with runtime.system() as connection:
             leases.defer(connection, lease, AFTER_ERROR_SECONDS, problem=problem)
     except Lost:
         pass
+    except Exception:
+        log.exception("lease not given back", kind=lease.kind, key=lease.key)
 
 
-async def _react(runtime: Runtime, stop: threading.Event) -> None:
+def _beside(runtime: Runtime) -> list[Callable[[], bool]]:
+    """What runs all the time, each telling whether it found something to do."""
+    clockwork = chores.Clockwork()
+
+    def turn() -> bool:
+        clockwork.turn(runtime)
+        return False
+
+    return [lambda: bool(reactions.follow(runtime)), turn]
+
+
+async def _again_and_again(stop: threading.Event, work: Callable[[], bool]) -> None:
     while not stop.is_set():
         try:
-            if not await asyncio.to_thread(reactions.follow, runtime):
+            if not await asyncio.to_thread(work):
                 await asyncio.sleep(IDLE_SECONDS / 2)
         except Exception:
-            log.exception("reactions failed")
+            log.exception("work beside failed")
             await asyncio.sleep(AFTER_ERROR_SECONDS)

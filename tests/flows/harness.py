@@ -1,5 +1,6 @@
 """A small world for whole stories: a real sandbox over HTTP, a real database, worker processes that can be killed."""
 
+import asyncio
 import json
 import multiprocessing
 import os
@@ -9,7 +10,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,10 +30,27 @@ FORK.set_forkserver_preload(["tagcast.worker"])
 
 @dataclass
 class Sandbox:
-    """A running sandbox."""
+    """A running sandbox with its state in `folder`; stopped and started again, it goes on where it was."""
 
-    url: str
-    process: "subprocess.Popen[str]"
+    folder: Path
+    url: str = ""
+    _process: "subprocess.Popen[str] | None" = None
+
+    def start(self) -> None:
+        """Start it, on the port that it had before."""
+        port = self.url.rpartition(":")[2] or "0"
+        state = str(self.folder / "sandbox.db")
+        command = [sys.executable, "-m", "wechat_sandbox", "--port", port, "--state", state, "--seed", "7"]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout is not None
+        self.url = json.loads(self._process.stdout.readline())["url"]
+
+    def stop(self) -> None:
+        """End it; nothing answers at its address any more."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.communicate(timeout=20)
+            self._process = None
 
     def call(self, method: str, path: str, body: object = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
@@ -46,30 +64,26 @@ class Sandbox:
         with urllib.request.urlopen(self.url + path, timeout=60) as answer:
             return [json.loads(line) for line in answer.read().splitlines()]
 
-    def post(self, path: str, **body: object) -> Any:
+    def post(self, path: str, /, **body: object) -> Any:
         return self.call("POST", path, body)
 
     def get(self, path: str) -> Any:
         return self.call("GET", path)
 
+    def calls(self, path: str) -> int:
+        """How often a path was called."""
+        return int(self.get("/sandbox/health")["calls"].get(path, 0))
+
 
 @contextmanager
 def sandbox(folder: Path) -> Iterator[Sandbox]:
     """Start a sandbox with its state in `folder`; stopped at the end."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "wechat_sandbox", "--port", "0", "--state", str(folder / "sandbox.db"), "--seed", "7"],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    made = Sandbox(folder)
+    made.start()
     try:
-        assert process.stdout is not None
-        ready = json.loads(process.stdout.readline())
-        yield Sandbox(ready["url"], process)
+        yield made
     finally:
-        process.terminate()
-        process.wait(20)
-        assert process.stdout is not None
-        process.stdout.close()
+        made.stop()
 
 
 @dataclass
@@ -103,13 +117,38 @@ class World:
         self.remote[kind] = remote
         return account.id
 
+    @property
+    def sandbox_id(self) -> dict[str, int]:
+        """kind → the account's id in the sandbox."""
+        return {kind: remote["id"] for kind, remote in self.remote.items()}
+
+    def profile(self, kind: str, **limits: Any) -> None:
+        """Give the account the platform's own limits, but for these of `send`, each a figure."""
+        said = {"source": "this test", "date": "2026-11-23"}
+        own = {name: {"value": value, **said} for name, value in limits.items()}
+        with self.runtime.work(1, "test") as work:
+            accounts.add_profile(work, "wide", "platform", {kind: {"send": own}} if own else {})
+            accounts.set_profile(work, self.accounts[kind], "wide")
+
+    def template_id(self) -> str:
+        """A template of the service account, as an operator would look it up."""
+
+        async def ask() -> str:
+            async with accounts.connect(self.runtime, 1, self.accounts["service"]) as connected:
+                found = await connected.call(connected.official.templates)
+                return next(template.template_id for template in found if template.title == "会员权益提醒")
+
+        return asyncio.run(ask())
+
     def people(self, size: int) -> None:
         """Make the population, know all who follow an account, let everybody consent."""
         self.sandbox.post("/sandbox/population", size=size, seed=7)
         with self.runtime.work(1, "test") as work:
             for kind, account in self.accounts.items():
                 which = Identity("external_userid" if kind == "wecom" else "openid", account)
-                known = [found["ids"].get(str(self.remote[kind]["id"])) for found in self.sandbox.lines("/sandbox/people")]
+                known = [
+                    found["ids"].get(str(self.remote[kind]["id"])) for found in self.sandbox.lines("/sandbox/people")
+                ]
                 there = [ids for ids in known if ids and ids["follows"]]
                 numbers = contacts.ensure(work, [PersonIn({which: ids[which.kind]}) for ids in there])
                 work.bitmaps.add(f"following:{account}", BitMap(numbers), why="test")
@@ -137,6 +176,31 @@ class World:
             broadcasts.send(work, plan.hash)
         return broadcast
 
+    def get(self, broadcast: int) -> broadcasts.Broadcast:
+        with self.runtime.read(1, "test") as work:
+            return broadcasts.get(work, broadcast)
+
+    def set(self, key: str) -> BitMap:
+        with self.runtime.read(1, "test") as work:
+            return work.bitmaps.read(key).copy()
+
+    def ids(self, kind: str, numbers: Iterable[int]) -> dict[int, str]:
+        """Contact number → the id by which the sandbox knows him."""
+        which = "external_userid" if kind == "wecom" else "openid"
+        with self.runtime.read(1, "test") as work:
+            return contacts.identities_of(work, list(numbers), which, self.accounts[kind])
+
+    def statuses(self, broadcast: int, numbers: Iterable[int]) -> dict[int, str]:
+        """Contact number → the word of his status in the ledger."""
+        with self.runtime.read(1, "test") as work:
+            found = {number: broadcasts.status_of(work, broadcast, number) for number in numbers}
+        return {number: status.name.lower() for number, status in found.items() if status is not None}
+
+    def outcomes(self, kind: str) -> dict[str, str]:
+        """The sandbox's word on each person: the last outcome of what he was asked to receive."""
+        lines = self.sandbox.lines(f"/sandbox/ledger?account={self.remote[kind]['id']}")
+        return {line["person"]: line["outcome"] for line in lines}
+
     def state(self, broadcast: int) -> broadcasts.State:
         with self.runtime.read(1, "test") as work:
             return broadcasts.get(work, broadcast).state
@@ -149,33 +213,41 @@ class World:
         with self.runtime.read(1, "test") as work:
             return work.bitmaps.read(f"broadcast:{broadcast}:assigned").copy()
 
-    def judge(self, kind: str, broadcast: int) -> dict[str, Any]:
-        """The sandbox's verdict: every assigned person asked once, nobody else."""
-        which = "external_userid" if kind == "wecom" else "openid"
-        with self.runtime.read(1, "test") as work:
-            numbers = list(work.bitmaps.read(f"broadcast:{broadcast}:assigned"))
-            ids = contacts.identities_of(work, numbers, which, self.accounts[kind])
+    def judge(self, kind: str, broadcast: int, *, but: Iterable[int] = ()) -> dict[str, Any]:
+        """The sandbox's verdict: every assigned person, `but` these, asked once, nobody else."""
+        numbers = self.assigned(broadcast) - BitMap(but)
+        ids = self.ids(kind, numbers)
         assert len(ids) == len(numbers)
         verdict: dict[str, Any] = self.sandbox.post(
             "/sandbox/ledger/judge", account=self.remote[kind]["id"], expected=list(ids.values())
         )
         return verdict
 
-    def work_until(self, broadcast: int, *, seconds: float = 120.0, **settings: Any) -> None:
-        """Run a worker in this process until the broadcast is finished."""
+    @contextmanager
+    def working(self, **settings: Any) -> Iterator[None]:
+        """A worker in a thread of this process; told to stop at the end."""
         runtime = open_runtime(self.runtime.settings.model_copy(update=settings))
         stop = threading.Event()
         thread = threading.Thread(target=worker.run, args=(runtime, stop))
         thread.start()
         try:
-            end = time.monotonic() + seconds
-            while self.state(broadcast) not in ("finished", "cancelled"):
-                assert time.monotonic() < end, self.states(broadcast)
-                time.sleep(0.1)
+            yield
         finally:
             stop.set()
             thread.join(30)
+            assert not thread.is_alive()
             runtime.close()
+
+    def wait(self, broadcast: int, *states: str, seconds: float = 60.0) -> None:
+        """Until the broadcast is in one of these states; it must not be paused before."""
+        stops = {*states, "paused"}
+        until(lambda: self.state(broadcast) in stops, seconds, lambda: (self.get(broadcast), self.states(broadcast)))
+        assert self.state(broadcast) in states, self.get(broadcast)
+
+    def work_until(self, broadcast: int, *, seconds: float = 120.0, **settings: Any) -> None:
+        """Run a worker in this process until the broadcast is over."""
+        with self.working(**settings):
+            self.wait(broadcast, "finished", "cancelled", seconds=seconds)
 
     @contextmanager
     def worker_process(self, **settings: Any) -> Iterator["multiprocessing.process.BaseProcess"]:
@@ -191,6 +263,14 @@ class World:
                 os.kill(process.pid, signal.SIGKILL)
             process.join(10)
             process.close()
+
+
+def until(true: Callable[[], bool], seconds: float = 60.0, said: Callable[[], object] = str) -> None:
+    """Wait for something to become true."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, said()
+        time.sleep(0.02)
 
 
 def run_worker(settings: dict[str, Any]) -> None:

@@ -8,10 +8,12 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -462,4 +464,156 @@ def test_the_real_program_answers_alike(home: Home) -> None:
     assert "没有属性" in problem["detail"]
     usage = json.loads(home.run("segment", "cuont", "--json", code=2).stderr)
     assert (usage["code"], usage["status"]) == ("cli.no_command", 422)
+    assert home.digest() == before
+
+
+class Answer(NamedTuple):
+    """What the server said."""
+
+    status: int
+    headers: dict[str, str]
+    body: Any
+
+
+@dataclass(frozen=True)
+class Api:
+    """A running server of the home."""
+
+    url: str
+    key: str
+
+    def __call__(self, method: str, path: str, body: object = None, **headers: str) -> Answer:
+        """One call; `body` is sent as it is when it is bytes."""
+        data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        given = {"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"}
+        given |= {name.replace("_", "-"): value for name, value in headers.items()}
+        asked = urllib.request.Request(self.url + path, data, given, method=method)
+        try:
+            with urllib.request.urlopen(asked, timeout=60) as found:
+                return Answer(found.status, dict(found.headers), json.loads(found.read() or b"null"))
+        except urllib.error.HTTPError as error:
+            with error:
+                return Answer(error.code, dict(error.headers), json.loads(error.read()))
+
+
+@pytest.fixture(scope="module")
+def api(home: Home) -> Iterator[Api]:
+    environ = {**clean(), "TAGCAST_HOME": "home", "TAGCAST_ALLOW_PRIVATE": "true", "LANG": "C.UTF-8"}
+    with subprocess.Popen(
+        [sys.executable, "-m", "tagcast", "serve", "--alone", "--port", "0"],
+        stdout=subprocess.PIPE, text=True, cwd=home.folder, env=environ,
+    ) as server:  # fmt: skip
+        assert server.stdout is not None
+        yield Api(json.loads(server.stdout.readline())["url"] + "/api/v1", home.key)
+        server.terminate()
+
+
+DRAFT = {"name": "x", "account": "wecom", "audience": "all", "content": TEXT}
+CALLS: list[tuple[int, str, str, object, str]] = [
+    (404, "GET", "/nowhere", None, "/api/v1/nowhere"),
+    (405, "PATCH", "/tags", {}, "PATCH"),
+    (422, "POST", "/tags", b"{", "body"),
+    (422, "POST", "/tags", b"\xff\xfe", "body"),
+    (422, "POST", "/tags", b"", "body"),
+    (422, "POST", "/tags", [], "body"),
+    (422, "POST", "/tags", {"path": "x", "colour": "red"}, "colour"),
+    (422, "POST", "/tags", {"path": 5}, "path"),
+    (422, "POST", "/tags", {}, "path"),
+    (403, "POST", "/tags", {"path": "a/b/c", "account": 2, "parents": True}, "a/b/c"),
+    (409, "POST", "/tags", {"path": "会员/金卡"}, "会员/金卡"),
+    (404, "POST", "/tags", {"path": "x", "account": 99}, "99"),
+    (404, "POST", "/tags/999/assign", {"numbers": [1], "why": "x"}, "999"),
+    (422, "POST", "/tags/1/assign", {"numbers": [-1], "why": "x"}, "numbers"),
+    (422, "POST", "/tags/1/assign", {"numbers": [2**70], "why": "x"}, "numbers"),
+    (422, "POST", "/tags/1/assign", {"numbers": ["one"], "why": "x"}, "numbers"),
+    (422, "GET", "/tags/99999999999999999999", None, "99999999999999999999"),
+    (422, "GET", "/tags/one", None, "tag_id"),
+    (422, "POST", "/segments/count", {"text": 'tag("无")'}, "无"),
+    (403, "POST", "/segments/count", {"text": "(" * 5000}, "depth"),
+    (422, "POST", "/segments/count", {"json": {"tagg": 1}}, "tagg"),
+    (422, "POST", "/segments/count", {"text": "all", "json": {"all": True}}, "json"),
+    (422, "POST", "/segments", {"name": "x", "text": "regio = 1"}, "regio"),
+    (404, "GET", "/segments/999", None, "999"),
+    (422, "POST", "/broadcasts", {**DRAFT, "colour": "red"}, "colour"),
+    (422, "POST", "/broadcasts", {**DRAFT, "holdout_percent": "viel"}, "holdout_percent"),
+    (422, "POST", "/broadcasts", {**DRAFT, "content": {"kind": "smoke"}}, "smoke"),
+    (404, "POST", "/broadcasts", {**DRAFT, "account": "无"}, "无"),
+    (403, "POST", "/broadcasts", {**DRAFT, "account": "official", "content": {"kind": "mini_program", "title": "t",
+     "app_id": "wx", "page": "p"}}, "mini_program"),
+    (404, "POST", "/broadcasts/99/plan", None, "99"),
+    (404, "POST", "/broadcasts/plans/none/send", None, "none"),
+    (404, "GET", "/reports/broadcasts/99", None, "99"),
+    (422, "GET", "/reports/broadcasts/99?window_days=900", None, "900"),
+    (422, "PUT", "/contacts/attributes/region", {"type": "colour", "purpose": "x"}, "type"),
+    (409, "PUT", "/contacts/attributes/region", {"type": "number", "purpose": "x"}, "region"),
+    (404, "GET", "/contacts/99", None, "99"),
+    (404, "DELETE", "/contacts/99", None, "99"),
+    (422, "POST", "/accounts", {"kind": "telegram", "name": "x"}, "telegram"),
+    (422, "POST", "/accounts", {"kind": "service", "name": "x", "appid": "wx0123456789abcdef"}, "secret"),
+    (422, "POST", "/events", {"batch_key": "a", "events": []}, "events"),
+    (422, "POST", "/events", {"batch_key": "", "events": [{"type": "purchase", "at": "2026-01-01"}]}, "batch_key"),
+    (422, "POST", "/features/rfm", {"as_of": "31.02."}, "as_of"),
+    (404, "POST", "/features/rfm", {"event": "sneeze"}, "sneeze"),
+    (422, "POST", "/consents", {"purpose": "telepathy", "granted": [1]}, ""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("status", "method", "path", "body", "named"), CALLS, ids=lambda value: str(value)[:40] if value else "-"
+)
+def test_a_call_that_cannot_be_right_is_a_problem(
+    home: Home, api: Api, *, status: int, method: str, path: str, body: object, named: str
+) -> None:
+    before = home.digest()
+    for accepted, letters in (("zh-CN", True), ("en", False)):
+        answer = api(method, path, body, Accept_Language=accepted)
+        assert answer.status == status, answer
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert set(answer.body) == {"type", "title", "status", "detail", "code", "remedy", "params"}
+        assert named in answer.body["detail"] + answer.body["remedy"], answer.body
+        assert any("\u4e00" <= letter <= "\u9fff" for letter in answer.body["remedy"]) is letters or not letters
+        assert answer.body["remedy"]
+    assert home.digest() == before
+
+
+def test_no_key_a_wrong_one_and_a_revoked_one_open_nothing(home: Home, api: Api) -> None:
+    before = home.digest()
+    for given in ("", "Bearer", "Bearer x", f"Basic {api.key}", f"Bearer {api.key}x", f"Bearer {api.key[:-1]}"):
+        for method, path in (("GET", "/tags"), ("POST", "/tags")):
+            answer = api(method, path, {"path": "新"} if method == "POST" else None, Authorization=given)
+            assert (answer.status, answer.body["code"]) == (401, "server.unauthorized"), given
+    assert home.digest() == before
+
+
+def test_an_idempotency_key_is_good_for_one_request(home: Home, api: Api) -> None:
+    body = {"text": "all", "tag": 1, "why": "x"}
+    assert api("POST", "/segments/overlap", {"a": {"text": "all"}, "b": {"text": "all"}}).status == 200
+    key = "a-key-of-the-shop"
+    first = api("PUT", "/events/types/visit", {"purpose": "x"}, Idempotency_Key=key)
+    assert first.status == 200
+    before = home.digest()
+    again = api("PUT", "/events/types/visit", {"purpose": "x"}, Idempotency_Key=key)
+    assert (again.status, again.body, again.headers["idempotency-replayed"]) == (200, first.body, "true")
+    other = api("PUT", "/events/types/visit", {"purpose": "y"}, Idempotency_Key=key)
+    assert (other.status, other.body["code"]) == (409, "access.key_reused")
+    elsewhere = api("POST", "/segments/tag", body, Idempotency_Key=key)
+    assert elsewhere.status in (409, 422)
+    assert home.digest() == before
+
+
+def test_an_account_that_cannot_be_reached_says_so(home: Home, api: Api) -> None:
+    before = home.digest()
+    for account, code in (("4", "accounts.wrong_secret"), ("5", "accounts.unreachable")):
+        problem = api("POST", f"/accounts/{account}/check").body["problem"]
+        assert problem["code"] == code
+        assert problem["zh_remedy"]
+        answer = api("GET", f"/accounts/{account}/templates", Accept_Language="zh")
+        assert (answer.status, answer.body["code"]) == (503 if account == "5" else 403, code)
+    assert home.digest() == before
+
+
+def test_numbers_of_nobody_are_named_and_not_tagged(home: Home, api: Api) -> None:
+    before = home.digest()
+    answer = api("POST", "/tags/1/assign", {"numbers": [99], "why": "x"})
+    assert [row["status"] for row in answer.body["rows"]] == ["unknown"], answer
     assert home.digest() == before

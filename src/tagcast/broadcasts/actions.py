@@ -1,6 +1,7 @@
 """Use cases of broadcasts: draft, plan, send, pause, resume, cancel; what the worker's steps commit is in `ledger`."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -13,15 +14,16 @@ from tagcast.broadcasts.events import BroadcastStarted
 from tagcast.broadcasts.planning import numbers
 from tagcast.broadcasts.rules import Route, State, Status
 from tagcast.broadcasts.store import Broadcast, SavedPlan
-from tagcast.kit import leases
+from tagcast.kit import clock, leases
 from tagcast.kit.errors import Conflict, Invalid, NotFound, Refused
 from tagcast.kit.events import publish
 from tagcast.kit.uow import Work
 
 DELIVER = "broadcasts.deliver"
-SETTLE = "broadcasts.settle"
+SETTLE = ledger.SETTLE
 # 2,000 recipients a chunk: runtime measurements of the lease and flush cost stand in docs/explanation/delivery.md.
 TEMPLATE_CHUNK = 2_000
+RECEIPTS_KEPT = timedelta(days=30)
 
 
 def draft(
@@ -136,15 +138,15 @@ def _pieces(work: Work, broadcast: Broadcast, assigned: BitMap) -> list[tuple[st
 
 def pause(work: Work, broadcast_id: int, reason: str = "operator") -> Broadcast:
     """Stop calling; what is in flight ends and is recorded. Raises Conflict when it is not being sent."""
-    if not store.move(work, broadcast_id, [State.SENDING], State.PAUSED, reason=reason):
-        _only(store.get(work, broadcast_id), State.SENDING)
+    _only(store.get(work, broadcast_id, lock=True), State.SENDING)
+    store.move(work, broadcast_id, [State.SENDING], State.PAUSED, reason=reason)
     return store.get(work, broadcast_id)
 
 
 def resume(work: Work, broadcast_id: int) -> Broadcast:
     """Go on with a paused broadcast. Raises Conflict when it is not paused."""
-    if not store.move(work, broadcast_id, [State.PAUSED], State.SENDING, reason=None):
-        _only(store.get(work, broadcast_id), State.PAUSED)
+    _only(store.get(work, broadcast_id, lock=True), State.PAUSED)
+    store.move(work, broadcast_id, [State.PAUSED], State.SENDING, reason=None)
     _enqueue(work, broadcast_id, [chunk.no for chunk in store.chunks_of(work, broadcast_id) if not chunk.done])
     return store.get(work, broadcast_id)
 
@@ -152,8 +154,8 @@ def resume(work: Work, broadcast_id: int) -> Broadcast:
 def cancel(work: Work, broadcast_id: int) -> Broadcast:
     """Stop for good: whoever was surely not called is cancelled; what is in flight is still recorded and settled."""
     broadcast = store.get(work, broadcast_id, lock=True)
-    if broadcast.state is State.DRAFT:
-        raise Conflict("broadcasts.wrong_state", broadcast=broadcast.name, state=broadcast.state, needed=State.SENDING)
+    if broadcast.reason == ledger.CANCELLED:
+        return broadcast
     _only(broadcast, State.SENDING, State.PAUSED)
     for chunk in store.chunks_of(work, broadcast_id):
         if chunk.done or chunk.call == ledger.Call.INTENT:
@@ -172,7 +174,8 @@ def resolve(work: Work, broadcast_id: int, contacts: BitMap, *, arrived: bool) -
     """A person decides about recipients in doubt: they arrived, or they failed. Returns how many were decided."""
     broadcast = store.get(work, broadcast_id, lock=True)
     decided = 0
-    for chunk in store.chunks_of(work, broadcast_id):
+    chunks = store.chunks_of(work, broadcast_id)
+    for chunk in chunks:
         chosen = (chunk.statuses == Status.IN_DOUBT) & np.isin(chunk.recipients, numbers(contacts))
         if not chosen.any():
             continue
@@ -182,6 +185,8 @@ def resolve(work: Work, broadcast_id: int, contacts: BitMap, *, arrived: bool) -
         ledger.put(work, broadcast, chunk, statuses, reasons)
         store.save_chunk(work, chunk)
         decided += int(chosen.sum())
+    if broadcast.state in (State.FINISHED, State.CANCELLED):
+        ledger.give_back_send(work, broadcast, chunks)
     return decided
 
 
@@ -190,16 +195,22 @@ def note_receipts(work: Work, account: int, receipts: Sequence[Mapping[str, Any]
     store.insert_receipts(work, [{"account": account, **receipt} for receipt in receipts])
 
 
+def purge_receipts(work: Work) -> int:
+    """Delete receipts older than `RECEIPTS_KEPT`, taken up or of messages that others sent; returns how many."""
+    return store.delete_receipts(work, clock.to_ms(work.now - RECEIPTS_KEPT))
+
+
 def _enqueue(work: Work, broadcast_id: int, chunk_numbers: Iterable[int]) -> None:
     for no in chunk_numbers:
         leases.enqueue(work, DELIVER, f"{broadcast_id}:{no}", {"broadcast": broadcast_id, "chunk": no})
 
 
 def _only(broadcast: Broadcast, *allowed: State) -> None:
-    if broadcast.state not in allowed:
+    cancelled = broadcast.reason == ledger.CANCELLED
+    if broadcast.state not in allowed or cancelled:
         raise Conflict(
             "broadcasts.wrong_state",
             broadcast=broadcast.name,
-            state=broadcast.state,
+            state=ledger.CANCELLED if cancelled else broadcast.state,
             needed=" / ".join(allowed),
         )

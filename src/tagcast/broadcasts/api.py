@@ -108,6 +108,8 @@ class ProgressOut(BaseModel):
     id: int
     state: str
     reason: str | None
+    reason_zh: str
+    reason_en: str
     assigned: int
     holdout: int
     states: dict[str, int]
@@ -198,6 +200,8 @@ def progress(entry: Guarded, broadcast: int) -> ProgressOut:
             id=broadcast,
             state=now.state,
             reason=now.reason,
+            reason_zh=now.reason_zh,
+            reason_en=now.reason_en,
             assigned=now.assigned,
             holdout=now.holdout,
             states=dict(now.states),

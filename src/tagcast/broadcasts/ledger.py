@@ -7,22 +7,23 @@ recognises, or a look at the platform, may touch them again.
 """
 
 from array import array
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from pyroaring import BitMap
 
-from tagcast import accounts, compliance
+from tagcast import compliance
 from tagcast.broadcasts import rules, store
 from tagcast.broadcasts.rules import State, Status, Statuses
 from tagcast.broadcasts.store import Broadcast, Chunk
 from tagcast.kit import leases
 from tagcast.kit.leases import Lease
 from tagcast.kit.uow import Work
+
+SETTLE = "broadcasts.settle"
 
 Indices = npt.NDArray[np.int64]
 
@@ -35,6 +36,8 @@ OUTCOME_SETS = {
     Status.CANCELLED: "cancelled",
 }
 
+# Statuses whose people surely got nothing: their slot is free for another message.
+NOT_REACHED = (Status.HELD, Status.CANCELLED, Status.FAILED)
 
 # Reason of a broadcast that is being sent no more but still has calls in flight or receipts to come.
 CANCELLED = "cancelled"
@@ -46,7 +49,6 @@ class Call(StrEnum):
     NONE = ""
     INTENT = "intent"
     ACCEPTED = "accepted"
-    REFUSED = "refused"
 
 
 @dataclass(slots=True)
@@ -59,6 +61,8 @@ class Learnt:
     # The one call of the chunk was taken; under this id, where the platform gave one.
     taken: bool = False
     msgid: str | None = None
+    # The one call of the chunk was surely not taken, and no earlier call of it is in doubt.
+    refused: bool = False
     # A refusal that concerns the whole broadcast: it is paused with this reason.
     stop: str | None = None
     # Least seconds before the next call.
@@ -69,6 +73,15 @@ class Learnt:
         self.statuses[index] = Status.FAILED
         self.reasons[index] = reason
 
+    def facts(self) -> "Learnt":
+        """What stays true whoever holds the chunk: outcomes, and no word on who may be called again."""
+        known: dict[int, Status] = {
+            index: status for index, status in self.statuses.items() if status is not Status.RETRY
+        }
+        return replace(
+            self, statuses=known, msgids=dict(self.msgids), reasons=dict(self.reasons), refused=False, stop=None
+        )
+
 
 def members(numbers: npt.NDArray[np.uint32]) -> BitMap:
     """A set of contact numbers."""
@@ -78,7 +91,9 @@ def members(numbers: npt.NDArray[np.uint32]) -> BitMap:
 def record(work: Work, broadcast: Broadcast, chunk: Chunk, learnt: Learnt) -> None:
     """Merge what was learnt into the chunk (in memory and in the outcome sets); the caller saves the chunk."""
     if learnt.taken:
-        chunk.call, chunk.msgid = Call.ACCEPTED, learnt.msgid
+        chunk.call, chunk.msgid = Call.ACCEPTED, chunk.msgid or learnt.msgid
+    elif learnt.refused and chunk.call == Call.INTENT:
+        chunk.call, chunk.watermark = Call.NONE, 0
     if not learnt.statuses:
         return
     news = np.zeros(chunk.statuses.size, dtype=np.uint8)
@@ -92,19 +107,27 @@ def record(work: Work, broadcast: Broadcast, chunk: Chunk, learnt: Learnt) -> No
 def put(
     work: Work, broadcast: Broadcast, chunk: Chunk, statuses: Statuses, reasons: Mapping[int, str] | None = None
 ) -> None:
-    """Set the chunk's statuses, keep the outcome sets in step, give the slot of a definite failure back."""
-    changed = statuses != chunk.statuses
+    """Set the chunk's statuses and keep sets, slots and reasons in step.
+
+    A definite failure gives its slot back; who turns out to have been reached all the same takes it again.
+    """
+    before, changed = chunk.statuses, statuses != chunk.statuses
     for status, name in OUTCOME_SETS.items():
         came = chunk.recipients[changed & (statuses == status)]
         if came.size:
             work.bitmaps.add(f"{broadcast.key}:{name}", members(came), why=broadcast.key)
-        if status is Status.IN_DOUBT:
-            left = chunk.recipients[changed & (chunk.statuses == status)]
-            if left.size:
-                work.bitmaps.remove(f"{broadcast.key}:{name}", members(left), why=broadcast.key)
-    freed = chunk.recipients[changed & np.isin(statuses, (Status.FAILED, Status.HELD, Status.CANCELLED))]
-    if freed.size and broadcast.started_at is not None:
-        compliance.release(work, broadcast.account, members(freed), broadcast.started_at)
+        left = chunk.recipients[changed & (before == status)]
+        if left.size and status is not Status.ACCEPTED:
+            work.bitmaps.remove(f"{broadcast.key}:{name}", members(left), why=broadcast.key)
+    was_free, is_free = np.isin(before, NOT_REACHED), np.isin(statuses, NOT_REACHED)
+    freed, taken = chunk.recipients[is_free & ~was_free], chunk.recipients[was_free & ~is_free]
+    if broadcast.started_at is not None:
+        if freed.size:
+            compliance.release(work, broadcast.account, members(freed), broadcast.started_at)
+        if taken.size:
+            compliance.record_sent(work, broadcast.account, members(taken), broadcast.started_at)
+    if taken.size:
+        store.delete_failures(work, broadcast.id, taken.tolist())
     if reasons:
         store.insert_failures(
             work, broadcast.id, {int(chunk.recipients[index]): reason for index, reason in reasons.items()}
@@ -128,78 +151,95 @@ def refuse_now(work: Work, broadcast: Broadcast, chunk: Chunk, indices: Indices)
     return reasons
 
 
-def open_window(
-    work: Work, lease: Lease, broadcast: Broadcast, chunk: Chunk, *, width: int, key_seconds: float
-) -> Indices:
-    """Whom to call next, with the intent recorded in `chunk`. Empty: the chunk has no more to call.
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Whom to call next. `repeated`: they may have been called before, so a refusal now proves nothing of then."""
+
+    indices: Indices
+    repeated: bool
+
+
+def open_window(work: Work, broadcast: Broadcast, chunk: Chunk, *, width: int, key_seconds: float) -> Window:
+    """The next window, with the intent recorded in `chunk`. Empty: the chunk has no more to call.
 
     In flight first, as long as the platform still recognises the repetition (`key_seconds` from the first try), then
     those that surely did not arrive, then fresh ones above the watermark.
     """
-    flying = np.flatnonzero(rules.in_flight(chunk.statuses, chunk.watermark))
-    if flying.size:
-        expired = chunk.tried_at is None or work.now_ms - chunk.tried_at > key_seconds * 1000
-        refused = np.fromiter(refuse_now(work, broadcast, chunk, flying), dtype=np.int64)
-        lost = flying if expired else refused
-        if lost.size:
-            statuses = chunk.statuses.copy()
-            statuses[lost] = Status.IN_DOUBT
-            put(work, broadcast, chunk, statuses)
-        left: Indices = np.setdiff1d(flying, lost)
-        if left.size:
-            return left
-    again: Indices = np.flatnonzero(chunk.statuses == Status.RETRY)
-    if again.size == 0:
-        stop = min(chunk.watermark + width, chunk.recipients.size)
-        again = np.arange(chunk.watermark, stop)
-        chunk.watermark = stop
-    if again.size == 0:
-        return again
-    refused_now = refuse_now(work, broadcast, chunk, again)
+    left = _still_flying(work, broadcast, chunk, key_seconds)
+    if left.size:
+        return Window(left, repeated=True)
+    while True:
+        asked: Indices = np.flatnonzero(chunk.statuses == Status.RETRY)
+        if asked.size == 0:
+            if chunk.watermark == chunk.recipients.size:
+                return Window(asked, repeated=False)
+            stop = min(chunk.watermark + width, chunk.recipients.size)
+            asked = np.flatnonzero(rules.in_flight(chunk.statuses, stop))
+            chunk.watermark = stop
+        called = _ask_again(work, broadcast, chunk, asked)
+        if called.size:
+            chunk.tried_at = work.now_ms
+            return Window(called, repeated=False)
+
+
+def _still_flying(work: Work, broadcast: Broadcast, chunk: Chunk, key_seconds: float) -> Indices:
+    """Those in flight who may be called again with the same key; the others are in doubt from now on."""
+    flying: Indices = np.flatnonzero(rules.in_flight(chunk.statuses, chunk.watermark))
+    if flying.size == 0:
+        return flying
+    expired = chunk.tried_at is None or work.now_ms - chunk.tried_at > key_seconds * 1000
+    refused = np.fromiter(refuse_now(work, broadcast, chunk, flying), dtype=np.int64)
+    lost = flying if expired else refused
+    if lost.size:
+        statuses = chunk.statuses.copy()
+        statuses[lost] = Status.IN_DOUBT
+        put(work, broadcast, chunk, statuses)
+    left: Indices = np.setdiff1d(flying, lost)
+    return left
+
+
+def _ask_again(work: Work, broadcast: Broadcast, chunk: Chunk, asked: Indices) -> Indices:
+    """Those of `asked` who may be called at this moment; the others are held."""
+    refused = refuse_now(work, broadcast, chunk, asked)
     statuses = chunk.statuses.copy()
-    statuses[again] = Status.PLANNED
-    for index in refused_now:
-        statuses[index] = Status.HELD
-    put(work, broadcast, chunk, statuses, refused_now)
-    chunk.tried_at = work.now_ms
-    called: Indices = again[chunk.statuses[again] == Status.PLANNED]
-    if called.size == 0:
-        return open_window(work, lease, broadcast, chunk, width=width, key_seconds=key_seconds)
+    statuses[asked] = Status.PLANNED
+    statuses[list(refused)] = Status.HELD
+    put(work, broadcast, chunk, statuses, refused)
+    called: Indices = asked[statuses[asked] == Status.PLANNED]
     return called
 
 
 def open_call(work: Work, broadcast: Broadcast, chunk: Chunk) -> Indices:
     """Record the intent of a chunk's one call; the recipients it is for. Those refused at the last moment are held."""
     fresh = np.flatnonzero((chunk.statuses == Status.PLANNED) | (chunk.statuses == Status.RETRY))
-    refused = refuse_now(work, broadcast, chunk, fresh)
-    statuses = chunk.statuses.copy()
-    statuses[fresh] = Status.PLANNED
-    for index in refused:
-        statuses[index] = Status.HELD
-    put(work, broadcast, chunk, statuses, refused)
-    chunk.watermark = chunk.recipients.size
-    chunk.tried_at = work.now_ms
-    chunk.call = Call.INTENT
-    return np.flatnonzero(chunk.statuses == Status.PLANNED)
+    called = _ask_again(work, broadcast, chunk, fresh)
+    if called.size:
+        chunk.watermark, chunk.tried_at, chunk.call = chunk.recipients.size, work.now_ms, Call.INTENT
+    return called
 
 
 def close_chunk(work: Work, lease: Lease, broadcast: Broadcast, chunk: Chunk) -> None:
     """The chunk has nothing more to call. The last one moves the broadcast on to settling."""
-    store.save_chunk(work, chunk, done=True)
+    chunk.done = True
+    store.save_chunk(work, chunk)
     leases.complete(work.connection, lease)
     if store.open_chunks(work, broadcast.id) == 0:
         reason = CANCELLED if broadcast.reason == CANCELLED else None
         if store.move(
             work, broadcast.id, [State.SENDING, State.PAUSED], State.SETTLING, sent_at=work.now_ms, reason=reason
         ):
-            leases.enqueue(work, "broadcasts.settle", str(broadcast.id), {"broadcast": broadcast.id})
+            leases.enqueue(work, SETTLE, str(broadcast.id), {"broadcast": broadcast.id})
+
+
+def give_back_send(work: Work, broadcast: Broadcast, chunks: Iterable[Chunk]) -> bool:
+    """Give the account's send back when nothing of the broadcast went out; whether it did."""
+    for chunk in chunks:
+        maybe = np.isin(chunk.statuses, (Status.IN_DOUBT, Status.ACCEPTED, Status.DELIVERED)).any()
+        if maybe or chunk.msgid is not None or chunk.msgids.any():
+            return False
+    return compliance.release_send(work, broadcast.account, broadcast.key)
 
 
 def states(work: Work, broadcast: int) -> dict[str, int]:
     """How many recipients have each status; the sum is the frozen audience. `in_flight` are counted as planned."""
     return rules.count(store.status_blobs(work, broadcast))
-
-
-def limits_of(work: Work, broadcast: Broadcast, key: str) -> Any:
-    """A figure of the account's limit profile."""
-    return accounts.limits(work, broadcast.account).value(key).value

@@ -77,6 +77,7 @@ def _left_out(work: Work, broadcast: Broadcast, account: accounts.Account) -> li
         ("not_following", _Keep(following)),
         ("no_consent", _Keep(compliance.consented(work, broadcast.purpose))),
         ("suppressed", compliance.suppressed(work)),
+        *([("no_employee", _Keep(_held(work, account)))] if broadcast.route is Route.TASKS else []),
         ("over_cap", compliance.over_cap(work, account.id, work.now)),
         ("over_ceiling", compliance.over_monthly_ceiling(work, work.now)),
     ]
@@ -84,6 +85,11 @@ def _left_out(work: Work, broadcast: Broadcast, account: accounts.Account) -> li
     if quota.limit is not None and quota.used >= quota.limit:
         steps.append(("account_quota", _Keep(BitMap())))
     return steps
+
+
+def _held(work: Work, account: accounts.Account) -> BitMap:
+    """Customers whom some employee holds: only he can send to them."""
+    return BitMap.union(BitMap(), *(work.bitmaps.read(key) for key in work.bitmaps.keys(f"employee:{account.id}:")))
 
 
 def check_kind(work: Work, account: accounts.Account, kind: str) -> None:

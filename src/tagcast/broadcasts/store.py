@@ -118,7 +118,11 @@ def insert(work: Work, **values: Any) -> int:
 
 
 def get(work: Work, broadcast: int, *, lock: bool = False) -> Broadcast:
-    """A broadcast. Raises NotFound, also for another workspace's."""
+    """A broadcast. Raises NotFound, also for another workspace's.
+
+    With `lock` nobody else changes it, its chunks or its leases until the transaction ends: every writer of a chunk
+    takes this lock before it reads, and before any lease, so that no two wait for each other.
+    """
     query = sa.select(broadcasts).where(broadcasts.c.workspace == work.workspace, broadcasts.c.id == broadcast)
     row = work.connection.execute(query.with_for_update() if lock else query).one_or_none()
     if row is None:
@@ -235,19 +239,18 @@ def _chunk(row: Row[Any]) -> Chunk:
     )
 
 
-def chunk(work: Work, broadcast: int, no: int, *, lock: bool = False) -> Chunk:
-    """One chunk; locked for the rest of the transaction on request."""
-    query = sa.select(chunks).where(_here(work, broadcast), chunks.c.no == no)
-    return _chunk(work.connection.execute(query.with_for_update() if lock else query).one())
+def chunk(work: Work, broadcast: int, no: int) -> Chunk:
+    """One chunk. Who writes it back holds the broadcast's lock."""
+    return _chunk(work.connection.execute(sa.select(chunks).where(_here(work, broadcast), chunks.c.no == no)).one())
 
 
 def chunks_of(work: Work, broadcast: int) -> list[Chunk]:
-    """All chunks in order."""
+    """All chunks in order. Who writes them back holds the broadcast's lock."""
     rows = work.connection.execute(sa.select(chunks).where(_here(work, broadcast)).order_by(chunks.c.no))
     return [_chunk(row) for row in rows]
 
 
-def save_chunk(work: Work, changed: Chunk, *, done: bool = False) -> None:
+def save_chunk(work: Work, changed: Chunk) -> None:
     """Write back what can change of a chunk."""
     work.connection.execute(
         sa.update(chunks)
@@ -260,7 +263,7 @@ def save_chunk(work: Work, changed: Chunk, *, done: bool = False) -> None:
             call=changed.call,
             msgid=changed.msgid,
             progress=changed.progress,
-            done_at=work.now_ms if done or changed.done else None,
+            done_at=work.now_ms if changed.done else None,
         )
     )
 
@@ -303,6 +306,18 @@ def insert_failures(work: Work, broadcast: int, reasons: Mapping[int, str]) -> N
         for contact, reason in reasons.items()
     ]
     db.upsert(work.connection, failures, rows, ["workspace", "broadcast", "contact"])
+
+
+def delete_failures(work: Work, broadcast: int, contacts: Sequence[int]) -> None:
+    """Forget reasons that turned out not to hold."""
+    for at in range(0, len(contacts), 500):
+        work.connection.execute(
+            sa.delete(failures).where(
+                failures.c.workspace == work.workspace,
+                failures.c.broadcast == broadcast,
+                failures.c.contact.in_(contacts[at : at + 500]),
+            )
+        )
 
 
 def failure_counts(work: Work, broadcast: int) -> list[tuple[str, int]]:
@@ -360,6 +375,13 @@ def take_receipts(work: Work, seqs: Sequence[int]) -> None:
             .where(receipts.c.workspace == work.workspace, receipts.c.seq.in_(seqs[at : at + 500]))
             .values(matched_at=work.now_ms)
         )
+
+
+def delete_receipts(work: Work, before_ms: int) -> int:
+    """How many receipts that came before a time were deleted."""
+    return work.connection.execute(
+        sa.delete(receipts).where(receipts.c.workspace == work.workspace, receipts.c.at < before_ms)
+    ).rowcount
 
 
 def status_of(work: Work, broadcast: int, contact: int) -> Status | None:

@@ -41,10 +41,12 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a broadcast stands; `states` sums to `assigned`."""
+    """Where a broadcast stands; `states` sums to `assigned`. `reason`: why it is paused or being cancelled."""
 
     state: str
     reason: str | None
+    reason_zh: str
+    reason_en: str
     assigned: int
     holdout: int
     states: Mapping[str, int]
@@ -102,6 +104,7 @@ def progress(work: Work, broadcast_id: int) -> Progress:
     return Progress(
         str(broadcast.state),
         broadcast.reason,
+        *_sentences(broadcast.reason or ""),
         work.bitmaps.count(f"{broadcast.key}:assigned"),
         work.bitmaps.count(f"{broadcast.key}:holdout"),
         ledger.states(work, broadcast_id),

@@ -61,6 +61,8 @@ class Lease:
     attempt: int
     # Local monotonic seconds: a paused process must notice by itself that its time is over.
     deadline: float
+    # The holder was told to stop: it ends what it began and gives the rest back.
+    draining: bool = False
 
     @property
     def live(self) -> bool:
@@ -78,18 +80,18 @@ def clock_ms(connection: Connection) -> int:
 def enqueue(
     work: Work, kind: str, key: str, payload: dict[str, Any] | None = None, *, due: datetime | None = None
 ) -> None:
-    """Ask for work, once per (kind, key): while it waits, again changes nothing; after it is done, it opens anew."""
+    """Ask for work, once per (kind, key): while it waits, again changes nothing; after it is done, it opens anew.
+
+    Waits for a holder that is just ending the work, so that no request falls between his end and this look.
+    """
     due_ms = clock.to_ms(due) if due is not None else work.now_ms
     row = {"workspace": work.workspace, "kind": kind, "key": key, "payload": payload or {}, "due_at": due_ms}
     db.upsert_ignore(work.connection, leases, [row], ["workspace", "kind", "key"])
+    here = sa.and_(leases.c.workspace == work.workspace, leases.c.kind == kind, leases.c.key == key)
+    work.connection.execute(sa.select(leases.c.id).where(here).with_for_update())
     work.connection.execute(
         sa.update(leases)
-        .where(
-            leases.c.workspace == work.workspace,
-            leases.c.kind == kind,
-            leases.c.key == key,
-            leases.c.done_at.is_not(None),
-        )
+        .where(here, leases.c.done_at.is_not(None))
         .values(done_at=None, due_at=due_ms, payload=payload or {}, attempt=0, problem=None)
     )
 
@@ -157,7 +159,9 @@ def next_due_ms(connection: Connection, kinds: Sequence[str]) -> int | None:
 
 def _move(connection: Connection, lease: Lease, **values: Any) -> None:
     moved = connection.execute(
-        sa.update(leases).where(leases.c.id == lease.id, leases.c.epoch == lease.epoch).values(**values)
+        sa.update(leases)
+        .where(leases.c.id == lease.id, leases.c.epoch == lease.epoch, leases.c.owner == lease.owner)
+        .values(**values)
     )
     if moved.rowcount != 1:
         raise Lost(lease.key)

@@ -3,8 +3,9 @@
 import asyncio
 import random
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from tagcast import accounts
 from tagcast.broadcasts import ledger, rules, store
@@ -13,7 +14,8 @@ from tagcast.broadcasts.rules import State, Status
 from tagcast.broadcasts.store import Broadcast, Chunk
 from tagcast.channels import ChannelError, Reaction, Scope
 from tagcast.kit import leases
-from tagcast.kit.errors import Refused, TagcastError
+from tagcast.kit.crypto import digest
+from tagcast.kit.errors import TagcastError, Unavailable
 from tagcast.kit.leases import Lease, Lost
 from tagcast.kit.uow import Runtime, Work
 
@@ -22,10 +24,12 @@ T = TypeVar("T")
 # Attempts in a row that bring nothing before the chunk is given back for a while.
 TRIES = 5
 LONGEST_WAIT = 60.0
+# A chunk that was given back after trouble is taken up again this much later, at least.
+AGAIN_SECONDS = 5.0
 
 
 class Stopped(Exception):
-    """The broadcast is not being sent any more (paused or cancelled): call nobody."""
+    """Call nobody: the broadcast is paused or cancelled, or this worker is to end. The lease is given back."""
 
 
 @dataclass(slots=True)
@@ -42,44 +46,46 @@ class Job:
     async def step(self, use_case: Callable[[Work, Broadcast, Chunk], T], *, learnt: Learnt | None = None) -> T:
         """One transaction: renew the lease, record what was learnt, then do `use_case` on the chunk and save it.
 
-        Raises Lost when another worker has the chunk (what was learnt is kept all the same), Stopped when the broadcast
-        is paused or cancelled.
+        Raises Lost when another worker has the chunk, and Stopped; what was learnt is kept all the same.
         """
         return await asyncio.to_thread(self._step, use_case, learnt or Learnt())
 
     def _step(self, use_case: Callable[[Work, Broadcast, Chunk], T], learnt: Learnt) -> T:
-        stopped = False
         result: T | None = None
         try:
             with self._work() as work:
-                leases.renew(work.connection, self.lease, self.runtime.settings.lease_seconds)
                 broadcast, chunk = self._locked(work)
+                leases.renew(work.connection, self.lease, self.runtime.settings.lease_seconds)
                 ledger.record(work, broadcast, chunk, learnt)
-                if learnt.stop is not None and broadcast.state is State.SENDING:
-                    store.move(work, broadcast.id, [State.SENDING], State.PAUSED, reason=learnt.stop)
-                    stopped = True
-                elif broadcast.state is not State.SENDING or broadcast.reason == ledger.CANCELLED:
-                    stopped = True
-                if stopped:
-                    self._give_back(work, broadcast, chunk)
-                else:
+                going = self._goes_on(work, broadcast, chunk, learnt.stop)
+                if going:
                     result = use_case(work, broadcast, chunk)
-                    store.save_chunk(work, chunk)
+                store.save_chunk(work, chunk)
         except Lost:
-            self._keep_facts(learnt)
+            self.lease.deadline = 0.0
+            self._keep_facts(learnt.facts())
             raise
-        if stopped:
+        if not going:
             raise Stopped
         return result  # type: ignore[return-value]  # set unless stopped
 
-    def _give_back(self, work: Work, broadcast: Broadcast, chunk: Chunk) -> None:
-        """Paused: resuming opens the lease anew. Cancelled: who was surely not called is cancelled, the chunk ends."""
-        store.save_chunk(work, chunk)
-        if broadcast.reason != ledger.CANCELLED:
+    def _goes_on(self, work: Work, broadcast: Broadcast, chunk: Chunk, stop: str | None) -> bool:
+        """Whether the chunk may be worked on; if not, its lease is given back: for good, until a resume, or at once."""
+        if broadcast.reason == ledger.CANCELLED:
+            self._cancel(work, broadcast, chunk)
+        elif broadcast.state is not State.SENDING:
             leases.complete(work.connection, self.lease)
-            return
-        if chunk.call in (ledger.Call.NONE, ledger.Call.REFUSED) and not chunk.msgids.size:
-            chunk.watermark = 0
+        elif stop is not None:
+            store.move(work, broadcast.id, [State.SENDING], State.PAUSED, reason=stop)
+            leases.complete(work.connection, self.lease)
+        elif self.lease.draining:
+            leases.defer(work.connection, self.lease, 0.0)
+        else:
+            return True
+        return False
+
+    def _cancel(self, work: Work, broadcast: Broadcast, chunk: Chunk) -> None:
+        """Who was surely not called is cancelled, who may have been is in doubt; the chunk ends."""
         statuses = chunk.statuses.copy()
         flying = rules.in_flight(chunk.statuses, chunk.watermark)
         statuses[((statuses == Status.PLANNED) & ~flying) | (statuses == Status.RETRY)] = Status.CANCELLED
@@ -96,11 +102,27 @@ class Job:
             ledger.record(work, broadcast, chunk, learnt)
             store.save_chunk(work, chunk)
 
-    def _work(self) -> Any:
+    def _work(self) -> AbstractContextManager[Work]:
         return self.runtime.work(self.lease.workspace, "worker")
 
     def _locked(self, work: Work) -> tuple[Broadcast, Chunk]:
-        return store.get(work, self.broadcast.id), store.chunk(work, self.broadcast.id, self.no, lock=True)
+        broadcast = store.get(work, self.broadcast.id, lock=True)
+        return broadcast, store.chunk(work, broadcast.id, self.no)
+
+    async def keep(self, learnt: Learnt) -> None:
+        """Record outcomes while other calls are under way; it opens and moves nothing."""
+        await asyncio.to_thread(self._keep_facts, learnt.facts())
+
+    async def note(self, learnt: Learnt) -> None:
+        """Record what was learnt and go on."""
+        await self.step(lambda _work, _broadcast, _chunk: None, learnt=learnt)
+
+    def key(self, *parts: object) -> str:
+        """An idempotency key of this chunk, at most 32 bytes, never given by another broadcast or another home."""
+        started = self.broadcast.started_at
+        born = "" if started is None else started.isoformat()
+        home = digest(str(self.lease.workspace), str(self.broadcast.id), born, self.broadcast.plan_hash or "")
+        return "-".join((f"tc{home[:14]}", str(self.no), *map(str, parts)))
 
     def check_live(self) -> None:
         """Right before a call: a process that was asleep must not make it. Raises Lost."""
@@ -118,12 +140,9 @@ class Job:
 
     async def close(self, learnt: Learnt | None = None) -> None:
         """Nothing more to call in this chunk."""
-
-        def finish(work: Work, broadcast: Broadcast, chunk: Chunk) -> None:
-            ledger.close_chunk(work, self.lease, broadcast, chunk)
-            chunk.done = True
-
-        await self.step(finish, learnt=learnt)
+        await self.step(
+            lambda work, broadcast, chunk: ledger.close_chunk(work, self.lease, broadcast, chunk), learnt=learnt
+        )
 
     async def back_off(self, *, fruitful: bool, least: float = 0.0) -> bool:
         """Wait before the next attempt, longer each fruitless time, with jitter; False: give the chunk back instead."""
@@ -136,28 +155,39 @@ class Job:
         return True
 
 
-def learn(learnt: Learnt, index: int, error: ChannelError | TagcastError) -> None:
-    """What a refused or lost call of one recipient teaches. In doubt teaches nothing: he stays in flight."""
+def lasting(error: ChannelError | TagcastError) -> str | None:
+    """The reason to pause the whole broadcast, when no repetition of ours can help before somebody or a day does."""
     if isinstance(error, TagcastError):
-        learnt.statuses[index] = Status.RETRY
-        if isinstance(error, Refused):
-            learnt.stop = error.code
-        return
-    match error.reaction:
-        case Reaction.DUPLICATE:
+        return None if isinstance(error, Unavailable) else error.code
+    return reason_of(error) if error.reaction is Reaction.PERMANENT or error.until else None
+
+
+def surely_not(error: ChannelError | TagcastError) -> bool:
+    """Whether the call was certainly not carried out."""
+    if isinstance(error, TagcastError):
+        return True
+    return error.reaction not in (Reaction.IN_DOUBT, Reaction.DUPLICATE) and not error.meaning.maybe_done
+
+
+def learn(learnt: Learnt, index: int, error: ChannelError | TagcastError, *, repeated: bool) -> None:
+    """What a refused or lost call of one recipient teaches. In doubt teaches nothing: he stays in flight.
+
+    `repeated`: an earlier call of him may have arrived, so that a refusal now is no proof that he got nothing.
+    """
+    if isinstance(error, ChannelError):
+        if error.reaction is Reaction.DUPLICATE:
             learnt.statuses[index] = Status.ACCEPTED
-        case Reaction.IN_DOUBT:
-            pass
-        case Reaction.PERMANENT if error.scope is Scope.RECIPIENT:
-            learnt.fail(index, reason_of(error))
-        case Reaction.PERMANENT:
-            learnt.statuses[index] = Status.RETRY
-            learnt.stop = reason_of(error)
-        case _:
-            learnt.statuses[index] = Status.RETRY
-            learnt.wait = max(learnt.wait, float(error.wait_seconds))
-            if error.until:
-                learnt.stop = reason_of(error)
+            return
+        if error.reaction is Reaction.PERMANENT and error.scope is Scope.RECIPIENT:
+            if repeated:
+                learnt.statuses[index] = Status.IN_DOUBT
+            else:
+                learnt.fail(index, reason_of(error))
+            return
+        learnt.wait = max(learnt.wait, float(error.wait_seconds))
+    learnt.stop = learnt.stop or lasting(error)
+    if surely_not(error) and not repeated:
+        learnt.statuses[index] = Status.RETRY
 
 
 def reason_of(error: ChannelError) -> str:

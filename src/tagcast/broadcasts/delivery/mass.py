@@ -4,13 +4,11 @@ import asyncio
 from functools import partial
 from importlib import resources
 
-import numpy as np
-
 from tagcast import accounts, channels, contacts
 from tagcast.broadcasts import content as contents
 from tagcast.broadcasts import ledger, pages, store
 from tagcast.broadcasts.delivery.job import Job
-from tagcast.broadcasts.delivery.once import Answer, Intent, accept, after_refusal, intend, send_keyed
+from tagcast.broadcasts.delivery.once import Answer, Intent, after_refusal, send_keyed
 from tagcast.broadcasts.ledger import Call, Learnt
 from tagcast.broadcasts.rules import Status
 from tagcast.broadcasts.store import Broadcast, Chunk
@@ -28,89 +26,70 @@ MASS = "mass"
 async def deliver_list(job: Job, connected: accounts.Connected) -> float | None:
     """One mass send to the chunk's openids."""
     openids = await _openids(job)
-    message = await _message(job, connected)
 
-    async def send(intent: Intent) -> Answer:
+    async def send(intent: Intent, message: channels.Message) -> Answer:
         if intent.indices.size == 1:
-            return Answer(None, {int(intent.indices[0]): "list_of_one"})
+            alone = int(intent.indices[0])
+            return Answer(None, {alone: "list_of_one"}) if intent.fresh else Answer(None, doubtful=frozenset({alone}))
         people = [openids[int(index)] for index in intent.indices]
         accepted = await connected.call(
-            partial(connected.official.send_to_people, message, people, client_id=client_id(job))
+            lambda: connected.official.send_to_people(message, people, client_id=_live_key(job))
         )
         return Answer(str(accepted.msg_id))
 
-    return await send_keyed(job, MASS, send)
+    return await send_keyed(job, MASS, partial(_message, job, connected), send, partial(_forget_draft, job))
 
 
 async def deliver_tag(job: Job, connected: accounts.Connected) -> float | None:
     """Tag the recipients with a tag of this broadcast alone, mass-send to it. Settling deletes the tag."""
     openids = await _openids(job)
     chunk = await job.read(lambda work: store.chunk(work, job.broadcast.id, job.no))
+    tag = await _ensure_tag(job, connected, chunk)
     if chunk.call == Call.NONE:
-        message = await _message(job, connected)
-        tag = await _ensure_tag(job, connected, chunk)
         again = await _tag_all(job, connected, tag, openids)
         if again is not None:
             return again
-    else:
-        message = await _message(job, connected)
-        tag = int(chunk.progress["tag"])
 
-    async def send(_intent: Intent) -> Answer:
-        accepted = await connected.call(lambda: connected.official.send_to_tag(message, tag, client_id=client_id(job)))
-        return Answer(str(accepted.msg_id))
+    async def send(intent: Intent, message: channels.Message) -> Answer:
+        ours = {openids[int(index)]: int(index) for index in intent.indices}
+        bearing = await _fit_tag(connected, tag, set(ours), set(openids))
+        missing = frozenset(index for openid, index in ours.items() if openid not in bearing)
+        if len(missing) == len(ours) and intent.fresh:
+            return Answer(None, dict.fromkeys(missing, "not_tagged"))
+        accepted = await connected.call(lambda: connected.official.send_to_tag(message, tag, client_id=_live_key(job)))
+        if intent.fresh:
+            return Answer(str(accepted.msg_id), dict.fromkeys(missing, "not_tagged"))
+        return Answer(str(accepted.msg_id), doubtful=missing)
 
-    while True:
-        gone = await job.step(_refused_since)
-        if gone:
-            await _untag(connected, tag, [openids[index] for index in gone])
-            await job.step(partial(_note_untagged, gone))
-            continue
-        await accounts.permit(job.runtime, job.lease.workspace, job.account.id, MASS)
-        intent = await job.step(intend)
-        if intent.indices.size == 0:
-            await job.close()
-            return None
-        try:
-            job.check_live()
-            if intent.fresh:
-                await _check_tag(connected, tag, int(intent.indices.size))
-            answer = await send(intent)
-        except (ChannelError, TagcastError) as error:
-            again = await after_refusal(job, error, keyed=True)
-            if again is not None:
-                return again
-            continue
-        await accept(job, intent, answer)
-        return None
+    return await send_keyed(job, MASS, partial(_message, job, connected), send, partial(_forget_draft, job))
 
 
-def client_id(job: Job) -> str:
-    """The idempotency key of a mass send, at most 32 bytes."""
-    return f"tc{job.lease.workspace}-{job.broadcast.id}-{job.no}"
+def _live_key(job: Job) -> str:
+    """The chunk's idempotency key, given only to its holder. Raises Lost."""
+    job.check_live()
+    return job.key()
 
 
 def tag_name(broadcast: Broadcast) -> str:
-    """The temporary tag of a broadcast."""
-    return f"tagcast-{broadcast.id}"
+    """The temporary tag of a broadcast, at most 30 bytes; no other home that uses the account gives the same."""
+    return f"tagcast-{broadcast.id}-{(broadcast.plan_hash or '')[:8]}"
 
 
 async def _openids(job: Job) -> list[str]:
-    """openids in step with the chunk; who has none by now is failed first."""
+    """openids in step with the chunk; who has none by now, and was not called yet, is failed first."""
 
-    def look(work: Work) -> list[str]:
-        numbers = store.chunk(work, job.broadcast.id, job.no).recipients.tolist()
-        known = contacts.identities_of(work, numbers, "openid", job.account.id)
+    def look(work: Work, broadcast: Broadcast, chunk: Chunk) -> list[str]:
+        numbers = chunk.recipients.tolist()
+        known = contacts.identities_of(work, numbers, "openid", broadcast.account)
+        if chunk.call == Call.NONE:
+            learnt = Learnt()
+            for index, number in enumerate(numbers):
+                if number not in known and chunk.statuses[index] in (Status.PLANNED, Status.RETRY):
+                    learnt.fail(index, "no_identity")
+            ledger.record(work, broadcast, chunk, learnt)
         return [known.get(number, "") for number in numbers]
 
-    openids = await job.read(look)
-    missing = [index for index, openid in enumerate(openids) if not openid]
-    if missing:
-        learnt = Learnt()
-        for index in missing:
-            learnt.fail(index, "no_identity")
-        await job.step(lambda _work, _broadcast, _chunk: None, learnt=learnt)
-    return openids
+    return await job.step(look)
 
 
 async def _message(job: Job, connected: accounts.Connected) -> channels.Message:
@@ -132,6 +111,10 @@ async def _message(job: Job, connected: accounts.Connected) -> channels.Message:
         draft = await connected.call(lambda: connected.official.add_draft([article]))
         await job.step(lambda _work, _broadcast, chunk: _remember(chunk, draft=draft))
     return contents.with_draft(message, draft)
+
+
+async def _forget_draft(job: Job) -> None:
+    await job.step(lambda _work, _broadcast, chunk: _remember(chunk, draft=""))
 
 
 def _remember(chunk: Chunk, **facts: object) -> None:
@@ -173,7 +156,7 @@ async def _tag_all(job: Job, connected: accounts.Connected, tag: int, openids: l
         if problems:
             if not isinstance(problems[0], ChannelError | TagcastError):
                 raise problems[0]
-            again = await after_refusal(job, problems[0], keyed=False)
+            again = await after_refusal(job, problems[0], fresh=False)
             if again is not None:
                 return again
             continue
@@ -211,33 +194,22 @@ async def _tag_group(job: Job, connected: accounts.Connected, tag: int, people: 
         into.fail(people[openid], "not_tagged")
 
 
-def _refused_since(work: Work, broadcast: Broadcast, chunk: Chunk) -> list[int]:
-    """Who must not be called any more although the tag is on him: those held now, and those not untagged yet."""
-    if chunk.call != Call.NONE:
-        return []
-    planned = np.flatnonzero(chunk.statuses == Status.PLANNED)
-    refused = ledger.refuse_now(work, broadcast, chunk, planned)
-    if refused:
-        statuses = chunk.statuses.copy()
-        statuses[list(refused)] = Status.HELD
-        ledger.put(work, broadcast, chunk, statuses, refused)
-    untagged = set(chunk.progress.get("untagged", []))
-    held = np.flatnonzero(chunk.statuses == Status.HELD)
-    return [int(index) for index in held if int(index) not in untagged]
+async def _fit_tag(connected: accounts.Connected, tag: int, ours: set[str], chunk: set[str]) -> set[str]:
+    """Make the tag hold nobody but `ours`: those of the chunk who must not be called any more are untagged.
+
+    Returns who bears it; somebody who unfollowed has lost it. Raises Refused when a stranger to the broadcast bears it.
+    """
+    for _ in range(TAGGING_TRIES):
+        bearing = await connected.call(partial(_bearers, connected.official, tag))
+        extra = sorted(bearing - ours)
+        if not extra:
+            return bearing
+        if not chunk.issuperset(extra):
+            break
+        for at in range(0, len(extra), TAGGING):
+            await connected.call(partial(connected.official.untag_people, tag, extra[at : at + TAGGING]))
+    raise Refused("broadcasts.tag_differs", expected=len(ours), found=len(bearing))
 
 
-def _note_untagged(indices: list[int], _work: Work, _broadcast: Broadcast, chunk: Chunk) -> None:
-    _remember(chunk, untagged=sorted({*chunk.progress.get("untagged", []), *indices}))
-
-
-async def _untag(connected: accounts.Connected, tag: int, openids: list[str]) -> None:
-    for at in range(0, len(openids), TAGGING):
-        part = openids[at : at + TAGGING]
-        await connected.call(partial(connected.official.untag_people, tag, part))
-
-
-async def _check_tag(connected: accounts.Connected, tag: int, expected: int) -> None:
-    """A tag that is gone, or holds others than ours, is never sent to. Raises Refused."""
-    counts = {found.id: found.count for found in await connected.call(connected.official.tags)}
-    if counts.get(tag) != expected:
-        raise Refused("broadcasts.tag_differs", expected=expected, found=counts.get(tag, "no such tag"))
+async def _bearers(client: channels.OfficialClient, tag: int) -> set[str]:
+    return {openid async for page in client.tagged_people(tag) for openid in page.openids}

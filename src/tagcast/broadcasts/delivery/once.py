@@ -6,18 +6,21 @@ remembers it (24 hours, wechat-api.md §2.6); a repetition that it recognises gi
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 
 from tagcast import accounts
 from tagcast.broadcasts import ledger
-from tagcast.broadcasts.delivery.job import Job, reason_of
+from tagcast.broadcasts.delivery.job import AGAIN_SECONDS, Job, lasting, surely_not
 from tagcast.broadcasts.ledger import Call, Indices, Learnt
 from tagcast.broadcasts.rules import Status
 from tagcast.broadcasts.store import Broadcast, Chunk
 from tagcast.channels import ChannelError, Reaction
-from tagcast.kit.errors import Refused, TagcastError
+from tagcast.kit.errors import TagcastError
 from tagcast.kit.uow import Work
+
+MessageT = TypeVar("MessageT")
 
 KEY_SECONDS = 23.5 * 3600
 
@@ -32,49 +35,73 @@ class Intent:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The platform took the call under `msgid`; `unreachable` are indices that it named as not reachable."""
+    """The platform took the call under `msgid`.
+
+    `unreachable` are indices that surely got nothing, with the reason; of `doubtful` ones nobody can say.
+    """
 
     msgid: str | None
     unreachable: dict[int, str] = field(default_factory=dict)
+    doubtful: frozenset[int] = frozenset()
 
 
-Send = Callable[[Intent], Awaitable[Answer]]
+def intend(
+    work: Work, broadcast: Broadcast, chunk: Chunk, *, key_seconds: float = KEY_SECONDS, keyed: bool = True
+) -> Intent:
+    """The intent, committed by the caller: a fresh one, or the one that was found. Empty: nothing left to call.
 
-
-def intend(work: Work, broadcast: Broadcast, chunk: Chunk, *, key_seconds: float = KEY_SECONDS) -> Intent:
-    """The intent, committed by the caller: a fresh one, or the one that was found. Empty: nothing left to call."""
-    if chunk.call == Call.INTENT:
-        flying = np.flatnonzero(chunk.statuses == Status.PLANNED)
-        if chunk.tried_at is not None and work.now_ms - chunk.tried_at > key_seconds * 1000:
-            statuses = chunk.statuses.copy()
-            statuses[flying] = Status.IN_DOUBT
-            ledger.put(work, broadcast, chunk, statuses)
-            flying = flying[:0]
-        return Intent(flying, fresh=False)
+    Of an intent that was found, and that a repetition with the key may make true, those who must not be called any more
+    are in doubt.
+    """
     if chunk.call == Call.ACCEPTED:
         return Intent(np.empty(0, dtype=np.int64), fresh=False)
-    return Intent(ledger.open_call(work, broadcast, chunk), fresh=True)
+    if chunk.call == Call.NONE:
+        return Intent(ledger.open_call(work, broadcast, chunk), fresh=True)
+    flying = np.flatnonzero(chunk.statuses == Status.PLANNED)
+    lost = flying[:0]
+    if chunk.tried_at is None or work.now_ms - chunk.tried_at > key_seconds * 1000:
+        lost = flying
+    elif keyed:
+        lost = np.fromiter(ledger.refuse_now(work, broadcast, chunk, flying), dtype=np.int64)
+    if lost.size:
+        statuses = chunk.statuses.copy()
+        statuses[lost] = Status.IN_DOUBT
+        ledger.put(work, broadcast, chunk, statuses)
+    return Intent(np.setdiff1d(flying, lost), fresh=False)
 
 
-def withdraw(_work: Work, _broadcast: Broadcast, chunk: Chunk) -> None:
-    """The call was surely not taken: the intent is taken back."""
-    chunk.call = Call.NONE
-    chunk.watermark = 0
+async def send_keyed(
+    job: Job,
+    api: str,
+    prepare: Callable[[], Awaitable[MessageT]],
+    send: Callable[[Intent, MessageT], Awaitable[Answer]],
+    renew: Callable[[], Awaitable[None]],
+) -> float | None:
+    """Make the chunk's call, which carries an idempotency key. None: closed; seconds: take it up again later.
 
-
-async def send_keyed(job: Job, api: str, send: Send) -> float | None:
-    """Make the chunk's call, which carries an idempotency key. None: closed; seconds: take it up again later."""
+    What `prepare` made may be gone on the platform, used up by an earlier call: `renew` forgets it, once.
+    """
+    renewed = False
     while True:
+        message = await prepare()
         await accounts.permit(job.runtime, job.lease.workspace, job.account.id, api)
         intent = await job.step(intend)
         if intent.indices.size == 0:
             await job.close()
             return None
         try:
-            job.check_live()
-            answer = await send(intent)
+            answer = await send(intent, message)
         except (ChannelError, TagcastError) as error:
-            again = await after_refusal(job, error, keyed=True)
+            if isinstance(error, ChannelError):
+                if error.reaction is Reaction.DUPLICATE:
+                    await accept(job, intent, Answer(None))
+                    return None
+                if error.reason == "media_gone" and not renewed:
+                    await job.note(Learnt(refused=intent.fresh))
+                    await renew()
+                    renewed = True
+                    continue
+            again = await after_refusal(job, error, fresh=intent.fresh)
             if again is not None:
                 return again
             continue
@@ -88,30 +115,19 @@ async def accept(job: Job, intent: Intent, answer: Answer) -> None:
     learnt = Learnt(accepted, taken=True, msgid=answer.msgid)
     for index, reason in answer.unreachable.items():
         learnt.fail(index, reason)
-
-    def finish(work: Work, broadcast: Broadcast, chunk: Chunk) -> None:
-        ledger.close_chunk(work, job.lease, broadcast, chunk)
-        chunk.done = True
-
-    await job.step(finish, learnt=learnt)
+    for index in answer.doubtful:
+        learnt.statuses[index] = Status.IN_DOUBT
+    await job.close(learnt)
 
 
-async def after_refusal(job: Job, error: ChannelError | TagcastError, *, keyed: bool) -> float | None:
+async def after_refusal(job: Job, error: ChannelError | TagcastError, *, fresh: bool) -> float | None:
     """What follows a call without success: None to go on after the pause taken here, or seconds to give the chunk back.
 
-    Raises Stopped, with the broadcast paused, when the refusal concerns all of it.
+    `fresh`: no earlier call of the chunk is in doubt, so a certain refusal takes the intent back. Raises Stopped, with
+    the broadcast paused, when the refusal concerns all of it.
     """
-    if isinstance(error, TagcastError):
-        stop = error.code if isinstance(error, Refused) else None
-        surely_not, wait = True, 0.0
-    else:
-        lasting = error.reaction in (Reaction.PERMANENT, Reaction.DUPLICATE) or bool(error.until)
-        stop = reason_of(error) if lasting else None
-        surely_not, wait = error.reaction is not Reaction.IN_DOUBT, float(error.wait_seconds)
-    if stop is not None or (surely_not and not keyed):
-        await job.step(withdraw, learnt=Learnt())
-    if stop is not None:
-        await job.step(lambda _work, _broadcast, _chunk: None, learnt=Learnt(stop=stop))
+    wait = float(error.wait_seconds) if isinstance(error, ChannelError) else 0.0
+    await job.note(Learnt(refused=fresh and surely_not(error), stop=lasting(error)))
     if await job.back_off(fruitful=False, least=wait):
         return None
-    return max(wait, 5.0)
+    return max(wait, AGAIN_SECONDS)

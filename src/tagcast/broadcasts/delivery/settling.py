@@ -2,8 +2,9 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -16,7 +17,7 @@ from tagcast.broadcasts.events import BroadcastFinished
 from tagcast.broadcasts.rules import Route, State, Status
 from tagcast.broadcasts.store import Broadcast, Chunk
 from tagcast.channels import ChannelError
-from tagcast.kit import clock, events, leases
+from tagcast.kit import clock, events, leases, logs
 from tagcast.kit.errors import TagcastError
 from tagcast.kit.leases import Lease
 from tagcast.kit.uow import Runtime, Work
@@ -24,6 +25,9 @@ from tagcast.kit.uow import Runtime, Work
 # Receipts of a mass send come by callback; if none came for this long, the platform is asked.
 ASK_AFTER_SECONDS = 10.0
 FASTEST, SLOWEST = 0.5, 60.0
+
+log = logs.get("broadcasts")
+
 _RESULTS = {
     channels.SendStatus.SENT: (Status.DELIVERED, ""),
     channels.SendStatus.NOT_A_FRIEND: (Status.FAILED, "not_a_friend"),
@@ -46,20 +50,25 @@ async def settle(runtime: Runtime, lease: Lease) -> float | None:
     if broadcast.state is not State.SETTLING:
         await asyncio.to_thread(_step, runtime, lease, number, lambda work, _b: leases.complete(work.connection, lease))
         return None
+    cleaned = all(final(chunk) for chunk in chunks) or _over(runtime, broadcast, clock.now())
     news: dict[int, News] = {}
-    if broadcast.route is not Route.TEMPLATE and any(not final(chunk) for chunk in chunks):
+    if broadcast.route is not Route.TEMPLATE and (cleaned or any(not final(chunk) for chunk in chunks)):
         try:
             async with accounts.connect(runtime, lease.workspace, account.id) as connected:
                 news = await _ask(runtime, lease, broadcast, chunks, connected)
-        except (ChannelError, TagcastError):
-            news = {}
+                if cleaned:
+                    await _clean_up(connected, broadcast, chunks)
+        except (ChannelError, TagcastError) as error:
+            log.info("settling", broadcast=number, problem=type(error).__name__)
     waiting: float | None = await asyncio.to_thread(
-        _step, runtime, lease, number, lambda work, fresh: _take_up(runtime, work, lease, fresh, news)
+        _step, runtime, lease, number, lambda work, fresh: _take_up(runtime, work, lease, fresh, news, cleaned=cleaned)
     )
-    if waiting is None:
-        await _clean_up(runtime, lease, broadcast, chunks)
-        return None
     return waiting
+
+
+def _over(runtime: Runtime, broadcast: Broadcast, now: datetime) -> bool:
+    """Whether the time for receipts has passed."""
+    return (now - (broadcast.sent_at or now)).total_seconds() >= runtime.settings.settle_seconds
 
 
 def final(chunk: Chunk) -> bool:
@@ -79,9 +88,12 @@ def _step(runtime: Runtime, lease: Lease, number: int, use_case: Callable[[Work,
 
 
 def _take_up(
-    runtime: Runtime, work: Work, lease: Lease, broadcast: Broadcast, news: Mapping[int, News]
+    runtime: Runtime, work: Work, lease: Lease, broadcast: Broadcast, news: Mapping[int, News], *, cleaned: bool
 ) -> float | None:
-    """Commit what was learnt; finish when all is final or the time is over, else seconds until the next look."""
+    """Commit what was learnt; finish when all is final or the time is over, else seconds until the next look.
+
+    A broadcast with a temporary tag ends with the pass that began by taking the tag off (`cleaned`).
+    """
     chunks = store.chunks_of(work, broadcast.id)
     before = _states(chunks)
     if broadcast.route is Route.TEMPLATE:
@@ -92,15 +104,19 @@ def _take_up(
         if chunk.no in news:
             _apply(work, broadcast, chunk, news[chunk.no])
         store.save_chunk(work, chunk)
-    age = (work.now - (broadcast.sent_at or work.now)).total_seconds()
-    if all(final(chunk) for chunk in chunks) or age >= runtime.settings.settle_seconds:
+    tagged = any("tag" in chunk.progress for chunk in chunks)
+    if all(final(chunk) for chunk in chunks) or _over(runtime, broadcast, work.now):
+        if tagged and not cleaned:
+            leases.defer(work.connection, lease, 0.0)
+            return 0.0
         ended = State.CANCELLED if broadcast.reason == ledger.CANCELLED else State.FINISHED
         store.move(work, broadcast.id, [State.SETTLING], ended, finished_at=work.now_ms)
+        ledger.give_back_send(work, broadcast, chunks)
         leases.complete(work.connection, lease)
         events.publish(work, BroadcastFinished(broadcast.id))
         return None
-    moved = _states(chunks) != before
-    pause = FASTEST if moved else min(SLOWEST, max(FASTEST, age / 4))
+    age = (work.now - (broadcast.sent_at or work.now)).total_seconds()
+    pause = FASTEST if _states(chunks) != before else min(SLOWEST, max(FASTEST, age / 4))
     leases.defer(work.connection, lease, pause)
     return pause
 
@@ -121,7 +137,7 @@ def _match_persons(work: Work, broadcast: Broadcast, chunks: list[Chunk]) -> Non
     taken = []
     news: dict[int, News] = {}
     for receipt in open_receipts:
-        found = place.get(int(receipt.msgid))
+        found = place.get(int(receipt.msgid)) if receipt.msgid.isdecimal() else None
         if found is None:
             continue
         chunk, index = found
@@ -182,22 +198,38 @@ async def _ask(
     connected: accounts.Connected,
 ) -> dict[int, News]:
     """What the platform says of the chunks that are not final, asked outside any transaction."""
+    waiting = [chunk for chunk in chunks if not final(chunk) and chunk.msgid]
     if broadcast.route is Route.TASKS:
-        people = await asyncio.to_thread(_customers, runtime, lease, broadcast, chunks)
-        return {
-            chunk.no: await connected.call(partial(_poll, connected.wecom, chunk, people[chunk.no]))
-            for chunk in chunks
-            if not final(chunk) and chunk.msgid
-        }
+        people = await asyncio.to_thread(_customers, runtime, lease, broadcast, waiting)
+        polls = [partial(_poll, connected.wecom, chunk, people[chunk.no]) for chunk in waiting]
+        return await _each(connected, waiting, polls)
     now = clock.now()
-    late = (now - (broadcast.sent_at or now)).total_seconds() > ASK_AFTER_SECONDS
+    if (now - (broadcast.sent_at or now)).total_seconds() <= ASK_AFTER_SECONDS:
+        return {}
+    waiting = [chunk for chunk in waiting if not chunk.progress.get("counted")]
+    return await _each(connected, waiting, [partial(_ask_job, connected.official, chunk) for chunk in waiting])
+
+
+async def _each(
+    connected: accounts.Connected, chunks: list[Chunk], polls: Sequence[Callable[[], Awaitable[News]]]
+) -> dict[int, News]:
+    """Ask one after another; what the platform cannot tell of one chunk keeps no other from being asked."""
     news = {}
-    for chunk in chunks:
-        if late and not final(chunk) and chunk.msgid and not chunk.progress.get("counted"):
-            state = await connected.call(partial(connected.official.mass_status, int(chunk.msgid)))
-            if state != "SENDING":
-                news[chunk.no] = _of_job(chunk, "success" if state == "SEND_SUCCESS" else state.lower(), -1)
+    for chunk, poll in zip(chunks, polls, strict=True):
+        try:
+            news[chunk.no] = await connected.call(poll)
+        except ChannelError as error:
+            if error.scope is channels.Scope.ACCOUNT:
+                break
     return news
+
+
+async def _ask_job(client: channels.OfficialClient, chunk: Chunk) -> News:
+    """A mass send's state; one that was deleted had been sent before."""
+    state = await client.mass_status(int(chunk.msgid or 0))
+    if state == "SENDING":
+        return News()
+    return _of_job(chunk, "success" if state in ("SEND_SUCCESS", "DELETE") else state.lower(), -1)
 
 
 def _customers(runtime: Runtime, lease: Lease, broadcast: Broadcast, chunks: list[Chunk]) -> dict[int, dict[str, int]]:
@@ -226,16 +258,12 @@ async def _poll(client: channels.WecomClient, chunk: Chunk, people: Mapping[str,
 _KNOWN = frozenset(int(status) for status in channels.SendStatus)
 
 
-async def _clean_up(runtime: Runtime, lease: Lease, broadcast: Broadcast, chunks: list[Chunk]) -> None:
+async def _clean_up(connected: accounts.Connected, broadcast: Broadcast, chunks: list[Chunk]) -> None:
     """Take the temporary tag off the platform; if that fails it stays visible under its name and does no harm."""
     tags = [int(chunk.progress["tag"]) for chunk in chunks if "tag" in chunk.progress]
-    if broadcast.route is not Route.TAG or not tags:
+    if not tags:
         return
-    try:
-        async with accounts.connect(runtime, lease.workspace, broadcast.account) as connected:
-            names = {tag.id: tag.name for tag in await connected.call(connected.official.tags)}
-            for tag in tags:
-                if names.get(tag) == tag_name(broadcast):
-                    await connected.call(partial(connected.official.delete_tag, tag))
-    except (ChannelError, TagcastError):
-        return
+    names = {tag.id: tag.name for tag in await connected.call(connected.official.tags)}
+    for tag in tags:
+        if names.get(tag) == tag_name(broadcast):
+            await connected.call(partial(connected.official.delete_tag, tag))

@@ -5,15 +5,17 @@ since the intent that says the same, is nobody else's and reaches our customers 
 complete and holds no such task is the call made again.
 """
 
+from collections.abc import Iterable
 from functools import partial
 
 from tagcast import accounts, channels, contacts
 from tagcast.broadcasts import content as contents
 from tagcast.broadcasts import pages, store
-from tagcast.broadcasts.delivery.job import Job
-from tagcast.broadcasts.delivery.once import Answer, Intent, accept, after_refusal, intend, withdraw
+from tagcast.broadcasts.delivery.job import Job, lasting, reason_of
+from tagcast.broadcasts.delivery.once import Answer, Intent, accept, after_refusal, intend
+from tagcast.broadcasts.ledger import Learnt
 from tagcast.broadcasts.store import Broadcast, Chunk
-from tagcast.channels import ChannelError, Reaction
+from tagcast.channels import ChannelError, Reaction, Scope
 from tagcast.kit import clock
 from tagcast.kit.errors import TagcastError
 from tagcast.kit.uow import Work
@@ -30,30 +32,46 @@ async def deliver(job: Job, connected: accounts.Connected) -> float | None:
     customers, message = await job.step(lambda work, broadcast, chunk: _said(work, broadcast, chunk, public_url))
     while True:
         await accounts.permit(job.runtime, job.lease.workspace, job.account.id, "add_msg_template")
-        intent = await job.step(lambda work, broadcast, chunk: intend(work, broadcast, chunk, key_seconds=NEVER))
+        intent = await job.step(partial(intend, key_seconds=NEVER, keyed=False))
         if intent.indices.size == 0:
             await job.close()
             return None
-        if not intent.fresh:
-            again = await _look_up(job, connected, intent, customers, message)
-            if again is not None:
-                return again if again >= 0 else None
-            await job.step(withdraw)
-            continue
-        try:
-            answer = await _create(job, connected, intent, customers, message)
-        except (ChannelError, TagcastError) as error:
-            if isinstance(error, ChannelError) and error.reason == "no_recipient":
-                await accept(job, intent, Answer(None, {int(index): "unreachable" for index in intent.indices}))
-                return None
-            if isinstance(error, ChannelError) and error.reaction is Reaction.IN_DOUBT:
-                return max(0.1, job.runtime.settings.in_doubt_seconds)
-            again = await after_refusal(job, error, keyed=False)
-            if again is not None:
-                return again
-            continue
-        await accept(job, intent, answer)
+        if intent.fresh:
+            answer = await _try(job, connected, intent, customers, message)
+        else:
+            answer = await _look_up(job, connected, intent, customers, message)
+            if answer is None:
+                await job.note(Learnt(refused=True))
+        if isinstance(answer, float):
+            return answer
+        if answer is not None:
+            await accept(job, intent, answer)
+            return None
+
+
+async def _try(
+    job: Job, connected: accounts.Connected, intent: Intent, customers: list[str], message: list[channels.Message]
+) -> Answer | float | None:
+    """Make the task: its answer, seconds until it should be taken up again, or None to go on at once."""
+    try:
+        return await _create(job, connected, intent, customers, message)
+    except (ChannelError, TagcastError) as error:
+        reason = _of_this_employee(error)
+        if reason is not None:
+            return Answer(None, {int(index): reason for index in intent.indices})
+        if isinstance(error, ChannelError) and error.reaction is Reaction.IN_DOUBT:
+            return max(0.1, job.runtime.settings.in_doubt_seconds)
+        return await after_refusal(job, error, fresh=True)
+
+
+def _of_this_employee(error: ChannelError | TagcastError) -> str | None:
+    """The reason of a refusal that concerns this task alone: none of its customers, or its sender, can be used."""
+    if not isinstance(error, ChannelError):
         return None
+    if error.reason == "no_recipient":
+        return "unreachable"
+    lost_sender = error.reaction is Reaction.PERMANENT and error.scope is Scope.SENDER
+    return reason_of(error) if lost_sender else None
 
 
 def _said(work: Work, broadcast: Broadcast, chunk: Chunk, public_url: str) -> tuple[list[str], list[channels.Message]]:
@@ -68,19 +86,28 @@ async def _create(
 ) -> Answer:
     chunk = await job.read(lambda work: store.chunk(work, job.broadcast.id, job.no))
     asked = {customers[int(index)]: int(index) for index in intent.indices if customers[int(index)]}
-    job.check_live()
+    nameless = {int(index): "no_identity" for index in intent.indices if not customers[int(index)]}
+    if not asked:
+        # A task without customers would go to all whom the employee has.
+        return Answer(None, nameless)
+
     created = await connected.call(
-        lambda: connected.wecom.create_mass_message(message, external_userids=list(asked), sender=chunk.sender)
+        lambda: connected.wecom.create_mass_message(message, external_userids=_live(job, asked), sender=chunk.sender)
     )
     unreachable = {asked[customer]: "unreachable" for customer in created.fail_list if customer in asked}
-    nameless = {int(index): "no_identity" for index in intent.indices if not customers[int(index)]}
     return Answer(created.msgid, unreachable | nameless)
+
+
+def _live(job: Job, customers: Iterable[str]) -> list[str]:
+    """The customers, for a holder of the chunk only. Raises Lost."""
+    job.check_live()
+    return list(customers)
 
 
 async def _look_up(
     job: Job, connected: accounts.Connected, intent: Intent, customers: list[str], message: list[channels.Message]
-) -> float | None:
-    """After a lost answer: −1 when the task was found and adopted, seconds to look again, None: proven absent."""
+) -> Answer | float | None:
+    """After a lost answer: the task that was found, seconds to look again, or None: proven absent."""
     chunk = await job.read(lambda work: store.chunk(work, job.broadcast.id, job.no))
     tried = (chunk.tried_at or 0) / 1000
     wait = tried + job.runtime.settings.in_doubt_seconds - clock.now().timestamp()
@@ -91,20 +118,16 @@ async def _look_up(
     span = int(tried) - SKEW_SECONDS, int(clock.now().timestamp()) + SKEW_SECONDS
     complete = True
     try:
-        for msgid in await connected.call(lambda: _record(connected.wecom, span, message)):
-            reached = (
-                None
-                if msgid in known
-                else await connected.call(partial(_reached, connected.wecom, msgid, chunk.sender))
-            )
-            if reached is None:
+        for msgid in await connected.call(partial(_record, connected.wecom, span, message)):
+            if msgid in known:
                 continue
+            reached = await connected.call(partial(_reached, connected.wecom, msgid, chunk.sender))
             if reached and reached <= ours.keys():
-                missing = {index: "unreachable" for customer, index in ours.items() if customer not in reached}
-                await accept(job, intent, Answer(msgid, missing))
-                return -1.0
-            complete = complete and bool(reached)
-    except (ChannelError, TagcastError):
+                return Answer(msgid, {index: "unreachable" for one, index in ours.items() if one not in reached})
+            complete = complete and reached != set()
+    except (ChannelError, TagcastError) as error:
+        if isinstance(error, TagcastError) or error.scope is Scope.ACCOUNT:
+            await job.note(Learnt(stop=lasting(error)))
         complete = False
     return None if complete else max(0.5, job.runtime.settings.in_doubt_seconds)
 

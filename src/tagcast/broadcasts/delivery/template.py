@@ -5,12 +5,13 @@ in flight after a crash is called again with the same key inside that time, and 
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 
 from tagcast import accounts, channels, contacts
 from tagcast.broadcasts import content as contents
 from tagcast.broadcasts import ledger, pages, store
-from tagcast.broadcasts.delivery.job import Job, learn
-from tagcast.broadcasts.ledger import Indices, Learnt
+from tagcast.broadcasts.delivery.job import AGAIN_SECONDS, Job, learn
+from tagcast.broadcasts.ledger import Learnt, Window
 from tagcast.broadcasts.rules import Status
 from tagcast.broadcasts.store import Broadcast, Chunk
 from tagcast.channels import ChannelError
@@ -20,6 +21,7 @@ from tagcast.kit.uow import Work
 # The platform promises ten minutes; half a minute is left for the call itself and for clocks that differ.
 KEY_SECONDS = 570.0
 WINDOW = 256
+FLUSH_SECONDS = 0.1
 
 
 async def deliver(job: Job, connected: accounts.Connected) -> float | None:
@@ -27,51 +29,80 @@ async def deliver(job: Job, connected: accounts.Connected) -> float | None:
     addressees = await job.read(lambda work: _addressees(job, work))
     call = _call(job)
     values = list(contents.parse(job.broadcast.content).data.values())
+
+    async def send(index: int) -> int:
+        openid, url = addressees[index]
+        await accounts.permit(job.runtime, job.lease.workspace, job.account.id, "template_send")
+        return await connected.call(
+            lambda: connected.official.send_template(call, openid, values, url=url, client_msg_id=_live_key(job, index))
+        )
+
     learnt = Learnt()
-    gate = asyncio.Semaphore(job.runtime.settings.send_concurrency)
     while True:
-        window = await job.step(lambda work, broadcast, chunk: _next(job, work, broadcast, chunk), learnt=learnt)
-        if window.size == 0:
+        window = await job.step(_next, learnt=learnt)
+        if window.indices.size == 0:
             await job.close()
             return None
+        nameless = [index for index in window.indices.tolist() if not addressees[index][0]]
+        learnt = await _call_all(job, window, send, nameless)
+        fruitful = any(status > Status.RETRY for status in learnt.statuses.values())
+        if fruitful and not learnt.wait:
+            continue
+        await job.note(learnt)
+        if not await job.back_off(fruitful=fruitful, least=learnt.wait):
+            return max(learnt.wait, AGAIN_SECONDS)
         learnt = Learnt()
 
-        async def one(index: int, into: Learnt = learnt) -> None:
-            openid, url = addressees[index]
-            if openid is None:
-                into.fail(index, "no_identity")
+
+async def _call_all(job: Job, window: Window, send: Callable[[int], Awaitable[int]], nameless: Sequence[int]) -> Learnt:
+    """Call a window, many at a time. What was learnt is recorded even if something unforeseen went wrong."""
+    learnt = Learnt()
+    gate = asyncio.Semaphore(job.runtime.settings.send_concurrency)
+
+    async def one(index: int) -> None:
+        if index in nameless:
+            if window.repeated:
+                learnt.statuses[index] = Status.IN_DOUBT
+            else:
+                learnt.fail(index, "no_identity")
+            return
+        async with gate:
+            if job.lease.draining:
                 return
-            async with gate:
-                if not job.lease.live:
-                    return
-                try:
-                    await accounts.permit(job.runtime, job.lease.workspace, job.account.id, "template_send")
-                    into.msgids[index] = await connected.call(
-                        lambda: connected.official.send_template(
-                            call, openid, values, url=url, client_msg_id=_key(job, index)
-                        )
-                    )
-                    into.statuses[index] = Status.ACCEPTED
-                except (ChannelError, TagcastError) as error:
-                    learn(into, index, error)
+            try:
+                learnt.msgids[index] = await send(index)
+                learnt.statuses[index] = Status.ACCEPTED
+            except (ChannelError, TagcastError) as error:
+                learn(learnt, index, error, repeated=window.repeated)
 
-        await asyncio.gather(*(one(int(index)) for index in window))
-        fruitful = any(status >= Status.FAILED for status in learnt.statuses.values())
-        if not await job.back_off(fruitful=fruitful, least=learnt.wait):
-            await job.step(lambda _work, _broadcast, _chunk: None, learnt=learnt)
-            return max(learnt.wait, 5.0)
+    flushing = asyncio.create_task(_flush(job, learnt))
+    results = await asyncio.gather(*(one(index) for index in window.indices.tolist()), return_exceptions=True)
+    flushing.cancel()
+    await asyncio.gather(flushing, return_exceptions=True)
+    for problem in results:
+        if isinstance(problem, BaseException):
+            await job.note(learnt)
+            raise problem
+    return learnt
 
 
-def _next(job: Job, work: Work, broadcast: Broadcast, chunk: Chunk) -> Indices:
-    return ledger.open_window(work, job.lease, broadcast, chunk, width=WINDOW, key_seconds=KEY_SECONDS)
+async def _flush(job: Job, learnt: Learnt) -> None:
+    """Keep what is known of a slow window, so that a worker that dies in it leaves few in flight."""
+    while True:
+        await asyncio.sleep(FLUSH_SECONDS)
+        await job.keep(learnt)
 
 
-def _addressees(job: Job, work: Work) -> list[tuple[str | None, str]]:
-    """(openid, address of the page) of each recipient of the chunk."""
+def _next(work: Work, broadcast: Broadcast, chunk: Chunk) -> Window:
+    return ledger.open_window(work, broadcast, chunk, width=WINDOW, key_seconds=KEY_SECONDS)
+
+
+def _addressees(job: Job, work: Work) -> list[tuple[str, str]]:
+    """(openid, address of the page) of each recipient of the chunk; an empty openid if he has none any more."""
     numbers = store.chunk(work, job.broadcast.id, job.no).recipients.tolist()
     openids = contacts.identities_of(work, numbers, "openid", job.account.id)
     urls = pages.personal(work, job.broadcast, numbers, job.runtime.settings.public_url)
-    return [(openids.get(number), url) for number, url in zip(numbers, urls, strict=True)]
+    return [(openids.get(number, ""), url) for number, url in zip(numbers, urls, strict=True)]
 
 
 def _call(job: Job) -> channels.TemplateCall:
@@ -79,5 +110,7 @@ def _call(job: Job) -> channels.TemplateCall:
     return channels.TemplateCall(channels.TemplateMessage(content.template_id, dict(content.data)))
 
 
-def _key(job: Job, index: int) -> str:
-    return f"b{job.broadcast.id}-{job.no}-{index}"
+def _live_key(job: Job, index: int) -> str:
+    """The recipient's idempotency key, given only to a holder of the chunk. Raises Lost."""
+    job.check_live()
+    return job.key(index)

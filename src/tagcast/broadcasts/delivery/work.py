@@ -5,10 +5,13 @@ import asyncio
 from tagcast import accounts
 from tagcast.broadcasts import store
 from tagcast.broadcasts.delivery import mass, tasks, template
-from tagcast.broadcasts.delivery.job import Job, Stopped
+from tagcast.broadcasts.delivery.job import AGAIN_SECONDS, Job, Stopped, lasting
 from tagcast.broadcasts.delivery.settling import settle
+from tagcast.broadcasts.ledger import Learnt
 from tagcast.broadcasts.rules import Route
+from tagcast.channels import ChannelError
 from tagcast.kit import leases
+from tagcast.kit.errors import TagcastError
 from tagcast.kit.leases import Lease
 from tagcast.kit.uow import Runtime
 
@@ -27,13 +30,23 @@ async def deliver(runtime: Runtime, lease: Lease) -> float | None:
     number, no = int(lease.payload["broadcast"]), int(lease.payload["chunk"])
     job = await asyncio.to_thread(_job, runtime, lease, number, no)
     try:
-        async with accounts.connect(runtime, lease.workspace, job.account.id) as connected:
-            again = await ROUTES[job.broadcast.route](job, connected)
+        again = await _deliver(job)
     except Stopped:
         return None
     if again is not None:
         await asyncio.to_thread(_defer, runtime, job, again)
     return again
+
+
+async def _deliver(job: Job) -> float | None:
+    """By the broadcast's route. A refusal of what goes before a call (a token, a draft, a tag) is followed up here."""
+    try:
+        async with accounts.connect(job.runtime, job.lease.workspace, job.account.id) as connected:
+            return await ROUTES[job.broadcast.route](job, connected)
+    except (ChannelError, TagcastError) as error:
+        wait = float(error.wait_seconds) if isinstance(error, ChannelError) else 0.0
+        await job.note(Learnt(stop=lasting(error)))
+        return max(wait, AGAIN_SECONDS)
 
 
 def _job(runtime: Runtime, lease: Lease, number: int, no: int) -> Job:

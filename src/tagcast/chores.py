@@ -1,0 +1,69 @@
+"""Small work that no request asks for: visits become figures, expired tags come off, old rows go."""
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from tagcast import access, broadcasts, inbox, tags, tracking
+from tagcast.kit import leases
+from tagcast.kit.leases import Lease
+from tagcast.kit.uow import Runtime
+
+FOLD_SECONDS = 2.0
+PURGE_SECONDS = 3600.0
+# How long the answer of a write is kept for its repetition.
+ANSWERS_KEPT = timedelta(days=7)
+
+
+async def expire_tags(runtime: Runtime, lease: Lease) -> None:
+    """Take away the tags whose time is over, once per asked moment."""
+    await asyncio.to_thread(_expire_tags, runtime, lease)
+
+
+def _expire_tags(runtime: Runtime, lease: Lease) -> None:
+    with runtime.work(lease.workspace, "worker") as work:
+        tags.expire(work)
+        leases.complete(work.connection, lease)
+
+
+@dataclass(slots=True)
+class Clockwork:
+    """When this process did each chore last, in local monotonic seconds. Doing one twice changes nothing."""
+
+    folded: float = field(default=float("-inf"))
+    purged: float = field(default=float("-inf"))
+
+    def turn(self, runtime: Runtime) -> None:
+        """Do what is due."""
+        now = time.monotonic()
+        if now - self.folded >= FOLD_SECONDS:
+            self.folded = now
+            for workspace in _workspaces(runtime):
+                fold(runtime, workspace)
+        if now - self.purged >= PURGE_SECONDS:
+            self.purged = now
+            for workspace in _workspaces(runtime):
+                purge(runtime, workspace)
+
+
+def _workspaces(runtime: Runtime) -> list[int]:
+    with runtime.engine.connect() as connection:
+        return list(access.workspaces(connection))
+
+
+def fold(runtime: Runtime, workspace: int) -> None:
+    """Bring visits into the sets of who opened and clicked, if any wait."""
+    with runtime.read(workspace, "worker") as work:
+        if not tracking.unfolded(work):
+            return
+    with runtime.work(workspace, "worker") as work:
+        tracking.fold(work)
+
+
+def purge(runtime: Runtime, workspace: int) -> None:
+    """Delete callbacks, receipts and answers of writes that are kept long enough."""
+    with runtime.work(workspace, "worker") as work:
+        inbox.purge(work)
+        broadcasts.purge_receipts(work)
+        access.purge_answers(work, work.now - ANSWERS_KEPT)
