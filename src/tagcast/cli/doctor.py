@@ -7,9 +7,10 @@ import sqlite3
 import stat
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Literal
+from functools import cache
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
@@ -17,14 +18,17 @@ import typer
 
 from tagcast import access, accounts
 from tagcast.cli.frame import FAILED, Frame
+from tagcast.cli.trouble import known
 from tagcast.kit import clock
 from tagcast.kit.errors import Lang, TagcastError
 from tagcast.kit.settings import Settings
+from tagcast.kit.shipped import read_toml
 from tagcast.kit.uow import Runtime, Work
 
 LEAST_SQLITE = (3, 40)
 LITTLE_DISK, TOO_LITTLE_DISK = 2_000_000_000, 200_000_000
 SKEW_SECONDS = 2
+State = Literal["ok", "warn", "fail"]
 MARKS = {"ok": "✓", "warn": "!", "fail": "✗"}
 
 
@@ -33,134 +37,149 @@ class Line:
     """One thing looked at."""
 
     check: str
-    state: Literal["ok", "warn", "fail"]
+    state: State
     text: str
     remedy: str = ""
+
+
+@cache
+def _texts() -> dict[str, dict[str, Any]]:
+    return read_toml("cli", "doctor.toml")
+
+
+@dataclass(frozen=True, slots=True)
+class Doctor:
+    """Looks at one thing after the other, and says what it found in one language."""
+
+    lang: Lang
+
+    def found(self, check: str, state: State, what: str, **params: object) -> Line:
+        """A finding in words."""
+        texts = _texts()
+        text, remedy = texts[what][self.lang], texts[what].get(f"{self.lang}_remedy", "")
+        name, _, rest = check.partition(" ")
+        label = f"{texts['check'][name][self.lang]} {rest}".strip()
+        return Line(label, state, text.format(**params), remedy.format(**params))
+
+    def failed(self, check: str, error: TagcastError) -> Line:
+        """An error in words."""
+        found = self.found(check, "fail", "plain", value="")
+        return replace(found, text=error.text(self.lang), remedy=error.remedy(self.lang))
+
+    def lines(self, frame: Frame) -> Iterator[Line]:
+        """Everything, in the order in which it can be mended."""
+        yield self.found("python", "ok", "plain", value=sys.version.split()[0])
+        yield self.sqlite()
+        settings = frame.settings()
+        yield self.time(settings)
+        if not settings.home.exists():
+            yield self.found("home", "fail", "no_home", home=settings.home)
+            return
+        yield self.rights(settings)
+        yield self.disk(settings)
+        yield self.port(settings)
+        try:
+            runtime = access.open_home(settings)
+        except Exception as error:
+            if (problem := known(error)) is None:
+                raise
+            yield self.failed("database", problem)
+            return
+        try:
+            yield self.found("database", "ok", "database_current", kind=runtime.engine.dialect.name)
+            yield self.skew(runtime)
+            yield from self.every_account(runtime)
+        finally:
+            runtime.close()
+
+    def sqlite(self) -> Line:
+        """Its version."""
+        if sqlite3.sqlite_version_info < LEAST_SQLITE:
+            needed = ".".join(map(str, LEAST_SQLITE))
+            return self.found("sqlite", "fail", "old_sqlite", found=sqlite3.sqlite_version, needed=needed)
+        return self.found("sqlite", "ok", "plain", value=sqlite3.sqlite_version)
+
+    def time(self, settings: Settings) -> Line:
+        """Whether it can be right."""
+        now = clock.now()
+        if now < datetime(2026, 1, 1, tzinfo=UTC):
+            return self.found("clock", "fail", "wrong_clock", now=f"{now:%Y-%m-%d %H:%M}")
+        local = now.astimezone(ZoneInfo(settings.zone))
+        return self.found("clock", "ok", "clock_is", now=f"{local:%Y-%m-%d %H:%M:%S}", zone=settings.zone)
+
+    def rights(self, settings: Settings) -> Line:
+        """Who can read the key."""
+        key, others = settings.home / "key", stat.S_IRWXG | stat.S_IRWXO
+        if settings.key:
+            return self.found("key", "ok", "key_in_environment")
+        if not key.exists():
+            return self.found("key", "fail", "no_key", key=key)
+        if key.stat().st_mode & others:
+            return self.found("key", "fail", "open_key", key=key)
+        if settings.home.stat().st_mode & others:
+            return self.found("key", "warn", "open_home", home=settings.home)
+        return self.found("key", "ok", "key_is_safe")
+
+    def disk(self, settings: Settings) -> Line:
+        """How much is free."""
+        free = shutil.disk_usage(settings.home).free
+        state: State = "fail" if free < TOO_LITTLE_DISK else "warn" if free < LITTLE_DISK else "ok"
+        what = {"fail": "disk_full", "warn": "disk_low", "ok": "disk_ok"}[state]
+        return self.found("disk", state, what, free=f"{free / 1e9:.1f}", home=settings.home)
+
+    def port(self, settings: Settings) -> Line:
+        """Whether a server could listen."""
+        place = f"{settings.host}:{settings.port}"
+        try:
+            socket.create_server((settings.host, settings.port)).close()
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                return self.found("port", "ok", "port_taken", place=place)
+            return self.found("port", "fail", "port_unusable", place=place, reason=error.strerror)
+        return self.found("port", "ok", "port_free", place=place)
+
+    def skew(self, runtime: Runtime) -> Line:
+        """Whether the database's clock agrees with this machine's."""
+        if runtime.engine.dialect.name != "postgresql":
+            return self.found("clocks", "ok", "same_machine")
+        with runtime.engine.connect() as connection:
+            theirs = connection.scalar(sa.select(sa.func.extract("epoch", sa.func.clock_timestamp())))
+        skew = abs(float(theirs or 0) - clock.to_ms(clock.now()) / 1000)
+        if skew > SKEW_SECONDS:
+            return self.found("clocks", "warn", "skew", skew=f"{skew:.1f}")
+        return self.found("clocks", "ok", "no_skew")
+
+    def every_account(self, runtime: Runtime) -> Iterator[Line]:
+        """Whether each can be used."""
+        with runtime.read(access.only_workspace(runtime), "doctor") as work:
+            every = accounts.all_(work)
+            if not every:
+                yield self.found("accounts", "warn", "no_accounts")
+            for account in every:
+                yield self.one_account(work, account)
+
+    def one_account(self, work: Work, account: accounts.Account) -> Line:
+        """Whether its secrets are there."""
+        check = f"account {account.name}"
+        try:
+            secrets = accounts.secrets(work, account.id)
+        except TagcastError as error:
+            return self.failed(check, error)
+        if account.kind != "custom" and not secrets.callback_token:
+            return self.found(check, "warn", "no_callbacks", kind=account.kind)
+        return self.found(check, "ok", "account_at", kind=account.kind, address=account.base_url)
 
 
 def doctor(ctx: typer.Context) -> None:
     """Look at this machine, the home, the database and the accounts."""
     frame = Frame.of(ctx)
-    lines = list(_lines(frame))
+    lines = list(Doctor("en" if frame.json else frame.lang).lines(frame))
     if frame.json:
         frame.table(lines, [])
     else:
         for line in lines:
-            print(f"{MARKS[line.state]} {line.check}: {line.text}")
+            print(f"{MARKS[line.state]} {line.check}{'：' if frame.lang == 'zh' else ': '}{line.text}")
             if line.remedy:
                 print(f"    {line.remedy}")
     if any(line.state == "fail" for line in lines):
         raise typer.Exit(FAILED)
-
-
-def _lines(frame: Frame) -> Iterator[Line]:
-    yield Line("python", "ok", sys.version.split()[0])
-    yield _sqlite()
-    settings = frame.settings()
-    yield _clock(settings)
-    if not settings.home.exists():
-        yield Line("home", "fail", f"{settings.home} does not exist.", "Make it with `tagcast init`, or give --home.")
-        return
-    yield _rights(settings)
-    yield _disk(settings)
-    yield _port(settings)
-    try:
-        runtime = access.open_home(settings)
-    except TagcastError as error:
-        yield _failed("database", error, frame.lang)
-        return
-    try:
-        yield Line("database", "ok", f"{runtime.engine.dialect.name} answers, its tables are current.")
-        yield _skew(runtime)
-        yield from _accounts(runtime, frame.lang)
-    finally:
-        runtime.close()
-
-
-def _failed(check: str, error: TagcastError, lang: Lang) -> Line:
-    return Line(check, "fail", error.text(lang), error.remedy(lang))
-
-
-def _sqlite() -> Line:
-    if sqlite3.sqlite_version_info < LEAST_SQLITE:
-        needed = ".".join(map(str, LEAST_SQLITE))
-        return Line("sqlite", "fail", f"{sqlite3.sqlite_version} is too old.", f"Use a python with SQLite {needed}.")
-    return Line("sqlite", "ok", sqlite3.sqlite_version)
-
-
-def _clock(settings: Settings) -> Line:
-    now = clock.now()
-    if now < datetime(2026, 1, 1, tzinfo=UTC):
-        return Line("clock", "fail", f"{now:%Y-%m-%d %H:%M} cannot be right.", "Set the clock, e.g. with NTP.")
-    local = now.astimezone(ZoneInfo(settings.zone))
-    return Line("clock", "ok", f"{local:%Y-%m-%d %H:%M:%S} in {settings.zone}")
-
-
-def _rights(settings: Settings) -> Line:
-    key = settings.home / "key"
-    if settings.key:
-        return Line("key", "ok", "The master key comes from the environment.")
-    if not key.exists():
-        return Line("key", "fail", f"{key} is missing.", "Put it back from where you keep it, or set TAGCAST_KEY_FILE.")
-    if key.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-        return Line("key", "fail", f"{key} can be read by others.", f"chmod 600 {key}")
-    if settings.home.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-        return Line("key", "warn", f"{settings.home} can be entered by others.", f"chmod 700 {settings.home}")
-    return Line("key", "ok", "Only you can read the master key.")
-
-
-def _disk(settings: Settings) -> Line:
-    free = shutil.disk_usage(settings.home).free
-    text = f"{free / 1e9:.1f} GB free for {settings.home}"
-    if free < TOO_LITTLE_DISK:
-        return Line("disk", "fail", text, "Free some: a full disk stops sending.")
-    if free < LITTLE_DISK:
-        return Line("disk", "warn", text, "Free some before a large import.")
-    return Line("disk", "ok", text)
-
-
-def _port(settings: Settings) -> Line:
-    place = f"{settings.host}:{settings.port}"
-    try:
-        socket.create_server((settings.host, settings.port)).close()
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            return Line("port", "ok", f"{place} is taken: a server runs there, perhaps this one.")
-        return Line("port", "fail", f"{place}: {error.strerror}.", "Set TAGCAST_HOST and TAGCAST_PORT.")
-    return Line("port", "ok", f"{place} is free.")
-
-
-def _skew(runtime: Runtime) -> Line:
-    if runtime.engine.dialect.name != "postgresql":
-        return Line("clocks", "ok", "The database is on this machine.")
-    with runtime.engine.connect() as connection:
-        theirs = connection.scalar(sa.select(sa.func.extract("epoch", sa.func.clock_timestamp())))
-    skew = abs(float(theirs or 0) - clock.to_ms(clock.now()) / 1000)
-    if skew > SKEW_SECONDS:
-        return Line("clocks", "warn", f"The database's clock is {skew:.1f} s off.", "Set both clocks with NTP.")
-    return Line("clocks", "ok", "The database's clock agrees.")
-
-
-def _accounts(runtime: Runtime, lang: Lang) -> Iterator[Line]:
-    with runtime.read(access.only_workspace(runtime), "doctor") as work:
-        known = accounts.all_(work)
-        if not known:
-            yield Line("accounts", "warn", "There is none.", "Add one with `tagcast account add`, or try the demo.")
-        for account in known:
-            yield _account(work, account, lang)
-
-
-def _account(work: Work, account: accounts.Account, lang: Lang) -> Line:
-    check = f"account {account.name}"
-    try:
-        secrets = accounts.secrets(work, account.id)
-    except TagcastError as error:
-        return _failed(check, error, lang)
-    if account.kind != "custom" and not secrets.callback_token:
-        return Line(
-            check,
-            "warn",
-            f"{account.kind}: no callbacks, so no receipts arrive.",
-            "Give --callback-token and --encoding-aes-key as set on the platform.",
-        )
-    return Line(check, "ok", f"{account.kind} at {account.base_url}")

@@ -84,6 +84,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(OperationalError, _database)
+    app.add_exception_handler(OverflowError, _overflow)
     app.add_exception_handler(access.Replayed, _replayed)
     app.add_exception_handler(Exception, _unexpected)
 
@@ -130,6 +131,11 @@ async def _http(request: Request, error: Exception) -> Response:
 async def _database(request: Request, error: Exception) -> Response:
     assert isinstance(error, OperationalError)
     return problem(Unavailable("kit.database_unreachable", reason=type(error.orig).__name__), asked(request))
+
+
+async def _overflow(request: Request, _error: Exception) -> Response:
+    """A number beyond what SQLite holds; PostgreSQL finds nothing under it."""
+    return problem(Invalid("server.number_too_large", path=request.url.path), asked(request))
 
 
 async def _replayed(_request: Request, error: Exception) -> Response:
