@@ -141,7 +141,7 @@ def secret(ctx: typer.Context, account: Which, secrets: Annotated[Path | None, t
     with frame.write() as work:
         found = accounts.get(work, which(account))
         accounts.set_secret(work, found.id, given.get("secret", ""))
-    frame.say(f"The secret of {found.name} is replaced.", f"已更换 {found.name} 的密钥。")
+    frame.done(f"The secret of {found.name} is replaced.", f"已更换 {found.name} 的密钥。", replaced=found.name)
 
 
 @app.command()
@@ -153,7 +153,7 @@ def rm(ctx: typer.Context, account: Which) -> None:
     frame.confirm(f"Remove the account {found.name} and its secrets?", f"要移除账号 {found.name} 及其密钥吗？")
     with frame.write() as work:
         accounts.remove(work, found.id)
-    frame.say(f"Removed {found.name}.", f"已移除 {found.name}。")
+    frame.done(f"Removed {found.name}.", f"已移除 {found.name}。", removed=found.name)
 
 
 def which(text: str) -> int | str:

@@ -146,7 +146,7 @@ def erase(ctx: typer.Context, who: Annotated[str, typer.Argument(help="Number, o
     frame.confirm(f"Erase contact {number} for good?", f"要永久删除联系人 {number} 吗？")
     with frame.write() as work:
         contacts.erase(work, number)
-    frame.say(f"Erased contact {number}.", f"已删除联系人 {number}。")
+    frame.done(f"Erased contact {number}.", f"已删除联系人 {number}。", erased=number)
 
 
 @app.command()

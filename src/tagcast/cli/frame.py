@@ -89,6 +89,13 @@ class Frame:
         """A message for a person, on stderr."""
         print(zh if self.lang == "zh" else en, file=sys.stderr, flush=True)
 
+    def done(self, en: str, zh: str, **what: object) -> None:
+        """That a change was made which gives nothing back; with --json what it was."""
+        if self.json:
+            print(dump(plain(what)))
+        else:
+            self.say(en, zh)
+
     def emit(self, value: object, *, text: Callable[[], str] | None = None) -> None:
         """One result on stdout: JSON with --json, else `text`, else its fields one a line."""
         if self.json:

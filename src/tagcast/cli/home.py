@@ -31,9 +31,7 @@ def migrate(ctx: typer.Context) -> None:
     if not access.is_initialised(settings):
         raise NotFound("kit.no_home", home=str(settings.home))
     access.migrate(settings)
-    frame.say("The database is current.", "数据库已是最新版本。")
-    if frame.json:
-        frame.emit({"current": True})
+    frame.done("The database is current.", "数据库已是最新版本。", current=True)
 
 
 @key.command()
@@ -68,4 +66,4 @@ def revoke(ctx: typer.Context, key_id: str = typer.Argument(help="Its id, as `ta
     frame = Frame.of(ctx)
     with frame.write() as work:
         access.revoke_key(work, key_id)
-    frame.say(f"Revoked {key_id}.", f"已吊销 {key_id}。")
+    frame.done(f"Revoked {key_id}.", f"已吊销 {key_id}。", revoked=key_id)

@@ -129,13 +129,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except TyperException as error:
         ended = _usage(frame, error)
     except (KeyboardInterrupt, Abort):
-        print(file=sys.stderr)
         ended = INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         ended = FAILED
     except Exception as error:  # noqa: BLE001 - the last line of defence
         ended = _failed(frame, error)
+    if ended == INTERRUPTED:
+        frame.say("\nInterrupted. What was committed stands.", "\n已中断，已提交的内容保留。")
     return ended if isinstance(ended, int) else 0
 
 

@@ -103,7 +103,7 @@ def rm(ctx: typer.Context, name: Annotated[str, typer.Argument()]) -> None:
     frame = Frame.of(ctx)
     with frame.write() as work:
         audiences.delete(work, audiences.find(work, name).id)
-    frame.say(f"Deleted {name}.", f"已删除 {name}。")
+    frame.done(f"Deleted {name}.", f"已删除 {name}。", deleted=name)
 
 
 @app.command()
