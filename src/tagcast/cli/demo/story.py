@@ -54,7 +54,7 @@ class Story:
             TAGCAST_PUBLIC_URL=f"http://127.0.0.1:{port}",
             TAGCAST_ALLOW_PRIVATE="true",
             # Employees who never confirm would keep a broadcast open for ten minutes.
-            TAGCAST_SETTLE_SECONDS="6",
+            TAGCAST_SETTLE_SECONDS="4",
         )
         with ExitStack() as stack:
             with self.step("starting the WeChat sandbox", "启动微信沙箱"):
