@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field, replace
 from html import escape
 from typing import Any, Literal, get_args
 
-from tagcast import channels
+from tagcast import channels, tracking
 from tagcast.kit.errors import Invalid
 
 Kind = Literal["text", "article", "mini_program", "template"]
@@ -47,7 +47,7 @@ class Content:
 
 
 def parse(data: Mapping[str, Any]) -> Content:
-    """Content from JSON. Raises Invalid for an unknown kind or field, a wrong type, or a field that is missing."""
+    """Content from JSON. Raises Invalid for an unknown kind or field, a wrong type, a missing field, a bad address."""
     kind = data.get("kind")
     if kind not in KINDS:
         raise Invalid("broadcasts.unknown_kind", kind=kind, known=", ".join(KINDS))
@@ -65,6 +65,8 @@ def parse(data: Mapping[str, Any]) -> Content:
     for name in NEEDED[content.kind]:
         if not getattr(content, name):
             raise Invalid("broadcasts.missing_field", kind=content.kind, field=name)
+    if content.url:
+        tracking.check_destination(content.url)
     return content
 
 

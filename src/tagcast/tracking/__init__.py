@@ -17,6 +17,7 @@ from tagcast.tracking.actions import (
     unfolded,
 )
 from tagcast.tracking.rules import Link, Page, Totals
+from tagcast.tracking.rules import destination as check_destination
 from tagcast.tracking.visits import Visits
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "Page",
     "Totals",
     "Visits",
+    "check_destination",
     "fold",
     "forget",
     "make_link",
