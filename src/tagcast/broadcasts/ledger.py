@@ -176,7 +176,7 @@ def open_window(work: Work, broadcast: Broadcast, chunk: Chunk, *, width: int, k
             stop = min(chunk.watermark + width, chunk.recipients.size)
             asked = np.flatnonzero(rules.in_flight(chunk.statuses, stop))
             chunk.watermark = stop
-        called = _ask_again(work, broadcast, chunk, asked)
+        called = hold_refused(work, broadcast, chunk, asked)
         if called.size:
             chunk.tried_at = work.now_ms
             return Window(called, repeated=False)
@@ -198,7 +198,7 @@ def _still_flying(work: Work, broadcast: Broadcast, chunk: Chunk, key_seconds: f
     return left
 
 
-def _ask_again(work: Work, broadcast: Broadcast, chunk: Chunk, asked: Indices) -> Indices:
+def hold_refused(work: Work, broadcast: Broadcast, chunk: Chunk, asked: Indices) -> Indices:
     """Those of `asked` who may be called at this moment; the others are held."""
     refused = refuse_now(work, broadcast, chunk, asked)
     statuses = chunk.statuses.copy()
@@ -212,7 +212,7 @@ def _ask_again(work: Work, broadcast: Broadcast, chunk: Chunk, asked: Indices) -
 def open_call(work: Work, broadcast: Broadcast, chunk: Chunk) -> Indices:
     """Record the intent of a chunk's one call; the recipients it is for. Those refused at the last moment are held."""
     fresh = np.flatnonzero((chunk.statuses == Status.PLANNED) | (chunk.statuses == Status.RETRY))
-    called = _ask_again(work, broadcast, chunk, fresh)
+    called = hold_refused(work, broadcast, chunk, fresh)
     if called.size:
         chunk.watermark, chunk.tried_at, chunk.call = chunk.recipients.size, work.now_ms, Call.INTENT
     return called

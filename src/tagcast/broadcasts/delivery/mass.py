@@ -4,6 +4,8 @@ import asyncio
 from functools import partial
 from importlib import resources
 
+import numpy as np
+
 from tagcast import accounts, channels, contacts
 from tagcast.broadcasts import content as contents
 from tagcast.broadcasts import ledger, pages, store
@@ -137,12 +139,9 @@ async def _ensure_tag(job: Job, connected: accounts.Connected, chunk: Chunk) -> 
 async def _tag_all(job: Job, connected: accounts.Connected, tag: int, openids: list[str]) -> float | None:
     """Tag everybody planned; progress is committed, and tagging somebody twice is harmless."""
     while True:
-        chunk = await job.step(_copy)
-        done = int(chunk.progress.get("tagged", 0))
-        if done >= chunk.recipients.size:
+        planned, stop = await job.step(_slice)
+        if not stop:
             return None
-        stop = min(done + TAGGING * SIDE_BY_SIDE * 2, chunk.recipients.size)
-        planned = [index for index in range(done, stop) if chunk.statuses[index] in (Status.PLANNED, Status.RETRY)]
         groups = [planned[at : at + TAGGING] for at in range(0, len(planned), TAGGING)]
         learnt = Learnt()
         gate = asyncio.Semaphore(SIDE_BY_SIDE)
@@ -168,8 +167,17 @@ def _note_tagged(stop: int, _work: Work, _broadcast: Broadcast, chunk: Chunk) ->
     _remember(chunk, tagged=stop)
 
 
-def _copy(_work: Work, _broadcast: Broadcast, chunk: Chunk) -> Chunk:
-    return chunk
+def _slice(work: Work, broadcast: Broadcast, chunk: Chunk) -> tuple[list[int], int]:
+    """Whom to tag next, and where the part of the chunk ends that is tagged then; 0: all of it is.
+
+    Who must not be called any more is held, and not tagged.
+    """
+    done = int(chunk.progress.get("tagged", 0))
+    if done >= chunk.recipients.size:
+        return [], 0
+    stop = min(done + TAGGING * SIDE_BY_SIDE * 2, chunk.recipients.size)
+    open_ = np.flatnonzero((chunk.statuses == Status.PLANNED) | (chunk.statuses == Status.RETRY))
+    return ledger.hold_refused(work, broadcast, chunk, open_[(open_ >= done) & (open_ < stop)]).tolist(), stop
 
 
 async def _tag_group(job: Job, connected: accounts.Connected, tag: int, people: dict[str, int], into: Learnt) -> None:
