@@ -77,6 +77,7 @@ class Doctor:
             return
         yield self.rights(settings)
         yield self.disk(settings)
+        yield self.waits(settings)
         yield self.port(settings)
         try:
             runtime = access.open_home(settings)
@@ -126,6 +127,12 @@ class Doctor:
         state: State = "fail" if free < TOO_LITTLE_DISK else "warn" if free < LITTLE_DISK else "ok"
         what = {"fail": "disk_full", "warn": "disk_low", "ok": "disk_ok"}[state]
         return self.found("disk", state, what, free=f"{free / 1e9:.1f}", home=settings.home)
+
+    def waits(self, settings: Settings) -> Line:
+        """Whether a lost call is looked up only after it must have ended."""
+        given = {"wait": settings.in_doubt_seconds, "call": settings.http_timeout_seconds}
+        short = settings.in_doubt_seconds < settings.http_timeout_seconds
+        return self.found("waits", "warn" if short else "ok", "wait_short" if short else "wait_ok", **given)
 
     def port(self, settings: Settings) -> Line:
         """Whether a server could listen."""

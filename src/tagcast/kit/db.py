@@ -21,6 +21,7 @@ Id = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 Ms = sa.BigInteger
 
 WRITE = "tagcast_write"
+IDLE_MS = 60_000
 
 
 def where(condition: str) -> dict[str, Any]:
@@ -35,7 +36,9 @@ def open_engine(url: str, *, pool_size: int = 8) -> Engine:
         sa.event.listen(engine, "connect", _sqlite_connect)
         sa.event.listen(engine, "begin", _sqlite_begin)
         return engine
-    return sa.create_engine(url, pool_size=pool_size, max_overflow=32, pool_pre_ping=True)
+    # A process that was stopped in the middle of a transaction must not keep its locks for ever.
+    options = {"options": f"-c idle_in_transaction_session_timeout={IDLE_MS}"}
+    return sa.create_engine(url, pool_size=pool_size, max_overflow=32, pool_pre_ping=True, connect_args=options)
 
 
 def _sqlite_connect(connection: Any, _record: Any) -> None:
