@@ -87,6 +87,7 @@ class Frame:
 
     def say(self, en: str, zh: str) -> None:
         """A message for a person, on stderr."""
+        sys.stdout.flush()
         print(zh if self.lang == "zh" else en, file=sys.stderr, flush=True)
 
     def done(self, en: str, zh: str, **what: object) -> None:
