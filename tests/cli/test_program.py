@@ -276,3 +276,17 @@ def test_a_wrong_draft_is_refused(tagcast: Shell, tmp_path: Path, content: str |
         file.write_text(content, "utf-8")
     assert json.loads(tagcast("broadcast", "draft", file, "--json", code=2).stderr)["code"] == code
     assert tagcast.json("broadcast", "ls") == []
+
+
+def test_a_broadcast_that_compliance_leaves_nobody_for_ends_with_four(tagcast: Shell, tmp_path: Path) -> None:
+    secrets = tmp_path / "secrets.env"
+    secrets.write_text("secret=abcdef\n")
+    tagcast("account", "add", "official", "news", "--appid", "wx0123456789", "--secrets", secrets)
+    draft = tmp_path / "draft.json"
+    content = {"kind": "text", "text": "你好"}
+    draft.write_text(json.dumps({"name": "hello", "account": "news", "audience": "all", "content": content}))
+    number = tagcast.json("broadcast", "draft", draft)["id"]
+    plan = tagcast.json("broadcast", "plan", number)["hash"]
+    refused = tagcast("broadcast", "send", plan, "--yes", code=4)
+    assert "Nobody is left" in refused.stderr
+    assert tagcast.json("broadcast", "status", number)["state"] == "draft"

@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 from typer.exceptions import Abort, TyperException
 
-from tagcast.cli.frame import FAILED, INTERRUPTED, REFUSED, Frame, language
+from tagcast.cli.frame import BLOCKED, FAILED, INTERRUPTED, REFUSED, Frame, language
 from tagcast.cli.trouble import known, usage
 
 # command -> (file here, its function or Typer). Imported when called, so that `tagcast --version` is quick.
@@ -34,6 +34,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "key": ("home", "key"),
     "bench": ("bench", "app"),
 }
+
+# Refusals that come of consent, caps and quotas, beside those of `compliance` itself.
+BLOCKING = frozenset({"broadcasts.nobody"})
 
 # Global options may stand anywhere on the line; these take a value.
 FLAGS = {"--json", "--yes", "-y"}
@@ -143,7 +146,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _failed(frame: Frame, error: Exception) -> int:
     if (problem := known(error)) is not None:
         frame.problem(problem)
-        return REFUSED
+        return BLOCKED if problem.code in BLOCKING or problem.code.startswith("compliance.") else REFUSED
     if os.environ.get("TAGCAST_LOG_LEVEL", "").upper() == "DEBUG":
         raise error
     # No traceback: it may hold personal data.
