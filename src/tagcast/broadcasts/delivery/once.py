@@ -1,7 +1,7 @@
 """Routes with one call a chunk: the intent is committed, the call is made, its answer is committed.
 
 A call whose answer is missing stays an intent. A mass send is repeated with the same client id as long as the platform
-remembers it (24 hours, wechat-api.md §2.6); a repetition that it recognises gives the first one's message id.
+remembers it (`clientmsgid`, 24 hours); a repetition that it recognises gives the first one's message id.
 """
 
 from collections.abc import Awaitable, Callable
