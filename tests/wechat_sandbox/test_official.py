@@ -64,6 +64,7 @@ def test_token_errors(sandbox: Sandbox, service: Client) -> None:
 
 
 def test_forced_refresh_kills_the_old_token_at_once_and_is_rationed(sandbox: Sandbox, service: Client) -> None:
+    sandbox.to_noon()
     body = {"grant_type": "client_credential", "appid": service.account["appid"], "secret": service.account["secret"]}
     forced = sandbox.post("/cgi-bin/stable_token", {**body, "force_refresh": True})
     assert service.get("tags/get")["errcode"] == 40001
