@@ -13,6 +13,7 @@ from typer.exceptions import Abort, TyperException
 
 from tagcast.cli.frame import BLOCKED, FAILED, INTERRUPTED, REFUSED, Frame, language
 from tagcast.cli.trouble import known, usage
+from tagcast.kit.errors import Refused, TagcastError
 
 # command -> (file here, its function or Typer). Imported when called, so that `tagcast --version` is quick.
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -143,10 +144,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return ended if isinstance(ended, int) else 0
 
 
+def _blocks(problem: TagcastError) -> bool:
+    ruled = isinstance(problem, Refused) and problem.code.startswith("compliance.")
+    return ruled or problem.code in BLOCKING
+
+
 def _failed(frame: Frame, error: Exception) -> int:
     if (problem := known(error)) is not None:
         frame.problem(problem)
-        return BLOCKED if problem.code in BLOCKING or problem.code.startswith("compliance.") else REFUSED
+        return BLOCKED if _blocks(problem) else REFUSED
     if os.environ.get("TAGCAST_LOG_LEVEL", "").upper() == "DEBUG":
         raise error
     # No traceback: it may hold personal data.
