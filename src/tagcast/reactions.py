@@ -61,13 +61,6 @@ REACTIONS: dict[str, tuple[Reaction, ...]] = {
 }
 
 
-def pending(connection: Connection) -> bool:
-    """Whether some event has not been followed yet."""
-    return (
-        connection.scalar(sa.select(events.events.c.seq).where(events.events.c.done_at.is_(None)).limit(1)) is not None
-    )
-
-
 def follow(runtime: Runtime) -> int:
     """Follow the oldest open events of one kind, each once: what follows and the mark are one commit. Returns how many.
 

@@ -37,18 +37,7 @@ def run(runtime: Runtime, stop: threading.Event) -> None:
     asyncio.run(_run(runtime, stop))
 
 
-def drain(runtime: Runtime, *, seconds: float = 60.0) -> None:
-    """Work until nothing is due or held any more, at most `seconds`. For commands that wait for a broadcast."""
-    stop = threading.Event()
-    timer = threading.Timer(seconds, stop.set)
-    timer.start()
-    try:
-        asyncio.run(_run(runtime, stop, until_idle=True))
-    finally:
-        timer.cancel()
-
-
-async def _run(runtime: Runtime, stop: threading.Event, *, until_idle: bool = False) -> None:
+async def _run(runtime: Runtime, stop: threading.Event) -> None:
     owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
     held: dict[asyncio.Task[None], Lease] = {}
     beside = [asyncio.create_task(_again_and_again(stop, work)) for work in _beside(runtime)]
@@ -60,8 +49,6 @@ async def _run(runtime: Runtime, stop: threading.Event, *, until_idle: bool = Fa
                 held[task] = lease
                 task.add_done_callback(held.pop)
                 continue
-            if until_idle and not held and await asyncio.to_thread(_idle, runtime):
-                break
             await _pause(held, IDLE_SECONDS)
         for lease in held.values():
             lease.draining = True
@@ -96,11 +83,6 @@ def _claim(runtime: Runtime, owner: str) -> Lease | None:
             return None
     with runtime.system() as connection:
         return leases.claim(connection, owner, list(HANDLERS), runtime.settings.lease_seconds)
-
-
-def _idle(runtime: Runtime) -> bool:
-    with runtime.engine.connect() as connection:
-        return leases.next_due_ms(connection, list(HANDLERS)) is None and not reactions.pending(connection)
 
 
 async def _hold(runtime: Runtime, lease: Lease) -> None:
