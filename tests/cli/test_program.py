@@ -290,3 +290,12 @@ def test_a_broadcast_that_compliance_leaves_nobody_for_ends_with_four(tagcast: S
     refused = tagcast("broadcast", "send", plan, "--yes", code=4)
     assert "Nobody is left" in refused.stderr
     assert tagcast.json("broadcast", "status", number)["state"] == "draft"
+
+
+def test_the_demo_overwrites_nothing(tagcast: Shell, tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "notes.txt").write_text("keep")
+    refused = tagcast("demo", "--folder", folder, code=2)
+    assert str(folder) in refused.stderr
+    assert [file.name for file in folder.iterdir()] == ["notes.txt"]

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from tagcast.cli.frame import FAILED, Frame
+from tagcast.kit.errors import Conflict
 
 DEFAULT_FOLDER = Path(".tagcast-demo")
 
@@ -21,11 +22,15 @@ def demo(
 
     Needs no WeChat account: a sandbox on this machine answers as the platforms do.
     """
+    from tagcast.cli.demo import people
     from tagcast.cli.demo.story import Story
 
     frame = Frame.of(ctx)
+    people.purchase_history()
     place = folder or DEFAULT_FOLDER / f"{datetime.now():%Y%m%d-%H%M%S}"  # noqa: DTZ005 - a folder's name
-    place.mkdir(parents=True, exist_ok=False)
+    if place.exists():
+        raise Conflict("cli.folder_exists", folder=str(place))
+    place.mkdir(parents=True)
     started = time.monotonic()
     outcome = Story(frame, place.absolute(), seed).tell()
     frame.emit({**outcome, "seconds": round(time.monotonic() - started, 1)}, text=lambda: "")
