@@ -46,13 +46,16 @@ def write_members(file: Path, customers: Iterable[str], people: Iterable[Mapping
     rows = 0
     with file.open("w", encoding="utf-8-sig", newline="") as out:
         writer = csv.writer(out)
-        writer.writerow(["会员号", "unionid", "姓名", "性别", "地区", "城市", "设备", "年龄段", "偏好", "营销同意"])
+        writer.writerow(
+            ["会员号", "unionid", "姓名", "性别", "地区", "城市", "设备", "年龄段", "偏好", "营销同意", "服务通知同意"]
+        )
         for customer, person in zip(customers, people, strict=False):
             consent = "是" if chance.random() < CONSENTING else "否"
+            notices = "是" if chance.random() < CONSENTING else "否"
             writer.writerow(
                 [customer]
                 + [person[name] for name in ("unionid", "name", "sex", "region", "city", "device", "age_band", "taste")]
-                + [consent]
+                + [consent, notices]
             )
             rows += 1
     return rows

@@ -170,9 +170,15 @@ class Story:
                 content["template_id"] = self.template(wanted["template"])
             draft = self.api.post(
                 "/api/v1/broadcasts",
-                {"name": wanted["name"], "account": kind, "audience": audience,
-                 "content": content, "holdout_percent": 10},
-            )  # fmt: skip
+                {
+                    "name": wanted["name"],
+                    "account": kind,
+                    "audience": audience,
+                    "content": content,
+                    "purpose": wanted.get("purpose", "marketing"),
+                    "holdout_percent": 10,
+                },
+            )
             sent[kind] = draft["id"]
             plans[kind] = self.api.post(f"/api/v1/broadcasts/{draft['id']}/plan")
             self.show_plan(wanted["name"], audience, plans[kind])
