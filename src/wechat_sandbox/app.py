@@ -9,13 +9,14 @@ from urllib.parse import parse_qsl
 import orjson
 from starlette.types import Receive, Scope, Send
 
-from wechat_sandbox import errors, mass, media, tags, templates, tokens, users, wecom_contacts, wecom_tags, wecom_tasks
+from wechat_sandbox import ads, errors, media, official, tokens, wecom
 from wechat_sandbox.call import MP, OK, WORK, Call, Route
 from wechat_sandbox.control import Control, is_stream
 from wechat_sandbox.errors import ApiError, ControlError
+from wechat_sandbox.official.templates import SEND
 from wechat_sandbox.world import Fault, World
 
-_MODULES = (tokens, users, tags, media, mass, templates, wecom_contacts, wecom_tags, wecom_tasks)
+_MODULES = (tokens, media, *official.MODULES, *wecom.MODULES, *ads.MODULES)
 ROUTES: dict[str, Route] = {route.path: route for module in _MODULES for route in module.ROUTES}
 _TICK = 0.01
 _JSON = (b"content-type", b"application/json; charset=utf-8")
@@ -36,8 +37,9 @@ class App:
         self._ticker: asyncio.Task[None] | None = None
         self._commit: asyncio.Future[None] | None = None
         world.official_paths = frozenset(path for path, route in ROUTES.items() if set(route.kinds) & set(MP))
-        for module in (templates, mass, wecom_tasks):
-            module.resume(world)
+        for module in _MODULES:
+            if hasattr(module, "resume"):
+                module.resume(world)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -181,7 +183,7 @@ class App:
             for span in ("minute", "hour"):
                 if not world.windows.take_or_block(subject, span, world.limits[f"wecom_api_per_{span}"], now):
                     raise ApiError(45009)
-        elif call.path != templates.SEND and not world.windows.take(subject, "day", world.limits["mp_api_daily"], now):
+        elif call.path != SEND and not world.windows.take(subject, "day", world.limits["mp_api_daily"], now):
             raise ApiError(45009)
 
     async def committed(self) -> None:

@@ -4,10 +4,12 @@ import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from wechat_sandbox import relations, tokens, wecom_tasks
-from wechat_sandbox.behaviour import Behaviour
+from wechat_sandbox import tokens
 from wechat_sandbox.errors import ControlError
+from wechat_sandbox.people import relations
+from wechat_sandbox.people.behaviour import Behaviour
 from wechat_sandbox.state import Document
+from wechat_sandbox.wecom import tasks as wecom_tasks
 from wechat_sandbox.world import FAULTS, Fault, World
 
 Answer = tuple[int, Any]

@@ -16,7 +16,7 @@ from wechat_sandbox.crypto import new_key
 from wechat_sandbox.errors import ControlError
 from wechat_sandbox.ledger import Ledger, Message
 from wechat_sandbox.limits import Limits, Windows
-from wechat_sandbox.population import DATA, Population, Reach
+from wechat_sandbox.people.population import DATA, Population, Reach
 from wechat_sandbox.state import Document, State
 
 KINDS = ("wecom", "official", "service")

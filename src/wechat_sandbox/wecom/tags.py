@@ -6,7 +6,7 @@ from typing import Any
 from wechat_sandbox.call import WORK, Call, Route
 from wechat_sandbox.errors import ApiError
 from wechat_sandbox.state import Document
-from wechat_sandbox.wecom_contacts import customer, employee, marks
+from wechat_sandbox.wecom.contacts import customer, employee, marks
 from wechat_sandbox.world import World
 
 

@@ -4,9 +4,10 @@ import secrets
 from collections.abc import Iterable
 from typing import Any
 
-from wechat_sandbox import tags, wecom_tags
 from wechat_sandbox.errors import ControlError
+from wechat_sandbox.official import tags
 from wechat_sandbox.state import Document
+from wechat_sandbox.wecom import tags as wecom_tags
 from wechat_sandbox.world import World
 
 

@@ -10,12 +10,12 @@ import orjson
 from wechat_sandbox.call import WORK, Call, Route
 from wechat_sandbox.errors import ApiError
 from wechat_sandbox.ledger import Message, fingerprint, first_link
-from wechat_sandbox.mass import month_start
 from wechat_sandbox.media import require_media
-from wechat_sandbox.population import topic_of, unit
+from wechat_sandbox.official.mass import month_start
+from wechat_sandbox.people.population import topic_of, unit
 from wechat_sandbox.state import Document
-from wechat_sandbox.wecom_contacts import customers_of, employee, page
-from wechat_sandbox.wecom_tags import known_tag
+from wechat_sandbox.wecom.contacts import customers_of, employee, page
+from wechat_sandbox.wecom.tags import known_tag
 from wechat_sandbox.world import World
 
 _ATTACHMENTS = ("image", "link", "miniprogram", "video", "file")

@@ -17,10 +17,10 @@ from urllib.parse import urljoin
 
 import numpy as np
 
-from wechat_sandbox import relations
 from wechat_sandbox.callbacks import Browser
 from wechat_sandbox.errors import ControlError
-from wechat_sandbox.population import DATA, TASTES, topic_of
+from wechat_sandbox.people import relations
+from wechat_sandbox.people.population import DATA, TASTES, topic_of
 from wechat_sandbox.state import Document
 from wechat_sandbox.world import World
 

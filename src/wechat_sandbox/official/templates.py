@@ -13,11 +13,11 @@ import orjson
 from wechat_sandbox.call import OK, Call, Route
 from wechat_sandbox.errors import ApiError
 from wechat_sandbox.ledger import Message, fingerprint
-from wechat_sandbox.population import topic_of, unit
+from wechat_sandbox.people.population import topic_of, unit
 from wechat_sandbox.state import Document
 from wechat_sandbox.world import World
 
-_DATA: dict[str, Any] = tomllib.loads(files("wechat_sandbox").joinpath("templates.toml").read_text("utf-8"))
+_DATA: dict[str, Any] = tomllib.loads(files("wechat_sandbox.official").joinpath("templates.toml").read_text("utf-8"))
 _RULES = {prefix: re.compile(rule, re.DOTALL) for prefix, rule in _DATA["rules"].items()}
 _MARKETING = re.compile("|".join(map(re.escape, _DATA["marketing_words"])))
 _KEYWORD = re.compile(r"\{\{(\w+)\.DATA\}\}")

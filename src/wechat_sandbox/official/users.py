@@ -4,7 +4,7 @@ from typing import Any
 
 from wechat_sandbox.call import Call, Route
 from wechat_sandbox.errors import ApiError
-from wechat_sandbox.population import unit
+from wechat_sandbox.people.population import unit
 from wechat_sandbox.state import Document
 from wechat_sandbox.world import World
 

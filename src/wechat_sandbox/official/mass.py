@@ -7,14 +7,15 @@ from typing import Any
 
 import orjson
 
-from wechat_sandbox import media, tags
+from wechat_sandbox import media
 from wechat_sandbox.call import OK, Call, Route
 from wechat_sandbox.errors import ApiError
 from wechat_sandbox.ledger import Message, fingerprint, first_link
 from wechat_sandbox.limits import day_of
-from wechat_sandbox.population import topic_of, unit
+from wechat_sandbox.official import tags
+from wechat_sandbox.official.users import follower
+from wechat_sandbox.people.population import topic_of, unit
 from wechat_sandbox.state import Document
-from wechat_sandbox.users import follower
 from wechat_sandbox.world import World
 
 _HOUR_MS = 3_600_000

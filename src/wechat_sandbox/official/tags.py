@@ -4,8 +4,8 @@ from typing import Any
 
 from wechat_sandbox.call import OK, Call, Route
 from wechat_sandbox.errors import ApiError
+from wechat_sandbox.official.users import follower, tag_numbers
 from wechat_sandbox.state import Document
-from wechat_sandbox.users import follower, tag_numbers
 from wechat_sandbox.world import World
 
 _SYSTEM = {0: "", 1: "黑名单", 2: "星标组"}

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from wechat_sandbox.state import Document, State
 
-DATA: dict[str, Any] = tomllib.loads(files("wechat_sandbox").joinpath("population.toml").read_text("utf-8"))
+DATA: dict[str, Any] = tomllib.loads(files("wechat_sandbox.people").joinpath("population.toml").read_text("utf-8"))
 TASTES: list[str] = list(DATA["traits"]["taste"])
 _WORD_TOPIC = {word: topic for topic in TASTES for word in DATA["words"][topic]}
 _TOPIC = re.compile("|".join(map(re.escape, _WORD_TOPIC)))

@@ -1,0 +1,8 @@
+"""公众号 and 服务号 as `api.weixin.qq.com` answers: one file a family of endpoints."""
+
+from typing import Any
+
+from wechat_sandbox.official import mass, tags, templates, users
+
+MODULES: tuple[Any, ...] = (users, tags, mass, templates)
+"""Each has ROUTES; one with jobs under way also has `resume(world)`, called after a start."""

@@ -1,0 +1,1 @@
+"""The simulated people: who they are, whom they follow, what a message does to them."""
