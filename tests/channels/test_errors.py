@@ -76,10 +76,14 @@ def test_the_text_of_an_error_names_nobody() -> None:
 
 def test_every_row_is_complete_and_sourced() -> None:
     rows = table()
-    sources = tomllib.loads((resources.files("tagcast.channels") / "errcodes.toml").read_text("utf-8"))["sources"]
+    folder = resources.files("tagcast.channels")
+    sources: dict[str, set[str]] = {}
+    for platform in ("official", "wecom"):
+        files = (folder / "errcodes.toml", folder / platform / "errcodes.toml")
+        sources[platform] = {name for file in files for name in tomllib.loads(file.read_text("utf-8"))["sources"]}
     assert len(rows) > 390
     for key, row in rows.items():
-        assert row.source in sources, key
+        assert row.source in sources[key[0]], key
         assert row.zh.endswith("。") or row.reason == "unknown_code", key
         assert row.en.endswith(".") or row.reason == "unknown_code", key
         assert row.wait_seconds > 0 or row.until or row.reaction is not Reaction.WAIT_UNTIL, key

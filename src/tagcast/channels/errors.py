@@ -3,11 +3,11 @@
 The same number means different things on the two platforms, so nothing here looks at the number alone.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 from tagcast.kit.shipped import read_toml
 
@@ -156,21 +156,15 @@ Key = tuple[str, int | str, str]
 
 @cache
 def table() -> dict[Key, Meaning]:
-    """(platform, errcode or situation, operation or "") → meaning. Raises ValueError when a key has two rows."""
+    """(platform, errcode or situation, operation or "") → meaning. Raises ValueError when a key has two rows.
+
+    The situations without a code are the same on every platform; the codes are in each platform's own folder.
+    """
     rows: dict[Key, Meaning] = {}
-    for row in read_toml("channels", "errcodes.toml")["row"]:
-        meaning = Meaning(
-            reaction=Reaction(row["reaction"]),
-            scope=Scope(row["scope"]),
-            reason=row["reason"],
-            wait_seconds=row.get("wait", 0),
-            until=cast("Until", row.get("until", "")),
-            maybe_done=row.get("maybe_done", False),
-            zh=row["zh"],
-            en=row["en"],
-            source=row["source"],
-        )
-        for platform in row["platforms"]:
+    common = read_toml("channels", "errcodes.toml")["row"]
+    for platform in get_args(Platform):
+        for row in [*common, *read_toml("channels", platform, "errcodes.toml")["row"]]:
+            meaning = _meaning(row)
             for code in _expand(row["codes"]):
                 for operation in row.get("operations", [""]):
                     key = (platform, code, operation)
@@ -178,6 +172,20 @@ def table() -> dict[Key, Meaning]:
                         raise ValueError(f"two rows for {key}")
                     rows[key] = meaning
     return rows
+
+
+def _meaning(row: Mapping[str, Any]) -> Meaning:
+    return Meaning(
+        reaction=Reaction(row["reaction"]),
+        scope=Scope(row["scope"]),
+        reason=row["reason"],
+        wait_seconds=row.get("wait", 0),
+        until=cast("Until", row.get("until", "")),
+        maybe_done=row.get("maybe_done", False),
+        zh=row["zh"],
+        en=row["en"],
+        source=row["source"],
+    )
 
 
 def _expand(codes: Iterable[int | str]) -> Iterator[int | str]:
