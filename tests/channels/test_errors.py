@@ -2,10 +2,11 @@
 
 import tomllib
 from importlib import resources
+from typing import get_args
 
 import pytest
 
-from tagcast.channels.errors import ChannelError, Effect, Reaction, Scope, lost, refusal, special, table
+from tagcast.channels.errors import ChannelError, Effect, Platform, Reaction, Scope, lost, refusal, special, table
 
 
 @pytest.mark.parametrize(
@@ -78,9 +79,10 @@ def test_every_row_is_complete_and_sourced() -> None:
     rows = table()
     folder = resources.files("tagcast.channels")
     sources: dict[str, set[str]] = {}
-    for platform in ("official", "wecom"):
+    for platform in get_args(Platform):
         files = (folder / "errcodes.toml", folder / platform / "errcodes.toml")
-        sources[platform] = {name for file in files for name in tomllib.loads(file.read_text("utf-8"))["sources"]}
+        tables = [tomllib.loads(file.read_text("utf-8")) for file in files]
+        sources[platform] = {name for table in tables for name in table.get("sources", {})}
     assert len(rows) > 390
     for key, row in rows.items():
         assert row.source in sources[key[0]], key

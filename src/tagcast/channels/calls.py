@@ -1,15 +1,15 @@
 """One call to a platform: URL with token, JSON body, an answer that is not trusted, failures as `ChannelError`."""
 
-import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from tagcast.channels.errors import Effect, Platform, lost, refusal, special
+from tagcast.channels.multipart import form
 from tagcast.kit.http import InDoubt, NotSent, Response, Transport
 
 TokenSource = Callable[[], Awaitable[str]]
@@ -59,6 +59,7 @@ class Caller:
         self._base_url = base_url.rstrip("/")
         self._platform: Platform = platform
         self._token = token
+        self._urls: dict[str, tuple[str, str]] = {}
 
     async def get(self, path: str, shape: type[AnswerT], *, query: Mapping[str, str] | None = None) -> AnswerT:
         """Read `path`."""
@@ -78,13 +79,8 @@ class Caller:
         self, path: str, name: str, content: bytes, shape: type[AnswerT], *, query: Mapping[str, str] | None = None
     ) -> AnswerT:
         """Post a file as the multipart field `media`. An upload may be repeated: at worst a copy stays behind."""
-        border = secrets.token_hex(16)
-        head = (
-            f'--{border}\r\nContent-Disposition: form-data; name="media"; filename="{quote(name)}"; '
-            f"filelength={len(content)}\r\nContent-Type: application/octet-stream\r\n\r\n"
-        )
-        body = b"".join((head.encode(), content, f"\r\n--{border}--\r\n".encode()))
-        headers = {"Content-Type": f"multipart/form-data; boundary={border}"}
+        content_type, body = form({}, "media", name, content)
+        headers = {"Content-Type": content_type}
         response = await self._send("POST", path, Effect.READ, query=query, body=body, headers=headers)
         return self._shaped(path, self.checked(path, response, Effect.READ), shape, Effect.READ)
 
@@ -121,18 +117,26 @@ class Caller:
         body: bytes | None = None,
         headers: Mapping[str, str] = _JSON,
     ) -> Response:
-        params = dict(query or {})
-        if self._token is not None:
-            params["access_token"] = await self._token()
-        url = f"{self._base_url}{path}"
+        url = self._url(path, "" if self._token is None else await self._token())
+        if query:
+            url = f"{url}{'?' if self._token is None else '&'}{urlencode(query)}"
         try:
-            return await self._transport.request(
-                method, f"{url}?{urlencode(params)}" if params else url, body=body, headers=headers
-            )
+            return await self._transport.request(method, url, body=body, headers=headers)
         except NotSent:
             raise special(self._platform, _operation(path), "not_sent") from None
         except InDoubt:
             raise lost(self._platform, _operation(path), effect=effect) from None
+
+    def _url(self, path: str, token: str) -> str:
+        """The address of `path` with the token, made once for each token."""
+        known = self._urls.get(path)
+        if known is not None and known[0] == token:
+            return known[1]
+        url = f"{self._base_url}{path}"
+        if self._token is not None:
+            url = f"{url}?{urlencode({'access_token': token})}"
+        self._urls[path] = (token, url)
+        return url
 
     def _shaped(self, path: str, data: dict[str, Any], shape: type[AnswerT], effect: Effect) -> AnswerT:
         try:
@@ -141,11 +145,13 @@ class Caller:
             raise lost(self._platform, _operation(path), effect=effect) from None
 
 
-def too_many(items: int, limit: int) -> None:
-    """Raises ValueError when a caller put more into one call than the platform takes."""
+def too_many(items: int, limit: int, *, least: int = 0) -> None:
+    """Raises ValueError when a caller put more, or less, into one call than the platform takes."""
     if items > limit:
         raise ValueError(f"{items} items in one call, at most {limit}")
+    if items < least:
+        raise ValueError(f"{items} items in one call, at least {least}")
 
 
 def _operation(path: str) -> str:
-    return path.removeprefix("/cgi-bin/")
+    return path.removeprefix("/cgi-bin").removeprefix("/")

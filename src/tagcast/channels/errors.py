@@ -11,7 +11,7 @@ from typing import Any, Literal, cast, get_args
 
 from tagcast.kit.shipped import read_toml
 
-Platform = Literal["official", "wecom"]
+Platform = Literal["official", "wecom", "ads", "webhook"]
 Lang = Literal["zh", "en"]
 Until = Literal["", "day", "period"]
 
