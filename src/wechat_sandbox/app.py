@@ -14,6 +14,7 @@ from wechat_sandbox.call import MP, OK, WORK, Call, Route
 from wechat_sandbox.control import Control, is_stream
 from wechat_sandbox.errors import ApiError, ControlError
 from wechat_sandbox.official.templates import SEND
+from wechat_sandbox.wecom import access
 from wechat_sandbox.world import Fault, World
 
 _MODULES = (tokens, media, *official.MODULES, *wecom.MODULES, *ads.MODULES)
@@ -140,7 +141,7 @@ class App:
         wecom = route.kinds == WORK or (
             route.kinds != MP and "service" in route.kinds and tokens.belongs_to_wecom(world, query.get("access_token"))
         )
-        call = Call(path, query, {}, raw)
+        call = Call(path, query, {}, raw, client=scope["client"][0] if scope.get("client") else "127.0.0.1")
         if route.upload:
             call.headers = {name.decode(): value.decode("latin-1") for name, value in scope["headers"]}
         world.busy_reads += route.read
@@ -149,7 +150,7 @@ class App:
                 await _before(fault)
             answer = self._run(route, call, wecom, scope["method"])
         except ApiError as error:
-            answer = errors.body("wecom" if wecom else "official", error)
+            answer = errors.body("wecom" if wecom else "official", error, call.client)
         finally:
             world.busy_reads -= route.read
         await self.committed()
@@ -167,6 +168,8 @@ class App:
             call.account = tokens.owner(world, call.query.get("access_token"), wecom)
             if call.account["kind"] not in route.kinds:
                 raise ApiError(48001)
+            if wecom:
+                access.admit(world, call)
             self._count(call, wecom)
         if route.read and world.busy_reads > world.limits["wecom_concurrent_reads"]:
             raise ApiError(45033)

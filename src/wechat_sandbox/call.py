@@ -13,7 +13,7 @@ OK: dict[str, Any] = {"errcode": 0, "errmsg": "ok"}
 
 @dataclass
 class Call:
-    """A parsed request. `account` is the owner of the token (empty for the token calls themselves)."""
+    """A parsed request. `account` is the owner of the token (empty for the token calls); `client` the caller's address."""
 
     path: str
     query: dict[str, str]
@@ -21,6 +21,7 @@ class Call:
     raw: bytes
     body: dict[str, Any] = field(default_factory=dict)
     account: Document = field(default_factory=dict)
+    client: str = "127.0.0.1"
 
     def text(self, name: str, code: int) -> str:
         """A required text of the body; `code` when it is missing or no text."""

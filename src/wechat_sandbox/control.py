@@ -2,15 +2,16 @@
 
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
-from wechat_sandbox import tokens
+from wechat_sandbox import tokens, wecom
 from wechat_sandbox.errors import ControlError
 from wechat_sandbox.people import relations
 from wechat_sandbox.people.behaviour import Behaviour
 from wechat_sandbox.state import Document
 from wechat_sandbox.wecom import tasks as wecom_tasks
-from wechat_sandbox.world import FAULTS, Fault, World
+from wechat_sandbox.world import FAULTS, OPTIONS, Fault, World
 
 Answer = tuple[int, Any]
 _SHOWN = (
@@ -63,6 +64,9 @@ class Control:
             ("GET", "limits"): self.limits,
             ("POST", "limits"): self.limits,
         }
+        for module in wecom.MODULES:
+            for (method, path), handler in getattr(module, "CONTROL", {}).items():
+                self._table[method, path] = partial(handler, world)
 
     async def answer(self, method: str, path: str, query: dict[str, str], body: dict[str, Any]) -> Answer:
         """Status and payload of one call; ControlError otherwise."""
@@ -243,7 +247,7 @@ class Control:
 
 
 def _shown(account: Document) -> dict[str, Any]:
-    return {name: account[name] for name in _SHOWN}
+    return {**{name: account[name] for name in _SHOWN}, **{name: account.get(name) for name in OPTIONS}}
 
 
 def is_stream(payload: Any) -> bool:

@@ -34,8 +34,8 @@ def official_rid() -> str:
     return f"rid: {int(time.time()):08x}-{noise[:8]}-{noise[8:]}"
 
 
-def body(platform: str, error: ApiError) -> dict[str, Any]:
-    """The error answer of `official` or `wecom`."""
+def body(platform: str, error: ApiError, client: str = "127.0.0.1") -> dict[str, Any]:
+    """The error answer of `official` or `wecom`; `client` is the caller's address, which WeCom repeats."""
     text = _TABLE[platform].get(str(error.code), "error")
     if error.detail:
         text = f"{text} {error.detail}"
@@ -43,5 +43,5 @@ def body(platform: str, error: ApiError) -> dict[str, Any]:
         tail = f" {official_rid()}"
     else:
         hint = f"{int(time.time())}_{secrets.randbelow(900) + 100}_{secrets.token_hex(16)}"
-        tail = f", hint: [{hint}], from ip: 127.0.0.1, more info at https://open.work.weixin.qq.com/devtool/query?e={error.code}"
+        tail = f", hint: [{hint}], from ip: {client}, more info at https://open.work.weixin.qq.com/devtool/query?e={error.code}"
     return {"errcode": error.code, "errmsg": text + tail, **error.extra}

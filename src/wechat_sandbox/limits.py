@@ -66,6 +66,10 @@ class Windows:
         self._blocked[key] = now_ms + _SPAN_MS[span]
         return False
 
+    def blocked(self, subject: str, span: str, now_ms: int) -> bool:
+        """Whether a hit of `take_or_block` still blocks."""
+        return self._blocked.get(subject + span, 0) > now_ms
+
     def used_today(self, subject: str, now_ms: int) -> int:
         count = self._state.get("window", subject)
         return int(count["n"]) if count and count["day"] == day_of(now_ms) else 0

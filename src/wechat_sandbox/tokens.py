@@ -3,7 +3,7 @@
 import secrets
 from typing import Any
 
-from wechat_sandbox.call import ANY, MP, OK, WORK, Call, Route
+from wechat_sandbox.call import ANY, MP, OK, Call, Route
 from wechat_sandbox.errors import ApiError
 from wechat_sandbox.state import Document
 from wechat_sandbox.world import World
@@ -107,22 +107,12 @@ def stable_token(world: World, call: Call) -> dict[str, Any]:
     return _answer(world, entry)
 
 
-def gettoken(world: World, call: Call) -> dict[str, Any]:
-    """GET /cgi-bin/gettoken (WeCom): the same token while it lives."""
-    corpid, secret = call.query.get("corpid"), call.query.get("corpsecret")
-    if not corpid:
-        raise ApiError(41002)
-    if not secret:
-        raise ApiError(41004)
-    for account in world.state.documents["account"].values():
-        if account["corpid"] == corpid:
-            if account["secret"] != secret:
-                raise ApiError(40001)
-            entry = _current(world, account, "work")
-            if entry is None or entry["expires"] <= world.now():
-                entry = _issue(world, account, "work")
-            return {**OK, **_answer(world, entry)}
-    raise ApiError(40013)
+def app_token(world: World, account: Document) -> dict[str, Any]:
+    """The one token of a WeCom app while it lives, else a new one."""
+    entry = _current(world, account, "work")
+    if entry is None or entry["expires"] <= world.now():
+        entry = _issue(world, account, "work")
+    return _answer(world, entry)
 
 
 def drop(world: World, account: int | None) -> int:
@@ -157,7 +147,6 @@ def quota(world: World, call: Call) -> dict[str, Any]:
 ROUTES = [
     Route("GET", "/cgi-bin/token", token, kinds=MP, token=False),
     Route("POST", "/cgi-bin/stable_token", stable_token, kinds=MP, token=False),
-    Route("GET", "/cgi-bin/gettoken", gettoken, kinds=WORK, token=False),
     Route("GET", "/cgi-bin/getcallbackip", callback_ips, kinds=ANY),
     Route("POST", "/cgi-bin/openapi/quota/get", quota),
 ]

@@ -21,6 +21,15 @@ from wechat_sandbox.state import Document, State
 
 KINDS = ("wecom", "official", "service")
 RECEPTIONS = ("month", "week", "day")
+OPTIONS: dict[str, type] = {
+    "permissions": list,
+    "visible": list,
+    "trusted_ips": list,
+    "own_welcome": list,
+    "unionid_bound": bool,
+    "groups": int,
+}
+"""Settings that a WeCom account may have: absent means all permissions, all members visible, any address."""
 SETTINGS: dict[str, float] = {
     "mass_finish_seconds": 0.5,
     "template_finish_seconds": 0.2,
@@ -191,6 +200,9 @@ class World:
             raise ControlError(400, "encoding_aes_key must have 43 characters")
         if asked.get("reception") and asked["reception"] not in RECEPTIONS:
             raise ControlError(400, "reception must be month, week or day")
+        for name, kind in OPTIONS.items():
+            if asked.get(name) is not None and not isinstance(asked[name], kind):
+                raise ControlError(400, f"{name} must be of type {kind.__name__}")
         for name, value in asked.items():
             if value is not None:
                 account[_CHANGEABLE[name]] = value
@@ -209,4 +221,6 @@ _CHANGEABLE = {
     "callback_token": "token",
     "encoding_aes_key": "encoding_aes_key",
     "reception": "reception",
+    **{name: name for name in OPTIONS},
 }
+_LISTS = ("permissions", "visible", "trusted_ips", "own_welcome")
