@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from wechat_sandbox.wecom import contacts, tags, tasks
+from wechat_sandbox.wecom import access, contacts, tags, tasks
 
-MODULES: tuple[Any, ...] = (contacts, tags, tasks)
-"""Each has ROUTES; one with jobs under way also has `resume(world)`, called after a start."""
+MODULES: tuple[Any, ...] = (access, contacts, tags, tasks)
+"""Each has ROUTES; some also `resume(world)`, called after a start, and CONTROL: calls under /sandbox."""
