@@ -10,9 +10,10 @@ import orjson
 from starlette.types import Receive, Scope, Send
 
 from wechat_sandbox import ads, errors, media, official, tokens, wecom
-from wechat_sandbox.call import MP, OK, WORK, Call, Route
+from wechat_sandbox.call import MINI, MP, OK, Call, Raw, Route
 from wechat_sandbox.control import Control, is_stream
 from wechat_sandbox.errors import ApiError, ControlError
+from wechat_sandbox.official import openapi
 from wechat_sandbox.official.templates import SEND
 from wechat_sandbox.wecom import access
 from wechat_sandbox.world import Fault, World
@@ -37,7 +38,7 @@ class App:
         self.connections: dict[tuple[Any, ...], asyncio.Transport] = {}
         self._ticker: asyncio.Task[None] | None = None
         self._commit: asyncio.Future[None] | None = None
-        world.official_paths = frozenset(path for path, route in ROUTES.items() if set(route.kinds) & set(MP))
+        world.official_paths = {path: route.kinds for path, route in ROUTES.items() if set(route.kinds) & {*MP, *MINI}}
         for module in _MODULES:
             if hasattr(module, "resume"):
                 module.resume(world)
@@ -91,14 +92,14 @@ class App:
         if is_stream(payload):
             await self._stream(payload, send)
             return
-        body = orjson.dumps(payload)
-        await send(
-            {
-                "type": "http.response.start",
-                "status": status,
-                "headers": [_JSON, (b"content-length", b"%d" % len(body))],
-            }
-        )
+        headers = [_JSON]
+        if isinstance(payload, Raw):
+            status, body = payload.status, payload.content
+            headers = [(b"content-type", payload.kind.encode()), *payload.headers]
+        else:
+            body = orjson.dumps(payload)
+        headers.append((b"content-length", b"%d" % len(body)))
+        await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body, "more_body": False})
 
     async def _stream(self, rows: Any, send: Send) -> None:
@@ -138,19 +139,22 @@ class App:
             return 404, {"error": "the sandbox does not imitate this path", "path": path}
         fault = world.fault(path) if world.faults else None
         query = dict(parse_qsl(scope["query_string"].decode("utf-8", "replace"), keep_blank_values=True))
-        wecom = route.kinds == WORK or (
-            route.kinds != MP and "service" in route.kinds and tokens.belongs_to_wecom(world, query.get("access_token"))
+        wecom = "wecom" in route.kinds and (
+            len(route.kinds) == 1 or tokens.belongs_to_wecom(world, query.get("access_token"))
         )
         call = Call(path, query, {}, raw, client=scope["client"][0] if scope.get("client") else "127.0.0.1")
-        if route.upload:
+        if route.upload or route.page:
             call.headers = {name.decode(): value.decode("latin-1") for name, value in scope["headers"]}
         world.busy_reads += route.read
+        started = world.now()
         try:
             if fault is not None:
                 await _before(fault)
             answer = self._run(route, call, wecom, scope["method"])
         except ApiError as error:
             answer = errors.body("wecom" if wecom else "official", error, call.client)
+            if not wecom:
+                openapi.remember(world, call, answer, started)
         finally:
             world.busy_reads -= route.read
         await self.committed()
@@ -159,7 +163,7 @@ class App:
             raise _Cut
         return 200, answer
 
-    def _run(self, route: Route, call: Call, wecom: bool, method: str) -> dict[str, Any]:
+    def _run(self, route: Route, call: Call, wecom: bool, method: str) -> dict[str, Any] | Raw:
         """One call from method check to answer; ApiError for everything that the platform refuses."""
         world = self.world
         if method != route.method:
@@ -173,10 +177,10 @@ class App:
             self._count(call, wecom)
         if route.read and world.busy_reads > world.limits["wecom_concurrent_reads"]:
             raise ApiError(45033)
-        if method == "POST" and not route.upload:
+        if method == "POST" and not route.upload and (call.raw or not route.bare):
             call.body = _parse(call.raw, wecom)
         answer = route.handler(world, call)
-        return {**OK, **answer} if wecom else answer
+        return {**OK, **answer} if wecom and isinstance(answer, dict) else answer
 
     def _count(self, call: Call, wecom: bool) -> None:
         """The windows of one API and account: 45009 (45011 for mass messages, counted where they are handled)."""

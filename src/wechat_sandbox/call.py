@@ -13,7 +13,7 @@ OK: dict[str, Any] = {"errcode": 0, "errmsg": "ok"}
 
 @dataclass
 class Call:
-    """A parsed request. `account` is the owner of the token (empty for the token calls); `client` the caller's address."""
+    """A parsed request. `account` owns the token (empty for the token calls); `client` is the caller's address."""
 
     path: str
     query: dict[str, str]
@@ -52,12 +52,25 @@ class Call:
         return value
 
 
-Handler = Callable[[World, Call], dict[str, Any]]
+@dataclass(frozen=True)
+class Raw:
+    """An answer that is no JSON: a file, a picture, a page, a redirect."""
+
+    content: bytes
+    kind: str
+    status: int = 200
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+Handler = Callable[[World, Call], dict[str, Any] | Raw]
 
 
 @dataclass(frozen=True)
 class Route:
-    """A path: who may call it, whether it needs a token, has a multipart body, counts as a customer read."""
+    """A path: who may call it, whether it needs a token, has a multipart body, counts as a customer read.
+
+    `bare`: a POST without a body is allowed. `page`: for browsers, so the handler sees the headers.
+    """
 
     method: str
     path: str
@@ -66,8 +79,12 @@ class Route:
     token: bool = True
     upload: bool = False
     read: bool = False
+    bare: bool = False
+    page: bool = False
 
 
 MP = ("official", "service")
+MINI = ("mini",)
 WORK = ("wecom",)
-ANY = ("official", "service", "wecom")
+APPS = (*MP, *MINI)
+ANY = (*MP, *WORK)

@@ -8,6 +8,7 @@ import contextlib
 import random
 import secrets
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urljoin, urlsplit
@@ -88,6 +89,7 @@ class Callbacks:
         self.busy = 0
         self.delivered = 0
         self.given_up = 0
+        self.observe: Callable[[Document, bool, int], None] | None = None
 
     def start(self) -> None:
         self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=_WORKERS), trust_env=False)
@@ -104,7 +106,7 @@ class Callbacks:
         return self._queue.qsize() + self.busy + len(self._late)
 
     def send(self, account: Document, event: str, sender: str, fields: dict[str, Any], now_ms: int) -> None:
-        """Queue an event of one account; nothing happens without a callback address."""
+        """Queue an event of one account (a person's message: `event` ""); nothing without a callback address."""
         if not account["callback_url"] or self._chance.random() < self._settings["callback_lost_share"]:
             return
         xml = to_xml(
@@ -112,8 +114,7 @@ class Callbacks:
                 "ToUserName": account["corpid"] or account["original"],
                 "FromUserName": sender,
                 "CreateTime": now_ms // 1000,
-                "MsgType": "event",
-                "Event": event,
+                **({"MsgType": "event", "Event": event} if event else {}),
                 **fields,
             }
         )
@@ -169,7 +170,11 @@ class Callbacks:
                 self.busy -= 1
 
     async def _deliver(self, account: Document, xml: str, openid: str, attempt: int) -> None:
-        if await self._post(account, xml, openid):
+        started = time.monotonic_ns()
+        answered = await self._post(account, xml, openid)
+        if self.observe is not None:
+            self.observe(account, answered, (time.monotonic_ns() - started) // 1_000_000)
+        if answered:
             self.delivered += 1
         elif attempt == _ATTEMPTS:
             self.given_up += 1

@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from wechat_sandbox import tokens, wecom
+from wechat_sandbox import official, tokens, wecom
 from wechat_sandbox.errors import ControlError
+from wechat_sandbox.official import people as acts
 from wechat_sandbox.people import relations
 from wechat_sandbox.people.behaviour import Behaviour
 from wechat_sandbox.state import Document
@@ -64,7 +65,7 @@ class Control:
             ("GET", "limits"): self.limits,
             ("POST", "limits"): self.limits,
         }
-        for module in wecom.MODULES:
+        for module in (*official.MODULES, acts, *wecom.MODULES):
             for (method, path), handler in getattr(module, "CONTROL", {}).items():
                 self._table[method, path] = partial(handler, world)
 

@@ -65,6 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     world = World(options.state, options.seed)
     if options.population and not world.population.people.size:
         world.population.create(options.population, world.seed)
+    world.address = f"http://127.0.0.1:{listener.getsockname()[1]}"
     app = App(world)
     settings: dict[str, Any] = {
         "log_level": "warning",
@@ -74,5 +75,5 @@ def main(argv: Sequence[str] | None = None) -> int:
     }
     config = uvicorn.Config(app, http=_protocol(app), ws="none", lifespan="on", **settings)
     with contextlib.suppress(KeyboardInterrupt):
-        _Server(config, f"http://127.0.0.1:{listener.getsockname()[1]}").run(sockets=[listener])
+        _Server(config, world.address).run(sockets=[listener])
     return 0

@@ -27,8 +27,13 @@ CREATE INDEX IF NOT EXISTS ledger_key ON ledger(key);
 CREATE TABLE IF NOT EXISTS purchase(
     seq INTEGER PRIMARY KEY, order_id TEXT NOT NULL, unionid TEXT NOT NULL, at INTEGER NOT NULL,
     amount_cents INTEGER NOT NULL, category TEXT NOT NULL, message TEXT);
+CREATE TABLE IF NOT EXISTS happening(
+    seq INTEGER PRIMARY KEY, account INTEGER NOT NULL, day INTEGER NOT NULL, hour INTEGER NOT NULL, kind TEXT NOT NULL,
+    person TEXT NOT NULL, subject TEXT NOT NULL, scene INTEGER NOT NULL);
+CREATE INDEX IF NOT EXISTS happening_kind ON happening(account, kind, day);
 """
 _LEDGER = "INSERT INTO ledger VALUES(?,?,?,?,?,?,?,?,?,?,?,?)"
+_HAPPENING = "INSERT INTO happening(account, day, hour, kind, person, subject, scene) VALUES(?,?,?,?,?,?,?)"
 _PURCHASE = "INSERT INTO purchase VALUES(?,?,?,?,?,?,?)"
 
 
@@ -45,6 +50,7 @@ class State:
         self.owners: defaultdict[tuple[str, str], dict[str, None]] = defaultdict(dict)
         self.ledger_rows: list[tuple[Any, ...]] = []
         self.purchase_rows: list[tuple[Any, ...]] = []
+        self.happening_rows: list[tuple[Any, ...]] = []
         self._dirty: set[tuple[str, str]] = set()
         self._pairs: list[tuple[bool, str, str, str]] = []
         for kind, ident, body in self.connection.execute("SELECT kind, id, body FROM document"):
@@ -91,7 +97,7 @@ class State:
 
     def flush(self) -> None:
         """Write everything that changed, in one transaction."""
-        if not (self._dirty or self._pairs or self.ledger_rows or self.purchase_rows):
+        if not (self._dirty or self._pairs or self.ledger_rows or self.purchase_rows or self.happening_rows):
             return
         run = self.connection
         run.execute("BEGIN IMMEDIATE")
@@ -108,11 +114,13 @@ class State:
                 run.execute("DELETE FROM pair WHERE kind=? AND owner=? AND member=?", pair)
         run.executemany(_LEDGER, self.ledger_rows)
         run.executemany(_PURCHASE, self.purchase_rows)
+        run.executemany(_HAPPENING, self.happening_rows)
         run.execute("COMMIT")
         self._dirty.clear()
         self._pairs.clear()
         self.ledger_rows.clear()
         self.purchase_rows.clear()
+        self.happening_rows.clear()
 
     def query(self, sql: str, parameters: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         """Read rows, everything appended so far included."""

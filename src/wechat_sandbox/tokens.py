@@ -3,7 +3,7 @@
 import secrets
 from typing import Any
 
-from wechat_sandbox.call import ANY, MP, OK, Call, Route
+from wechat_sandbox.call import APPS, Call, Route
 from wechat_sandbox.errors import ApiError
 from wechat_sandbox.state import Document
 from wechat_sandbox.world import World
@@ -60,9 +60,13 @@ def _answer(world: World, entry: Document) -> dict[str, Any]:
     return {"access_token": entry["token"], "expires_in": max(0, (entry["expires"] - world.now()) // 1000)}
 
 
-def _credentials(world: World, appid: Any, secret: Any, grant: Any) -> Document:
+def _granted(grant: Any) -> None:
     if grant != "client_credential":
         raise ApiError(40002)
+
+
+def credentials(world: World, appid: Any, secret: Any) -> Document:
+    """The account of an appid and its secret; 41002, 41004, 40013, 40125."""
     if not appid:
         raise ApiError(41002)
     if not secret:
@@ -78,7 +82,8 @@ def _credentials(world: World, appid: Any, secret: Any, grant: Any) -> Document:
 def token(world: World, call: Call) -> dict[str, Any]:
     """GET /cgi-bin/token: a new token each time; the former lives on for the overlap."""
     query = call.query
-    account = _credentials(world, query.get("appid"), query.get("secret"), query.get("grant_type"))
+    _granted(query.get("grant_type"))
+    account = credentials(world, query.get("appid"), query.get("secret"))
     _kill(world, _current(world, account, "classic"), world.now() + world.limits["token_overlap_seconds"] * 1000)
     return _answer(world, _issue(world, account, "classic"))
 
@@ -86,8 +91,9 @@ def token(world: World, call: Call) -> dict[str, Any]:
 def stable_token(world: World, call: Call) -> dict[str, Any]:
     """POST /cgi-bin/stable_token: the living token, renewed near its end or by force."""
     body, now = call.body, world.now()
-    account = _credentials(world, body.get("appid"), body.get("secret"), body.get("grant_type"))
-    subject = f"{account['id']}:stable_token"
+    _granted(body.get("grant_type"))
+    account = credentials(world, body.get("appid"), body.get("secret"))
+    subject = f"{account['id']}:{call.path}"
     if not world.windows.take(subject, "minute", world.limits["stable_token_per_minute"], now):
         raise ApiError(45011)
     if not world.windows.take(subject, "day", world.limits["stable_token_daily"], now):
@@ -125,28 +131,7 @@ def drop(world: World, account: int | None) -> int:
     return dropped
 
 
-def callback_ips(world: World, call: Call) -> dict[str, Any]:
-    """GET /cgi-bin/getcallbackip: the addresses that callbacks come from."""
-    addresses = {"ip_list": ["127.0.0.1", "127.0.0.0/8"]}
-    return {**OK, **addresses} if call.account["kind"] == "wecom" else addresses
-
-
-def quota(world: World, call: Call) -> dict[str, Any]:
-    """POST /cgi-bin/openapi/quota/get: the day's calls of one path."""
-    path = call.body.get("cgi_path")
-    if not isinstance(path, str) or path not in world.official_paths:
-        raise ApiError(76021)
-    limit = world.limits["template_daily"] if path == "/cgi-bin/message/template/send" else world.limits["mp_api_daily"]
-    used = world.windows.used_today(f"{call.account['id']}:{path}", world.now())
-    answer = {**OK, "quota": {"daily_limit": limit, "used": used, "remain": max(0, limit - used)}}
-    if path.startswith("/cgi-bin/message/mass/"):
-        answer["rate_limit"] = {"call_count": world.limits["mass_per_minute"], "refresh_second": 60}
-    return answer
-
-
 ROUTES = [
-    Route("GET", "/cgi-bin/token", token, kinds=MP, token=False),
-    Route("POST", "/cgi-bin/stable_token", stable_token, kinds=MP, token=False),
-    Route("GET", "/cgi-bin/getcallbackip", callback_ips, kinds=ANY),
-    Route("POST", "/cgi-bin/openapi/quota/get", quota),
+    Route("GET", "/cgi-bin/token", token, kinds=APPS, token=False),
+    Route("POST", "/cgi-bin/stable_token", stable_token, kinds=APPS, token=False),
 ]

@@ -19,7 +19,7 @@ from wechat_sandbox.limits import Limits, Windows
 from wechat_sandbox.people.population import DATA, Population, Reach
 from wechat_sandbox.state import Document, State
 
-KINDS = ("wecom", "official", "service")
+KINDS = ("wecom", "official", "service", "mini")
 RECEPTIONS = ("month", "week", "day")
 OPTIONS: dict[str, type] = {
     "permissions": list,
@@ -95,7 +95,8 @@ class World:
         self.population = Population(self.state)
         self.callbacks = Callbacks(self.settings, self.random)
         self.faults: list[Fault] = []
-        self.official_paths: frozenset[str] = frozenset()
+        self.official_paths: dict[str, tuple[str, ...]] = {}
+        self.address = ""
         self.requests = 0
         self.calls: dict[str, int] = {}
         self.busy_reads = 0
@@ -159,7 +160,7 @@ class World:
         """A new account from the control API's fields."""
         kind, name = asked.get("kind"), asked.get("name")
         if kind not in KINDS or not name:
-            raise ControlError(400, "kind must be wecom, official or service, and name be given")
+            raise ControlError(400, f"kind must be one of {', '.join(KINDS)}, and name be given")
         ident = self.state.next_number("account")
         wecom = kind == "wecom"
         made = Random(f"{self.seed}:account:{ident}:{name}")  # noqa: S311 - reproducible ids, no secrets of value

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from wechat_sandbox.official import mass, tags, templates, users
+from wechat_sandbox.official import mass, openapi, tags, templates, users
 
-MODULES: tuple[Any, ...] = (users, tags, mass, templates)
+MODULES: tuple[Any, ...] = (openapi, users, tags, mass, templates)
 """Each has ROUTES; one with jobs under way also has `resume(world)`, called after a start."""

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from wechat_sandbox.errors import ControlError
-from wechat_sandbox.official import tags
+from wechat_sandbox.official import interact, tags
 from wechat_sandbox.state import Document
 from wechat_sandbox.wecom import tags as wecom_tags
 from wechat_sandbox.world import World
@@ -22,8 +22,16 @@ def indexes(world: World, idents: Iterable[Any]) -> list[int]:
     return found
 
 
-def change(world: World, account: Document, index: int, follows: bool | None, blocks: bool | None) -> bool:
-    """Set following and blocking of one person; tells whether anything changed."""
+def change(
+    world: World,
+    account: Document,
+    index: int,
+    follows: bool | None,
+    blocks: bool | None,
+    *,
+    how: dict[str, Any] | None = None,
+) -> bool:
+    """Set following and blocking of one person; tells whether anything changed. `how`: fields of the event."""
     moved, blocked = world.population.change(account, index, follows, blocks)
     person = world.reach_of(account).ids[index]
     if account["kind"] == "wecom":
@@ -33,10 +41,10 @@ def change(world: World, account: Document, index: int, follows: bool | None, bl
                 wecom_tags.forget(world, account, person)
         elif blocked and blocks:
             _contact_event(world, account, index, "del_follow_user")
-    elif moved:
+    elif moved and account["kind"] != "mini":
         if not follows:
             tags.forget(world, account, person)
-        world.callbacks.send(account, "subscribe" if follows else "unsubscribe", person, {"EventKey": ""}, world.now())
+        interact.moved(world, account, person, follows=bool(follows), fields=how or {"EventKey": ""})
     return moved or blocked
 
 
