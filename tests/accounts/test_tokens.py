@@ -39,7 +39,7 @@ def expire(runtime: Runtime) -> None:
 
 async def read_tags(connected: accounts.Connected) -> int:
     if connected.account.kind == "wecom":
-        return len(await connected.call(connected.wecom.tag_groups))
+        return len(await connected.call(connected.wecom.tags.groups))
     return len(await connected.call(connected.official.tags))
 
 
@@ -193,7 +193,7 @@ def test_check_counts_tags_and_employees(runtime: Runtime, sandbox: Platform) ->
         async with accounts.connect(runtime, 1, official) as connected:
             await connected.call(lambda: connected.official.create_tag("高价值"))
         async with accounts.connect(runtime, 1, wecom) as connected:
-            await connected.call(lambda: connected.wecom.add_tags(["甲", "乙"], group_name="层级"))
+            await connected.call(lambda: connected.wecom.tags.add(["甲", "乙"], group_name="层级"))
             with pytest.raises(TypeError):
                 _ = connected.official
 

@@ -198,7 +198,7 @@ def test_a_dropped_token_asks_for_renewal(sandbox: Sandbox) -> None:
         with pytest.raises(ChannelError) as first:
             await OfficialClient(transport, sandbox.url, old_one).tags()
         with pytest.raises(ChannelError) as second:
-            await WecomClient(transport, sandbox.url, old_two).employees()
+            await WecomClient(transport, sandbox.url, old_two).customers.employees()
         return [first.value.reaction, second.value.reaction]
 
     assert sandbox.run(use) == [Reaction.RENEW_TOKEN, Reaction.RENEW_TOKEN]
@@ -348,10 +348,10 @@ def test_follow_events(sandbox: Sandbox) -> None:
 
 def test_customers_of_a_corp(sandbox: Sandbox) -> None:
     async def use(client: WecomClient) -> set[str]:
-        employees = await client.employees()
+        employees = await client.customers.employees()
         assert set(employees) == set(sandbox.accounts["wecom"]["employees"])
-        rows = [row async for page in client.customers(employees) for row in page]
-        one = await client.customer(rows[0].external_contact.external_userid)
+        rows = [row async for page in client.customers.of(employees) for row in page]
+        one = await client.customers.get(rows[0].external_contact.external_userid)
         assert one.external_contact.unionid == rows[0].external_contact.unionid != ""
         assert rows[0].follow_info.userid in {relation.userid for relation in one.follow_user}
         return {row.external_contact.external_userid for row in rows}
@@ -363,26 +363,26 @@ def test_customers_of_a_corp(sandbox: Sandbox) -> None:
 
 def test_corp_tags(sandbox: Sandbox) -> None:
     async def use(client: WecomClient) -> None:
-        group = await client.add_tags(["高", "中", "高"], group_name="等级")
+        group = await client.tags.add(["高", "中", "高"], group_name="等级")
         assert [tag.name for tag in group.tag] == ["高", "中"]
-        more = await client.add_tags(["低"], group_id=group.group_id)
+        more = await client.tags.add(["低"], group_id=group.group_id)
         assert more.group_id == group.group_id
-        listed = {each.group_name: {tag.name: tag.id for tag in each.tag} for each in await client.tag_groups()}
+        listed = {each.group_name: {tag.name: tag.id for tag in each.tag} for each in await client.tags.groups()}
         assert set(listed["等级"]) == {"高", "中", "低"}
         high = listed["等级"]["高"]
-        await client.rename_tag(high, "顶")
-        employee = (await client.employees())[0]
-        rows = [row async for page in client.customers([employee]) for row in page]
+        await client.tags.rename(high, "顶")
+        employee = (await client.customers.employees())[0]
+        rows = [row async for page in client.customers.of([employee]) for row in page]
         external = rows[0].external_contact.external_userid
-        await client.mark_tags(employee, external, add=[high])
-        relation = next(r for r in (await client.customer(external)).follow_user if r.userid == employee)
+        await client.tags.mark(employee, external, add=[high])
+        relation = next(r for r in (await client.customers.get(external)).follow_user if r.userid == employee)
         assert [(tag.tag_id, tag.tag_name) for tag in relation.tags] == [(high, "顶")]
-        await client.mark_tags(employee, external, remove=[high])
+        await client.tags.mark(employee, external, remove=[high])
         with pytest.raises(ChannelError) as error:
-            await client.mark_tags(employee, "wmNobody", add=[high])
+            await client.tags.mark(employee, "wmNobody", add=[high])
         assert (error.value.reaction, error.value.scope) == (Reaction.PERMANENT, "recipient")
-        await client.delete_tags(group_ids=[group.group_id])
-        assert "等级" not in {each.group_name for each in await client.tag_groups()}
+        await client.tags.delete(group_ids=[group.group_id])
+        assert "等级" not in {each.group_name for each in await client.tags.groups()}
 
     sandbox.wecom(use)
 
@@ -392,7 +392,7 @@ def test_a_picture_is_uploaded_for_articles_and_cards(sandbox: Sandbox) -> None:
     wecom: list[str] = []
 
     async def use(client: WecomClient) -> None:
-        wecom.append(await client.upload_image("a.png", PNG))
+        wecom.append(await client.media.upload_image("a.png", PNG))
 
     sandbox.wecom(use)
     assert official.startswith("http")
@@ -404,9 +404,9 @@ def test_a_picture_is_uploaded_for_articles_and_cards(sandbox: Sandbox) -> None:
 
 def test_a_mass_message_is_confirmed_and_polled(sandbox: Sandbox) -> None:
     async def use(client: WecomClient) -> None:
-        rows = [row async for page in client.customers(await client.employees()) for row in page]
+        rows = [row async for page in client.customers.of(await client.customers.employees()) for row in page]
         some = sorted({row.external_contact.external_userid for row in rows})[:50]
-        picture = await client.upload_media("image", "a.png", PNG)
+        picture = await client.media.upload("image", "a.png", PNG)
         content: list[Message] = [
             Text("周末好"),
             Image(picture),
@@ -414,21 +414,21 @@ def test_a_mass_message_is_confirmed_and_polled(sandbox: Sandbox) -> None:
             MiniProgram("小程序", "wxapp", "pages/a", picture),
         ]
         begin = int(time.time()) - 60
-        created = await client.create_mass_message(content, external_userids=[*some, "wmNobody"])
+        created = await client.mass.create(content, external_userids=[*some, "wmNobody"])
         assert created.fail_list == ("wmNobody",)
         with pytest.raises(ChannelError) as early:
-            [page async for page in client.mass_messages(begin, begin + 3600)]
+            [page async for page in client.mass.list(begin, begin + 3600)]
         assert early.value.reason == "dispatching"
         tasks = await _until_sent(client, created.msgid)
-        results = [row for userid in tasks async for page in client.send_results(created.msgid, userid) for row in page]
+        results = [row for userid in tasks async for page in client.mass.results(created.msgid, userid) for row in page]
         assert {row.external_userid for row in results} == set(some)
         assert {row.status for row in results} <= {SendStatus.SENT, SendStatus.NOT_A_FRIEND, SendStatus.OVER_LIMIT}
-        record = [each async for page in client.mass_messages(begin, begin + 3600, made_by="app") for each in page]
+        record = [each async for page in client.mass.list(begin, begin + 3600, made_by="app") for each in page]
         mine = next(each for each in record if each.msgid == created.msgid)
         assert mine.text is not None
         assert mine.text.content == "周末好"
         with pytest.raises(ChannelError) as nobody:
-            await client.create_mass_message([Text("a")], external_userids=["wmNobody"])
+            await client.mass.create([Text("a")], external_userids=["wmNobody"])
         assert nobody.value.reaction is Reaction.PERMANENT
 
     sandbox.wecom(use)
@@ -436,7 +436,7 @@ def test_a_mass_message_is_confirmed_and_polled(sandbox: Sandbox) -> None:
 
 async def _until_sent(client: WecomClient, msgid: str) -> list[str]:
     for _ in range(100):
-        tasks = [task async for page in client.tasks(msgid) for task in page]
+        tasks = [task async for page in client.mass.tasks(msgid) for task in page]
         if tasks and all(task.status == TaskStatus.SENT for task in tasks):
             return [task.userid for task in tasks]
         await asyncio.sleep(0.1)
@@ -447,23 +447,23 @@ def test_reminders_cancelling_and_testers(sandbox: Sandbox) -> None:
     sandbox.control("settings", {"confirm_share": 0.0})
 
     async def use(client: WecomClient) -> None:
-        group = await client.add_tags(["提醒"], group_name="测试")
-        employee = (await client.employees())[0]
-        rows = [row async for page in client.customers([employee]) for row in page]
-        await client.mark_tags(employee, rows[0].external_contact.external_userid, add=[group.tag[0].id])
+        group = await client.tags.add(["提醒"], group_name="测试")
+        employee = (await client.customers.employees())[0]
+        rows = [row async for page in client.customers.of([employee]) for row in page]
+        await client.tags.mark(employee, rows[0].external_contact.external_userid, add=[group.tag[0].id])
         chosen = TagFilter(((group.tag[0].id,),))
-        created = await client.create_mass_message([Text("等确认")], tags=chosen)
+        created = await client.mass.create([Text("等确认")], tags=chosen)
         for _ in range(3):
-            await client.remind(created.msgid)
+            await client.mass.remind(created.msgid)
         with pytest.raises(ChannelError) as often:
-            await client.remind(created.msgid)
+            await client.mass.remind(created.msgid)
         assert often.value.reason == "reminder_limit"
-        await client.cancel(created.msgid)
+        await client.mass.cancel(created.msgid)
         with pytest.raises(ChannelError) as cancelled:
-            await client.remind(created.msgid)
+            await client.mass.remind(created.msgid)
         assert cancelled.value.reason == "cancelled"
         agent = sandbox.accounts["wecom"]["agentid"]
-        shown = await client.send_to_members([employee, "nobody"], Text("预览"), agent_id=agent)
+        shown = await client.messages.send([employee, "nobody"], Text("预览"), agent_id=agent)
         assert shown.invalid == ("nobody",)
 
     try:
@@ -476,13 +476,13 @@ def test_a_lost_task_is_found_in_the_record(sandbox: Sandbox) -> None:
     sandbox.control("faults", {"path": "/cgi-bin/externalcontact/add_msg_template", "kind": "cut", "times": 1})
 
     async def use(client: WecomClient) -> list[str]:
-        employee = (await client.employees())[0]
+        employee = (await client.customers.employees())[0]
         with pytest.raises(ChannelError) as lost:
-            await client.create_mass_message([Text("唯一的文字")], sender=employee)
+            await client.mass.create([Text("唯一的文字")], sender=employee)
         assert lost.value.reaction is Reaction.IN_DOUBT
         await asyncio.sleep(0.6)
         now = int(time.time())
-        record = [each async for page in client.mass_messages(now - 600, now + 60) for each in page]
+        record = [each async for page in client.mass.list(now - 600, now + 60) for each in page]
         return [each.text.content for each in record if each.text and each.text.content == "唯一的文字"]
 
     assert sandbox.wecom(use) == ["唯一的文字"]

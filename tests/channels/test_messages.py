@@ -6,11 +6,10 @@ from tagcast.channels import Article, Image, Message, MiniProgram, TemplateMessa
 from tagcast.channels.messages import (
     AccountKind,
     draft_body,
-    group_message_body,
     mass_body,
-    member_body,
     preview_body,
 )
+from tagcast.channels.wecom.bodies import group_message_body, member_body
 
 ARTICLE = Article(
     "标题", "摘要", "https://a.example/1", "https://p.example/1.jpg", body="<p>正文</p>", cover_media_id="M1"
@@ -23,7 +22,7 @@ def found(content: list[Message], kind: AccountKind) -> list[tuple[str, int, int
 
 
 def test_kinds_of_accounts() -> None:
-    assert kinds_of("wecom") == ("text", "article", "mini_program", "image")
+    assert kinds_of("wecom") == ("text", "article", "mini_program", "image", "video", "file")
     assert kinds_of("official") == ("text", "article", "image")
     assert kinds_of("service") == ("text", "article", "image", "template")
 

@@ -35,9 +35,9 @@ def test_a_token_is_fetched_with_corp_and_secret() -> None:
 
 
 def test_employees_and_the_error_that_looks_like_nobody() -> None:
-    assert Canned().wecom(lambda c: c.employees(), OK | {"follow_user": ["zhang", "li"]}) == ("zhang", "li")
+    assert Canned().wecom(lambda c: c.customers.employees(), OK | {"follow_user": ["zhang", "li"]}) == ("zhang", "li")
     stale = {"errcode": 40014, "errmsg": "invalid access_token", "follow_user": []}
-    assert refused(lambda c: c.employees(), stale).reaction is Reaction.RENEW_TOKEN
+    assert refused(lambda c: c.customers.employees(), stale).reaction is Reaction.RENEW_TOKEN
 
 
 def test_customers_are_paged_by_cursor() -> None:
@@ -58,7 +58,7 @@ def test_customers_are_paged_by_cursor() -> None:
     async def use(client: WecomClient) -> list[tuple[str, tuple[str, ...]]]:
         return [
             (c.external_contact.external_userid, c.follow_info.tag_id)
-            async for batch in client.customers(["zhang"])
+            async for batch in client.customers.of(["zhang"])
             for c in batch
         ]
 
@@ -66,8 +66,10 @@ def test_customers_are_paged_by_cursor() -> None:
     assert canned.wecom(use, page(1, "c1"), page(2, "")) == [("wm1", ("t1",)), ("wm2", ("t1",))]
     assert [seen.json()["cursor"] for seen in canned.seen] == ["", "c1"]
     assert canned.seen[0].path == "/cgi-bin/externalcontact/batch/get_by_user"
-    stuck = Canned()
-    assert len(stuck.wecom(use, page(1, "c1"))) == 2
+    circle = Canned()
+    with pytest.raises(ChannelError) as error:
+        circle.wecom(use, page(1, "c1"), page(2, "c2"), page(3, "c1"))
+    assert (error.value.reaction, error.value.reason, len(circle.seen)) == (Reaction.RETRY, "answer_lost", 3)
 
 
 def test_one_customer_with_all_relations() -> None:
@@ -76,7 +78,7 @@ def test_one_customer_with_all_relations() -> None:
         relation = {"userid": userid, "tags": tags, "remark": "r"}
         return OK | {"external_contact": {"external_userid": "wm1"}, "follow_user": [relation], "next_cursor": cursor}
 
-    customer = Canned().wecom(lambda c: c.customer("wm1"), page("zhang", "c"), page("li", None))
+    customer = Canned().wecom(lambda c: c.customers.get("wm1"), page("zhang", "c"), page("li", None))
     assert [relation.userid for relation in customer.follow_user] == ["zhang", "li"]
     assert [tag.tag_id for tag in customer.follow_user[0].tags] == ["t1", ""]
 
@@ -84,14 +86,14 @@ def test_one_customer_with_all_relations() -> None:
 def test_tags() -> None:
     canned = Canned()
     group = {"group_id": "g1", "group_name": "等级", "create_time": 1, "order": 0, "tag": [{"id": "t1", "name": "高"}]}
-    assert canned.wecom(lambda c: c.tag_groups(), OK | {"tag_group": [group]})[0].tag[0].id == "t1"
-    made = canned.wecom(lambda c: c.add_tags(["高"], group_name="等级"), OK | {"tag_group": group})
+    assert canned.wecom(lambda c: c.tags.groups(), OK | {"tag_group": [group]})[0].tag[0].id == "t1"
+    made = canned.wecom(lambda c: c.tags.add(["高"], group_name="等级"), OK | {"tag_group": group})
     assert (made.group_id, made.tag[0].name) == ("g1", "高")
-    canned.wecom(lambda c: c.add_tags(["低"], group_id="g1"), OK | {"tag_group": group})
-    canned.wecom(lambda c: c.rename_tag("t1", "顶"), OK)
-    canned.wecom(lambda c: c.delete_tags(["t1"]), OK)
-    canned.wecom(lambda c: c.mark_tags("zhang", "wm1", add=["t1"]), OK)
-    canned.wecom(lambda c: c.mark_tags("zhang", "wm1", remove=["t2"]), OK)
+    canned.wecom(lambda c: c.tags.add(["低"], group_id="g1"), OK | {"tag_group": group})
+    canned.wecom(lambda c: c.tags.rename("t1", "顶"), OK)
+    canned.wecom(lambda c: c.tags.delete(["t1"]), OK)
+    canned.wecom(lambda c: c.tags.mark("zhang", "wm1", add=["t1"]), OK)
+    canned.wecom(lambda c: c.tags.mark("zhang", "wm1", remove=["t2"]), OK)
     assert [seen.json() for seen in canned.seen[1:]] == [
         {"group_name": "等级", "tag": [{"name": "高"}]},
         {"group_id": "g1", "tag": [{"name": "低"}]},
@@ -101,14 +103,14 @@ def test_tags() -> None:
         {"userid": "zhang", "external_userid": "wm1", "remove_tag": ["t2"]},
     ]
     assert (
-        refused(lambda c: c.mark_tags("z", "w", add=["t"]), {"errcode": 84061, "errmsg": ""}).reason == "not_a_friend"
+        refused(lambda c: c.tags.mark("z", "w", add=["t"]), {"errcode": 84061, "errmsg": ""}).reason == "not_a_friend"
     )
 
 
 def test_a_mass_message_becomes_a_task() -> None:
     canned = Canned()
     created = canned.wecom(
-        lambda c: c.create_mass_message(
+        lambda c: c.mass.create(
             [Text("你好"), Article("t", url="https://a.example")], external_userids=["wm1", "wm2"], sender="zhang"
         ),
         OK | {"fail_list": ["wm2"], "msgid": "msgG1"},
@@ -123,27 +125,27 @@ def test_a_mass_message_becomes_a_task() -> None:
         "sender": "zhang",
     }
     both = TagFilter((("t1", "t2"), ("t3",)))
-    canned.wecom(lambda c: c.create_mass_message([Image("M")], tags=both), OK | {"msgid": "m"})
+    canned.wecom(lambda c: c.mass.create([Image("M")], tags=both), OK | {"msgid": "m"})
     assert canned.seen[1].json()["tag_filter"] == {"group_list": [{"tag_list": ["t1", "t2"]}, {"tag_list": ["t3"]}]}
     with pytest.raises(ValueError, match="needs customers"):
-        canned.wecom(lambda c: c.create_mass_message([Text("a")]), OK)
+        canned.wecom(lambda c: c.mass.create([Text("a")]), OK)
     with pytest.raises(ValueError, match="10001 items"):
-        canned.wecom(lambda c: c.create_mass_message([Text("a")], external_userids=["w"] * 10_001), OK)
+        canned.wecom(lambda c: c.mass.create([Text("a")], external_userids=["w"] * 10_001), OK)
     assert len(canned.seen) == 2
 
 
 @pytest.mark.parametrize("answer", [CUT, (500, b""), {"errcode": -1, "errmsg": "busy"}, b"<html>", OK])
 def test_a_task_without_a_clear_answer_is_in_doubt(answer: object) -> None:
-    error = refused(lambda c: c.create_mass_message([Text("a")], sender="zhang"), answer)
+    error = refused(lambda c: c.mass.create([Text("a")], sender="zhang"), answer)
     assert error.reaction is Reaction.IN_DOUBT
 
 
 def test_nobody_to_send_to_and_dispatching() -> None:
-    nobody = refused(lambda c: c.create_mass_message([Text("a")], sender="z"), {"errcode": 41048, "errmsg": ""})
+    nobody = refused(lambda c: c.mass.create([Text("a")], sender="z"), {"errcode": 41048, "errmsg": ""})
     assert (nobody.reaction, nobody.reason) == (Reaction.PERMANENT, "no_recipient")
 
     async def use(client: WecomClient) -> list[str]:
-        return [m.msgid async for page in client.mass_messages(1, 2, creator="zhang", made_by="app") for m in page]
+        return [m.msgid async for page in client.mass.list(1, 2, creator="zhang", made_by="app") for m in page]
 
     early = refused(use, {"errcode": 41063, "errmsg": ""})
     assert (early.reaction, early.wait_seconds) == (Reaction.WAIT_UNTIL, 60)
@@ -162,12 +164,12 @@ def test_nobody_to_send_to_and_dispatching() -> None:
 
 def test_tasks_and_results_are_polled() -> None:
     async def tasks(client: WecomClient) -> list[tuple[str, int]]:
-        return [(t.userid, t.status) async for page in client.tasks("m1") for t in page]
+        return [(t.userid, t.status) async for page in client.mass.tasks("m1") for t in page]
 
     async def results(client: WecomClient) -> list[tuple[str, int, int]]:
         return [
             (r.external_userid, r.status, r.send_time)
-            async for page in client.send_results("m1", "zhang")
+            async for page in client.mass.results("m1", "zhang")
             for r in page
         ]
 
@@ -185,20 +187,20 @@ def test_tasks_and_results_are_polled() -> None:
 
 def test_reminders_and_cancelling() -> None:
     canned = Canned()
-    canned.wecom(lambda c: c.remind("m1"), OK)
-    canned.wecom(lambda c: c.cancel("m1"), OK)
+    canned.wecom(lambda c: c.mass.remind("m1"), OK)
+    canned.wecom(lambda c: c.mass.cancel("m1"), OK)
     assert [(s.path.rsplit("/", 1)[1], s.json()) for s in canned.seen] == [
         ("remind_groupmsg_send", {"msgid": "m1"}),
         ("cancel_groupmsg_send", {"msgid": "m1"}),
     ]
-    often = refused(lambda c: c.remind("m1"), {"errcode": 41094, "errmsg": ""})
+    often = refused(lambda c: c.mass.remind("m1"), {"errcode": 41094, "errmsg": ""})
     assert (often.reaction, often.wait_seconds) == (Reaction.WAIT_UNTIL, 86400)
 
 
 def test_testers_see_a_message_and_some_may_not() -> None:
     canned = Canned()
     shown = canned.wecom(
-        lambda c: c.send_to_members(["a", "b", "c"], Text("预览"), agent_id=1000002),
+        lambda c: c.messages.send(["a", "b", "c"], Text("预览"), agent_id=1000002),
         OK | {"invaliduser": "b|c", "invalidparty": "", "msgid": "x"},
     )
     assert shown.invalid == ("b", "c")
@@ -213,6 +215,6 @@ def test_testers_see_a_message_and_some_may_not() -> None:
 
 def test_media() -> None:
     canned = Canned()
-    assert canned.wecom(lambda c: c.upload_media("image", "a.png", b"123456"), OK | {"media_id": "M"}) == "M"
-    assert canned.wecom(lambda c: c.upload_image("a.png", b"123456"), OK | {"url": "https://p"}) == "https://p"
+    assert canned.wecom(lambda c: c.media.upload("image", "a.png", b"123456"), OK | {"media_id": "M"}) == "M"
+    assert canned.wecom(lambda c: c.media.upload_image("a.png", b"123456"), OK | {"url": "https://p"}) == "https://p"
     assert canned.seen[0].query == {"type": "image", "access_token": "TOKEN-1"}

@@ -143,8 +143,8 @@ async def check(runtime: Runtime, workspace: int, account_id: int) -> Health:
         account = connected.account
         try:
             if account.kind == "wecom":
-                groups = await connected.call(connected.wecom.tag_groups)
-                employees = await connected.call(connected.wecom.employees)
+                groups = await connected.call(connected.wecom.tags.groups)
+                employees = await connected.call(connected.wecom.customers.employees)
                 return Health(account, sum(len(group.tag) for group in groups), len(employees))
             return Health(account, len(await connected.call(connected.official.tags)))
         except ChannelError as error:

@@ -20,17 +20,30 @@ from tagcast.channels.inbound import Inbound, normalise
 from tagcast.channels.messages import (
     AccountKind,
     Article,
+    File,
     Image,
     Message,
     MiniProgram,
     Problem,
     TemplateMessage,
     Text,
+    Video,
     kinds_of,
     problems,
 )
 from tagcast.channels.official import Accepted, OfficialClient, Template, TemplateCall, stable_token
-from tagcast.channels.wecom import SendStatus, TagFilter, TaskStatus, WecomClient, get_token
+from tagcast.channels.wecom import (
+    GroupDetail,
+    JoinWay,
+    JoinWayShown,
+    Markdown,
+    SendStatus,
+    TagFilter,
+    TaskStatus,
+    TextCard,
+    WecomClient,
+    get_token,
+)
 
 __all__ = [
     "OfficialClient",
@@ -45,6 +58,9 @@ __all__ = [
     "TagFilter",
     "SendStatus",
     "TaskStatus",
+    "JoinWay",
+    "JoinWayShown",
+    "GroupDetail",
     "ChannelError",
     "Reaction",
     "Scope",
@@ -58,6 +74,10 @@ __all__ = [
     "Article",
     "MiniProgram",
     "Image",
+    "Video",
+    "File",
+    "Markdown",
+    "TextCard",
     "TemplateMessage",
     "Problem",
     "kinds_of",

@@ -56,9 +56,28 @@ class MiniProgram:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """One picture, uploaded before."""
+    """One picture, uploaded before. 企业微信 also shows the `url` of a picture uploaded for ever; `media_id` wins."""
 
     kind: ClassVar[str] = "image"
+    media_id: str = ""
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Video:
+    """A film, uploaded before; title and description show where the platform has a place for them."""
+
+    kind: ClassVar[str] = "video"
+    media_id: str
+    title: str = ""
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file, uploaded before."""
+
+    kind: ClassVar[str] = "file"
     media_id: str
 
 
@@ -74,7 +93,7 @@ class TemplateMessage:
     page: str = ""
 
 
-Message = Text | Article | MiniProgram | Image | TemplateMessage
+Message = Text | Article | MiniProgram | Image | Video | File | TemplateMessage
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,44 +160,6 @@ def draft_body(article: Article) -> dict[str, Any]:
     return body | {name: value for name, value in optional.items() if value}
 
 
-def group_message_body(content: Sequence[Message]) -> dict[str, Any]:
-    """`text` and `attachments` of 企业微信's add_msg_template. Raises ValueError for a kind it has no word for."""
-    texts = [message for message in content if isinstance(message, Text)]
-    body: dict[str, Any] = {"text": {"content": texts[0].content}} if texts else {}
-    attachments = [_attachment(message) for message in content if not isinstance(message, Text)]
-    return body | ({"attachments": attachments} if attachments else {})
-
-
-def member_body(message: Message) -> dict[str, Any]:
-    """`msgtype` and its object for 企业微信's message/send to members (how testers see a broadcast)."""
-    match message:
-        case Text(content):
-            return {"msgtype": "text", "text": {"content": content}}
-        case Image(media_id):
-            return {"msgtype": "image", "image": {"media_id": media_id}}
-        case Article(title, description, url, picture_url):
-            card = {"title": title, "description": description, "url": url, "picurl": picture_url}
-            return {"msgtype": "news", "news": {"articles": [card]}}
-        case MiniProgram(title, app_id, page):
-            return {"msgtype": "news", "news": {"articles": [{"title": title, "appid": app_id, "pagepath": page}]}}
-        case _:
-            raise ValueError(f"{message.kind} cannot be shown to members")
-
-
-def _attachment(message: Message) -> dict[str, Any]:
-    match message:
-        case Image(media_id):
-            return {"msgtype": "image", "image": {"media_id": media_id}}
-        case Article(title, description, url, picture_url):
-            link = {"title": title, "picurl": picture_url, "desc": description, "url": url}
-            return {"msgtype": "link", "link": {name: value for name, value in link.items() if value}}
-        case MiniProgram(title, app_id, page, cover):
-            card = {"title": title, "pic_media_id": cover, "appid": app_id, "page": page}
-            return {"msgtype": "miniprogram", "miniprogram": card}
-        case _:
-            raise ValueError(f"{message.kind} cannot be attached")
-
-
 @cache
 def _limits() -> dict[str, Any]:
     return read_toml("channels", "limits.toml")
@@ -200,7 +181,9 @@ def _of_fields(message: Message, limits: Mapping[str, Any]) -> Iterator[Problem]
     for name, limit in limits.items():
         value: str = getattr(message, name)
         size = _size(value, limit["unit"])
-        if size > limit["max"] or (limit.get("required", False) and not value.strip()):
+        instead = "or" in limit and getattr(message, limit["or"]).strip()
+        missing = limit.get("required", False) and not value.strip() and not instead
+        if size > limit["max"] or missing:
             yield Problem(f"{message.kind}.{name}", size, limit["max"], limit["unit"], _source(limit))
 
 

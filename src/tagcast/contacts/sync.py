@@ -162,7 +162,7 @@ async def _people(connected: accounts.Connected, openids: Sequence[str]) -> list
 
 
 async def _customers(connected: accounts.Connected, sync: _Sync, progress: SyncProgress) -> None:
-    employees = await connected.call(connected.wecom.employees)
+    employees = await connected.call(connected.wecom.customers.employees)
     sync.employees = set(employees)
     left = [employee for employee in sorted(employees) if employee > sync.cursor]
     for start in range(0, len(left), _AT_ONCE):
@@ -175,6 +175,6 @@ async def _customers(connected: accounts.Connected, sync: _Sync, progress: SyncP
 
 async def _customers_of(connected: accounts.Connected, employee: str) -> list[tuple[str, str]]:
     found: dict[str, str] = {}
-    async for page in connected.wecom.customers([employee]):
+    async for page in connected.wecom.customers.of([employee]):
         found |= {one.external_contact.external_userid: one.external_contact.unionid for one in page}
     return list(found.items())

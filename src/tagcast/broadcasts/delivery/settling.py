@@ -246,7 +246,7 @@ def _customers(runtime: Runtime, lease: Lease, broadcast: Broadcast, chunks: lis
 async def _poll(client: channels.WecomClient, chunk: Chunk, people: Mapping[str, int]) -> News:
     """An employee's task: each customer's result; final when none is open any more."""
     news = News()
-    async for page in client.send_results(chunk.msgid or "", chunk.sender):
+    async for page in client.mass.results(chunk.msgid or "", chunk.sender):
         for result in page:
             index = people.get(result.external_userid)
             outcome = _RESULTS.get(channels.SendStatus(result.status)) if result.status in _KNOWN else None

@@ -92,7 +92,7 @@ async def _create(
         return Answer(None, nameless)
 
     created = await connected.call(
-        lambda: connected.wecom.create_mass_message(message, external_userids=_live(job, asked), sender=chunk.sender)
+        lambda: connected.wecom.mass.create(message, external_userids=_live(job, asked), sender=chunk.sender)
     )
     unreachable = {asked[customer]: "unreachable" for customer in created.fail_list if customer in asked}
     return Answer(created.msgid, unreachable | nameless)
@@ -134,7 +134,7 @@ async def _look_up(
 
 async def _record(client: channels.WecomClient, span: tuple[int, int], message: list[channels.Message]) -> list[str]:
     """Ids of the mass messages that apps made in a span of Unix seconds and that say the same."""
-    pages_ = client.mass_messages(*span, made_by="app")
+    pages_ = client.mass.list(*span, made_by="app")
     return [found.msgid async for page in pages_ for found in page if found.says(message)]
 
 
@@ -143,7 +143,7 @@ async def _reached(client: channels.WecomClient, msgid: str, sender: str) -> set
 
     None when he has no part in it; empty when the platform has not dealt it out yet.
     """
-    employees = {task.userid async for page in client.tasks(msgid) for task in page}
+    employees = {task.userid async for page in client.mass.tasks(msgid) for task in page}
     if employees and sender not in employees:
         return None
-    return {result.external_userid async for page in client.send_results(msgid, sender) for result in page}
+    return {result.external_userid async for page in client.mass.results(msgid, sender) for result in page}

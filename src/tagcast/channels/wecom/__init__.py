@@ -1,27 +1,12 @@
 """企业微信: the client and the shapes it gives."""
 
-from tagcast.channels.wecom.client import (
-    MAX_CUSTOMERS,
-    MAX_EMPLOYEES,
-    MAX_TESTERS,
-    CorpTag,
-    CorpTagGroup,
-    Created,
-    Customer,
-    CustomerOf,
-    CustomerTag,
-    MassMessage,
-    Profile,
-    Relation,
-    SendResult,
-    SendStatus,
-    Shown,
-    TagFilter,
-    Task,
-    TaskStatus,
-    WecomClient,
-    get_token,
-)
+from tagcast.channels.wecom.bodies import Markdown, TextCard
+from tagcast.channels.wecom.client import WecomClient, get_token
+from tagcast.channels.wecom.customers import Customer, CustomerOf, CustomerTag, Profile, Relation
+from tagcast.channels.wecom.groups import DayFigures, GroupChat, GroupDetail, JoinWay, JoinWayShown, OwnerFigures
+from tagcast.channels.wecom.mass import Created, MassMessage, SendResult, SendStatus, TagFilter, Task, TaskStatus
+from tagcast.channels.wecom.messages import Shown
+from tagcast.channels.wecom.tags import CorpTag, CorpTagGroup
 
 __all__ = [
     "WecomClient",
@@ -32,7 +17,14 @@ __all__ = [
     "Customer",
     "CustomerOf",
     "CustomerTag",
+    "DayFigures",
+    "GroupChat",
+    "GroupDetail",
+    "JoinWay",
+    "JoinWayShown",
+    "Markdown",
     "MassMessage",
+    "OwnerFigures",
     "Profile",
     "Relation",
     "SendResult",
@@ -41,7 +33,5 @@ __all__ = [
     "TagFilter",
     "Task",
     "TaskStatus",
-    "MAX_CUSTOMERS",
-    "MAX_EMPLOYEES",
-    "MAX_TESTERS",
+    "TextCard",
 ]
