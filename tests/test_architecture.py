@@ -30,6 +30,7 @@ ENGINES = {
     "polars": set(),
     "psycopg": set(),
     "pyarrow": {"tagcast.files", "tagcast.behaviour"},
+    "pyreqwest": {"tagcast.kit.fasthttp"},
     "rich": {"tagcast.cli"},
     "structlog": {"tagcast.kit.logs"},
     "typer": {"tagcast.cli"},

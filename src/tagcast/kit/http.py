@@ -5,24 +5,29 @@ that resolves to an inner address is refused however it is spelled; redirects ar
 request that failed raises `NotSent` when no byte of it can have left this machine and `InDoubt` when some may have.
 """
 
+import asyncio
+import importlib.util
 import ipaddress
 import socket
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from types import MappingProxyType, SimpleNamespace
-from typing import Protocol, Self
+from typing import Literal, Protocol, Self
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
+
+from tagcast.kit.errors import Unavailable
 
 MAX_BODY = 8 * 1024 * 1024
 """Largest answer read, in bytes, unless the transport is told otherwise."""
 
 _GLOBAL_IPV6 = ipaddress.IPv6Network("2000::/3")
 _TUNNELS = (ipaddress.IPv6Network("2001::/23"), ipaddress.IPv6Network("2002::/16"))
-_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
 class HttpError(Exception):
@@ -59,7 +64,7 @@ class Transport(Protocol):
         url: str,
         *,
         body: bytes | None = None,
-        headers: Mapping[str, str] = _NO_HEADERS,
+        headers: Mapping[str, str] = NO_HEADERS,
         timeout: float = 10.0,  # noqa: ASYNC109 - the limit must cover the wait for a free connection, and be told apart by phase
     ) -> Response:
         """Send one request and read its answer within `timeout` seconds. Raises exactly `NotSent` or `InDoubt`."""
@@ -103,27 +108,47 @@ class _AddressRefusedError(OSError):
     """The policy forbids an address."""
 
 
+Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
+"""Addresses of (name, port). Raises OSError when there are none."""
+
+
+async def system_resolve(host: str, port: int) -> Sequence[str]:
+    """What the system's name resolution says, in its order."""
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+
+
 class _CheckedResolver(AbstractResolver):
     """Resolves names and refuses a name as soon as one of its addresses is refused."""
 
-    def __init__(self, policy: AddressPolicy, inner: AbstractResolver) -> None:
+    def __init__(self, policy: AddressPolicy, resolve: Resolve) -> None:
         self._policy = policy
-        self._inner = inner
+        self._resolve = resolve
 
     async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        results = await self._inner.resolve(host, port, family)
-        if not all(self._policy.permits(result["host"], host=host, port=port) for result in results):
+        addresses = await self._resolve(host, port)
+        if not all(self._policy.permits(address, host=host, port=port) for address in addresses):
             raise _AddressRefusedError("address refused")
+        results: list[ResolveResult] = []
+        for address in addresses:
+            kind = socket.AF_INET6 if ":" in address else socket.AF_INET
+            if family in (socket.AF_UNSPEC, kind):
+                results.append(
+                    {"hostname": host, "host": address, "port": port, "family": kind, "proto": 0,
+                     "flags": socket.AI_NUMERICHOST}
+                )  # fmt: skip
         return results
 
     async def close(self) -> None:
-        await self._inner.close()
+        """Nothing is held."""
 
 
 @lru_cache(maxsize=256)
-def _is_literal(host: str) -> bool:
+def is_literal(host: str) -> bool:
+    """Whether a URL's host is an address and no name."""
     try:
         ipaddress.ip_address(host)
     except ValueError:
@@ -147,7 +172,7 @@ async def _mark_connected(_session: aiohttp.ClientSession, context: SimpleNamesp
 class AiohttpTransport:
     """`Transport` over aiohttp; an async context manager that owns its connections.
 
-    `connections` bounds the pool, `max_body` the size of an answer in bytes. `resolver` replaces the system's name
+    `connections` bounds the pool, `max_body` the size of an answer in bytes. `resolve` replaces the system's name
     resolution; its answers are checked all the same.
     """
 
@@ -157,12 +182,12 @@ class AiohttpTransport:
         policy: AddressPolicy = AddressPolicy(),
         connections: int = 64,
         max_body: int = MAX_BODY,
-        resolver: AbstractResolver | None = None,
+        resolve: Resolve = system_resolve,
     ) -> None:
         self._policy = policy
         self._connections = connections
         self._max_body = max_body
-        self._resolver = resolver
+        self._resolve = resolve
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -171,7 +196,7 @@ class AiohttpTransport:
         trace.on_connection_reuseconn.append(_mark_connected)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
-                resolver=_CheckedResolver(self._policy, self._resolver or aiohttp.ThreadedResolver()),
+                resolver=_CheckedResolver(self._policy, self._resolve),
                 limit=self._connections,
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -192,7 +217,7 @@ class AiohttpTransport:
         url: str,
         *,
         body: bytes | None = None,
-        headers: Mapping[str, str] = _NO_HEADERS,
+        headers: Mapping[str, str] = NO_HEADERS,
         timeout: float = 10.0,  # noqa: ASYNC109 - see Transport
     ) -> Response:
         """Send one request and read its answer. No redirect is followed. Raises exactly `NotSent` or `InDoubt`."""
@@ -228,7 +253,7 @@ class AiohttpTransport:
         if target.user is not None or target.password is not None:
             raise NotSent("credentials in url")
         host = target.raw_host
-        if _is_literal(host) and not self._policy.permits(host, host=host, port=port):
+        if is_literal(host) and not self._policy.permits(host, host=host, port=port):
             raise NotSent("address refused")
         return target
 
@@ -264,3 +289,22 @@ def _reason(error: Exception) -> str:
         if isinstance(error.os_error, ConnectionRefusedError):
             return "connection refused"
     return next((reason for kind, reason in _REASONS if isinstance(error, kind)), "request failed")
+
+
+Choice = Literal["auto", "aiohttp", "fast"]
+
+
+def open_transport(
+    policy: AddressPolicy, *, connections: int = 64, max_body: int = MAX_BODY, choice: Choice = "aiohttp"
+) -> AbstractAsyncContextManager[Transport]:
+    """The transport that an operator chose; `auto` is the fast one where it is installed.
+
+    Raises Unavailable when the fast one is asked for and is not installed.
+    """
+    if choice == "aiohttp" or (choice == "auto" and importlib.util.find_spec("pyreqwest") is None):
+        return AiohttpTransport(policy=policy, connections=connections, max_body=max_body)
+    try:
+        from tagcast.kit.fasthttp import FastTransport
+    except ModuleNotFoundError as error:
+        raise Unavailable("kit.no_fast_transport") from error
+    return FastTransport(policy=policy, connections=connections, max_body=max_body)
