@@ -21,7 +21,7 @@ from tagcast.channels import (
     stable_token,
 )
 from tagcast.kit.errors import Invalid, TagcastError
-from tagcast.kit.http import AddressPolicy, AiohttpTransport, Response, Transport
+from tagcast.kit.http import AddressPolicy, Response, Transport, open_transport
 from tagcast.kit.uow import Runtime
 
 T = TypeVar("T")
@@ -98,7 +98,8 @@ async def connect(runtime: Runtime, workspace: int, account_id: int) -> AsyncIte
     if url.scheme != "https" and not runtime.settings.allow_private:
         raise Invalid("accounts.insecure_url", account=account.name, url_host=url.netloc)
     policy = AddressPolicy(allow_private=runtime.settings.allow_private)
-    async with AiohttpTransport(policy=policy, connections=runtime.settings.send_concurrency) as inner:
+    settings = runtime.settings
+    async with open_transport(policy, connections=settings.send_concurrency, choice=settings.transport) as inner:
         transport = _Limited(inner, runtime.settings.http_timeout_seconds)
         tokens = Tokens(runtime, workspace, account, _fetch(transport, account, secrets))
         client = (WecomClient if account.kind == "wecom" else OfficialClient)(
