@@ -40,7 +40,7 @@ def expire(runtime: Runtime) -> None:
 async def read_tags(connected: accounts.Connected) -> int:
     if connected.account.kind == "wecom":
         return len(await connected.call(connected.wecom.tags.groups))
-    return len(await connected.call(connected.official.tags))
+    return len(await connected.call(connected.official.tags.all))
 
 
 _CALLER = """
@@ -57,7 +57,7 @@ async def main():
         print("ready", flush=True)
         sys.stdin.readline()
         await asyncio.gather(*(connected.tokens.current() for _ in range(4)))
-        await connected.call(connected.official.tags)
+        await connected.call(connected.official.tags.all)
     print("done", flush=True)
     runtime.close()
 
@@ -191,7 +191,7 @@ def test_check_counts_tags_and_employees(runtime: Runtime, sandbox: Platform) ->
 
     async def make() -> None:
         async with accounts.connect(runtime, 1, official) as connected:
-            await connected.call(lambda: connected.official.create_tag("高价值"))
+            await connected.call(lambda: connected.official.tags.create("高价值"))
         async with accounts.connect(runtime, 1, wecom) as connected:
             await connected.call(lambda: connected.wecom.tags.add(["甲", "乙"], group_name="层级"))
             with pytest.raises(TypeError):
@@ -214,7 +214,7 @@ def test_other_refusals_reach_the_caller_unrepeated(runtime: Runtime, sandbox: P
             await read_tags(connected)
             before = sandbox.requests
             with pytest.raises(ChannelError):
-                await connected.call(lambda: connected.official.delete_tag(987_654))
+                await connected.call(lambda: connected.official.tags.delete(987_654))
             return sandbox.requests - before
 
     assert asyncio.run(use()) == 1

@@ -155,7 +155,7 @@ def remote_tags(world: World) -> Any:
 
     async def ask() -> Any:
         async with accounts.connect(world.runtime, 1, world.accounts["official"]) as connected:
-            return await connected.call(connected.official.tags)
+            return await connected.call(connected.official.tags.all)
 
     return asyncio.run(ask())
 

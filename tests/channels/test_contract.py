@@ -196,7 +196,7 @@ def test_a_dropped_token_asks_for_renewal(sandbox: Sandbox) -> None:
             return two.value
 
         with pytest.raises(ChannelError) as first:
-            await OfficialClient(transport, sandbox.url, old_one).tags()
+            await OfficialClient(transport, sandbox.url, old_one).tags.all()
         with pytest.raises(ChannelError) as second:
             await WecomClient(transport, sandbox.url, old_two).customers.employees()
         return [first.value.reaction, second.value.reaction]
@@ -206,8 +206,8 @@ def test_a_dropped_token_asks_for_renewal(sandbox: Sandbox) -> None:
 
 def test_followers_and_what_is_known_of_them(sandbox: Sandbox) -> None:
     async def use(client: OfficialClient) -> tuple[list[str], list[str]]:
-        openids = [openid async for page in client.followers() for openid in page.openids]
-        people = await client.people(openids[:100])
+        openids = [openid async for page in client.people.followers() for openid in page.openids]
+        people = await client.people.profiles(openids[:100])
         assert all(person.subscribe == 1 and person.unionid for person in people)
         return openids, [person.openid for person in people]
 
@@ -220,24 +220,24 @@ def test_tags_of_an_official_account(sandbox: Sandbox) -> None:
     some = sandbox.ids("official")[:60]
 
     async def use(client: OfficialClient) -> None:
-        tag = await client.create_tag("高价值")
+        tag = await client.tags.create("高价值")
         with pytest.raises(ChannelError) as twice:
-            await client.create_tag("高价值")
+            await client.tags.create("高价值")
         assert twice.value.reason == "bad_tag_name"
-        assert await client.tag_people(tag.id, some[:50]) == ()
-        assert await client.tag_people(tag.id, some[50:]) == ()
-        assert [openid async for page in client.tagged_people(tag.id) for openid in page.openids] != []
-        assert {openid async for page in client.tagged_people(tag.id) for openid in page.openids} == set(some)
-        assert await client.untag_people(tag.id, some[:10]) == ()
-        await client.rename_tag(tag.id, "很高价值")
-        counts = {each.name: each.count for each in await client.tags()}
+        assert await client.tags.put_on(tag.id, some[:50]) == ()
+        assert await client.tags.put_on(tag.id, some[50:]) == ()
+        assert [openid async for page in client.tags.wearers(tag.id) for openid in page.openids] != []
+        assert {openid async for page in client.tags.wearers(tag.id) for openid in page.openids} == set(some)
+        assert await client.tags.take_off(tag.id, some[:10]) == ()
+        await client.tags.rename(tag.id, "很高价值")
+        counts = {each.name: each.count for each in await client.tags.all()}
         assert counts["很高价值"] == 50
-        person = (await client.people([some[20]]))[0]
+        person = (await client.people.profiles([some[20]]))[0]
         assert tag.id in person.tagid_list
-        await client.delete_tag(tag.id)
-        assert tag.id not in {each.id for each in await client.tags()}
+        await client.tags.delete(tag.id)
+        assert tag.id not in {each.id for each in await client.tags.all()}
         with pytest.raises(ChannelError) as system:
-            await client.delete_tag(2)
+            await client.tags.delete(2)
         assert system.value.reason == "system_tag"
 
     sandbox.official("official", use)
@@ -247,20 +247,20 @@ def test_an_article_goes_to_a_tag_and_its_result_comes_back(sandbox: Sandbox) ->
     some = sandbox.ids("official")[:40]
 
     async def use(client: OfficialClient) -> int:
-        tag = await client.create_tag("周末")
-        await client.tag_people(tag.id, some)
-        cover = await client.add_material("image", "封面.png", PNG)
+        tag = await client.tags.create("周末")
+        await client.tags.put_on(tag.id, some)
+        cover = await client.media.store("image", "封面.png", PNG)
         article = Article("标题", "摘要", body="<p>正文</p>", cover_media_id=cover.media_id)
-        draft = await client.add_draft([article])
-        await client.preview(Text("预览"), openid=some[0])
-        sent = await client.send_to_tag(Article("标题", media_id=draft), tag.id, client_id="b1-0")
+        draft = await client.drafts.add([article])
+        await client.mass.preview(Text("预览"), openid=some[0])
+        sent = await client.mass.send_to_tag(Article("标题", media_id=draft), tag.id, client_id="b1-0")
         assert not sent.adopted
-        assert await client.mass_status(sent.msg_id) in {"SENDING", "SEND_SUCCESS"}
+        assert await client.mass.status(sent.msg_id) in {"SENDING", "SEND_SUCCESS"}
         await asyncio.sleep(0.3)
-        again = await client.send_to_tag(Article("标题", media_id=draft), tag.id, client_id="b1-0")
+        again = await client.mass.send_to_tag(Article("标题", media_id=draft), tag.id, client_id="b1-0")
         assert (again.msg_id, again.adopted) == (sent.msg_id, True)
         with pytest.raises(ChannelError) as full:
-            await client.send_to_tag(Text("第二条"), tag.id, client_id="b2-0")
+            await client.mass.send_to_tag(Text("第二条"), tag.id, client_id="b2-0")
         assert (full.value.reaction, full.value.until) == (Reaction.WAIT_UNTIL, "period")
         return sent.msg_id
 
@@ -268,16 +268,16 @@ def test_an_article_goes_to_a_tag_and_its_result_comes_back(sandbox: Sandbox) ->
     fact = sandbox.facts("official", wanted=1, of="mass_finished")[0]
     assert (fact.data["msg_id"], fact.data["status"], fact.data["total"]) == (msg_id, "success", 40)
     assert fact.data["filtered"] == int(fact.data["sent"]) + int(fact.data["failed"])
-    assert sandbox.official("official", lambda client: client.mass_status(msg_id)) == "SEND_SUCCESS"
+    assert sandbox.official("official", lambda client: client.mass.status(msg_id)) == "SEND_SUCCESS"
 
 
 def test_a_service_account_sends_to_a_list(sandbox: Sandbox) -> None:
     some = sandbox.ids("service")[:30]
 
     async def use(client: OfficialClient) -> int:
-        image = await client.upload_media("image", "a.png", PNG)
-        sent = await client.send_to_people(Image(image.media_id), some, client_id="l1-0")
-        await client.send_to_people(Text("文字"), some, client_id="l1-1")
+        image = await client.media.upload("image", "a.png", PNG)
+        sent = await client.mass.send_to_people(Image(image.media_id), some, client_id="l1-0")
+        await client.mass.send_to_people(Text("文字"), some, client_id="l1-1")
         return sent.msg_id
 
     msg_id = sandbox.official("service", use)
@@ -291,21 +291,21 @@ def test_template_messages(sandbox: Sandbox) -> None:
     stranger = sandbox.ids("service", follows=False)[0]
 
     async def use(client: OfficialClient) -> int:
-        template = next(each for each in await client.templates() if "thing2.DATA" in each.content)
+        template = next(each for each in await client.templates.all() if "thing2.DATA" in each.content)
         data = {"character_string1": "", "thing2": "", "amount3": "", "time4": ""}
         call = TemplateCall(TemplateMessage(template.template_id, data))
         values = ["A1", "毛衣", "199元", "2026年10月5日 12:00"]
-        msgid = await client.send_template(call, person, values, client_msg_id="k1", url="http://127.0.0.1/t")
-        assert await client.send_template(call, person, values, client_msg_id="k1", url="http://127.0.0.1/t") == msgid
+        msgid = await client.templates.send(call, person, values, client_msg_id="k1", url="http://127.0.0.1/t")
+        assert await client.templates.send(call, person, values, client_msg_id="k1", url="http://127.0.0.1/t") == msgid
         for openid, first, reason in (
             (stranger, "A1", "unsubscribed"),
             ("oNobody", "A1", "invalid_openid"),
             (person, "不是字母", "bad_template"),
         ):
             with pytest.raises(ChannelError) as error:
-                await client.send_template(call, openid, [first, *values[1:]], client_msg_id=f"k-{reason}")
+                await client.templates.send(call, openid, [first, *values[1:]], client_msg_id=f"k-{reason}")
             assert (error.value.reaction, error.value.reason) == (Reaction.PERMANENT, reason)
-        assert (await client.quota("/cgi-bin/message/template/send")).used >= 1
+        assert (await client.quota.of("/cgi-bin/message/template/send")).used >= 1
         return msgid
 
     msgid = sandbox.official("service", use)
@@ -329,11 +329,11 @@ def test_faults_of_the_platform(sandbox: Sandbox, kind: str, reaction: Reaction)
     sandbox.control("faults", {"path": "/cgi-bin/message/mass/send", "kind": kind, "times": 1})
     key = f"fault-{kind}"
     error = refusal(
-        lambda: sandbox.official("service", lambda client: client.send_to_people(Text(kind), some, client_id=key))
+        lambda: sandbox.official("service", lambda client: client.mass.send_to_people(Text(kind), some, client_id=key))
     )
     assert error.reaction is reaction
     time.sleep(0.2)
-    repeated = sandbox.official("service", lambda client: client.send_to_people(Text(kind), some, client_id=key))
+    repeated = sandbox.official("service", lambda client: client.mass.send_to_people(Text(kind), some, client_id=key))
     assert repeated.adopted is (kind == "cut")
 
 
@@ -388,7 +388,7 @@ def test_corp_tags(sandbox: Sandbox) -> None:
 
 
 def test_a_picture_is_uploaded_for_articles_and_cards(sandbox: Sandbox) -> None:
-    official = sandbox.official("official", lambda client: client.upload_article_image("a.png", PNG))
+    official = sandbox.official("official", lambda client: client.media.upload_for_article("a.png", PNG))
     wecom: list[str] = []
 
     async def use(client: WecomClient) -> None:
@@ -398,7 +398,7 @@ def test_a_picture_is_uploaded_for_articles_and_cards(sandbox: Sandbox) -> None:
     assert official.startswith("http")
     assert wecom[0].startswith("http")
     with pytest.raises(ChannelError) as refused:
-        sandbox.official("official", lambda client: client.upload_article_image("a.gif", b"GIF89a" + b"0" * 20))
+        sandbox.official("official", lambda client: client.media.upload_for_article("a.png", b"GIF89a" + b"0" * 20))
     assert refused.value.errcode == 40005
 
 

@@ -58,7 +58,7 @@ def test_a_wrong_secret_is_not_a_stale_token() -> None:
 
 def test_every_call_carries_the_token_in_the_query() -> None:
     canned = Canned()
-    tag = canned.official(lambda c: c.create_tag("高价值"), {"tag": {"id": 134, "name": "高价值"}})
+    tag = canned.official(lambda c: c.tags.create("高价值"), {"tag": {"id": 134, "name": "高价值"}})
     seen = canned.seen[0]
     assert (tag.id, tag.name, tag.count) == (134, "高价值", 0)
     assert (seen.method, seen.path, seen.query) == ("POST", "/cgi-bin/tags/create", {"access_token": "TOKEN-1"})
@@ -69,9 +69,9 @@ def test_tags_are_listed_renamed_and_deleted() -> None:
     canned = Canned()
 
     async def use(client: OfficialClient) -> list[tuple[int, str, int]]:
-        tags = await client.tags()
-        await client.rename_tag(100, "新")
-        await client.delete_tag(100)
+        tags = await client.tags.all()
+        await client.tags.rename(100, "新")
+        await client.tags.delete(100)
         return [(tag.id, tag.name, tag.count) for tag in tags]
 
     tags = canned.official(
@@ -83,18 +83,18 @@ def test_tags_are_listed_renamed_and_deleted() -> None:
 
 def test_tagging_gives_those_on_whom_it_failed() -> None:
     canned = Canned()
-    assert canned.official(lambda c: c.tag_people(9, ["o1", "o2"]), OK) == ()
+    assert canned.official(lambda c: c.tags.put_on(9, ["o1", "o2"]), OK) == ()
     assert canned.seen[0].json() == {"openid_list": ["o1", "o2"], "tagid": 9}
     partly = {"errcode": 45171, "errmsg": "partly", "fail_openid_list": ["o3", "o1", "stranger"]}
-    assert canned.official(lambda c: c.untag_people(9, ["o1", "o2", "o3"]), partly) == ("o1", "o3")
-    assert refused(lambda c: c.tag_people(9, ["o1"]), {"errcode": 45171, "errmsg": ""}).reaction is Reaction.RETRY
-    assert refused(lambda c: c.tag_people(9, ["o1"]), {"errcode": 45059, "errmsg": ""}).reason == "tag_limit"
+    assert canned.official(lambda c: c.tags.take_off(9, ["o1", "o2", "o3"]), partly) == ("o1", "o3")
+    assert refused(lambda c: c.tags.put_on(9, ["o1"]), {"errcode": 45171, "errmsg": ""}).reaction is Reaction.RETRY
+    assert refused(lambda c: c.tags.put_on(9, ["o1"]), {"errcode": 45059, "errmsg": ""}).reason == "tag_limit"
     with pytest.raises(ValueError, match="51 items"):
-        Canned().official(lambda c: c.tag_people(9, ["o"] * 51), OK)
+        Canned().official(lambda c: c.tags.put_on(9, ["o"] * 51), OK)
 
 
 async def pages(client: OfficialClient, start: str = "") -> list[tuple[str, ...]]:
-    return [page.openids async for page in client.followers(start)]
+    return [page.openids async for page in client.people.followers(start)]
 
 
 def test_followers_are_paged_to_the_end() -> None:
@@ -109,15 +109,24 @@ def test_followers_are_paged_to_the_end() -> None:
     assert again.seen[0].query["next_openid"] == "b"
 
 
-def test_paging_that_goes_in_a_circle_ends() -> None:
-    stuck = {"total": 1, "count": 1, "data": {"openid": ["a"]}, "next_openid": "a"}
-    assert Canned().official(pages, stuck) == [("a",), ("a",)]
+def test_paging_that_goes_in_a_circle_is_a_broken_answer() -> None:
+    def page(openid: str) -> dict[str, object]:
+        return {"total": 9, "count": 1, "data": {"openid": [openid]}, "next_openid": openid}
+
+    for answers in ([page("a")], [page("a"), page("b"), page("a")]):
+        canned = Canned()
+        with pytest.raises(ChannelError) as error:
+            canned.official(pages, *answers)
+        assert (error.value.reaction, error.value.reason) == (Reaction.RETRY, "answer_lost")
+        assert len(canned.seen) == len(answers) + (len(answers) == 1)
     assert Canned().official(pages, {"total": 0, "count": 0, "data": None, "next_openid": None}) == []
+    last = {"total": 1, "count": 1, "data": {"openid": ["a"]}, "next_openid": ""}
+    assert Canned().official(pages, last) == [("a",)]
 
 
 def test_followers_of_a_tag() -> None:
     async def use(client: OfficialClient) -> list[str]:
-        return [openid async for page in client.tagged_people(7) for openid in page.openids]
+        return [openid async for page in client.tags.wearers(7) for openid in page.openids]
 
     canned = Canned()
     page = {"count": 1, "data": {"openid": ["a"]}, "next_openid": "a"}
@@ -140,39 +149,39 @@ def test_people_may_follow_or_not() -> None:
         ]
     }
     canned = Canned()
-    people = canned.official(lambda c: c.people(["a", "b"]), answer)
+    people = canned.official(lambda c: c.people.profiles(["a", "b"]), answer)
     assert [(p.openid, p.subscribe, p.unionid, p.tagid_list) for p in people] == [
         ("a", 1, "u", (2, 9)),
         ("b", 0, "", ()),
     ]
     assert canned.seen[0].json()["user_list"][1] == {"openid": "b", "lang": "zh_CN"}
     with pytest.raises(ValueError, match="101 items"):
-        Canned().official(lambda c: c.people(["o"] * 101), OK)
+        Canned().official(lambda c: c.people.profiles(["o"] * 101), OK)
 
 
 def test_uploads_are_multipart() -> None:
     canned = Canned()
     picture = b"\x89PNG\r\n--x\r\n\x00"
     material = canned.official(
-        lambda c: c.add_material("thumb", 'a"\r\nb.png', picture), {"media_id": "M", "url": "https://x"}
+        lambda c: c.media.store("image", 'a"\r\nb.png', picture), {"media_id": "M", "url": "https://x"}
     )
     seen = canned.seen[0]
     assert (material.media_id, material.url) == ("M", "https://x")
-    assert (seen.path, seen.query["type"]) == ("/cgi-bin/material/add_material", "thumb")
+    assert (seen.path, seen.query["type"]) == ("/cgi-bin/material/add_material", "image")
     kind, _, border = seen.headers["Content-Type"].partition("; boundary=")
     assert kind == "multipart/form-data"
     head, _, rest = seen.body.partition(b"\r\n\r\n")
     assert head.count(b"\r\n") == 2
     assert b'name="media"; filename="a%22%0D%0Ab.png"' in head
     assert rest == picture + f"\r\n--{border}--\r\n".encode()
-    assert canned.official(lambda c: c.upload_media("image", "a.png", b"x"), {"media_id": "N"}).media_id == "N"
-    assert canned.official(lambda c: c.upload_article_image("a.png", b"x"), {"url": "https://mm"}) == "https://mm"
+    assert canned.official(lambda c: c.media.upload("image", "a.png", b"x"), {"media_id": "N"}).media_id == "N"
+    assert canned.official(lambda c: c.media.upload_for_article("a.png", b"x"), {"url": "https://mm"}) == "https://mm"
 
 
 def test_a_draft_gives_its_media_id() -> None:
     canned = Canned()
     assert (
-        canned.official(lambda c: c.add_draft([Article("t", body="b", cover_media_id="C")]), {"media_id": "D"}) == "D"
+        canned.official(lambda c: c.drafts.add([Article("t", body="b", cover_media_id="C")]), {"media_id": "D"}) == "D"
     )
     assert canned.seen[0].json()["articles"][0]["thumb_media_id"] == "C"
 
@@ -180,9 +189,13 @@ def test_a_draft_gives_its_media_id() -> None:
 def test_a_mass_send_is_keyed_and_accepted() -> None:
     canned = Canned()
     ok = {"errcode": 0, "errmsg": "send job submission success", "msg_id": 34182, "msg_data_id": 206227730}
-    assert canned.official(lambda c: c.send_to_tag(Text("a"), 7, client_id="b1-0"), ok) == Accepted(34182, 206227730)
-    assert canned.official(lambda c: c.send_to_tag(Image("M"), None, client_id="b1-0"), ok).adopted is False
-    assert canned.official(lambda c: c.send_to_people(Text("a"), ["o1", "o2"], client_id="b1-1"), ok).msg_id == 34182
+    assert canned.official(lambda c: c.mass.send_to_tag(Text("a"), 7, client_id="b1-0"), ok) == Accepted(
+        34182, 206227730
+    )
+    assert canned.official(lambda c: c.mass.send_to_everybody(Image("M"), client_id="b1-0"), ok).adopted is False
+    assert (
+        canned.official(lambda c: c.mass.send_to_people(Text("a"), ["o1", "o2"], client_id="b1-1"), ok).msg_id == 34182
+    )
     assert [seen.json() for seen in canned.seen] == [
         {
             "filter": {"is_to_all": False, "tag_id": 7},
@@ -198,32 +211,34 @@ def test_a_mass_send_is_keyed_and_accepted() -> None:
 @pytest.mark.parametrize("count", [0, 1, 10_001])
 def test_a_list_of_a_wrong_length_never_leaves(count: int) -> None:
     canned = Canned()
-    with pytest.raises(ValueError, match=r"two people|10001 items"):
-        canned.official(lambda c: c.send_to_people(Text("a"), ["o"] * count, client_id="x"), OK)
+    with pytest.raises(ValueError, match=r"(0|1|10001) items in one call"):
+        canned.official(lambda c: c.mass.send_to_people(Text("a"), ["o"] * count, client_id="x"), OK)
     assert canned.seen == []
 
 
 def test_a_repeated_mass_send_adopts_the_first() -> None:
     taken = {"errcode": 45065, "errmsg": "clientmsgid exist", "msg_id": 77}
-    assert Canned().official(lambda c: c.send_to_tag(Text("a"), 7, client_id="k"), taken) == Accepted(77, adopted=True)
-    unnamed = refused(lambda c: c.send_to_tag(Text("a"), 7, client_id="k"), {"errcode": 45065, "errmsg": ""})
+    assert Canned().official(lambda c: c.mass.send_to_tag(Text("a"), 7, client_id="k"), taken) == Accepted(
+        77, adopted=True
+    )
+    unnamed = refused(lambda c: c.mass.send_to_tag(Text("a"), 7, client_id="k"), {"errcode": 45065, "errmsg": ""})
     assert unnamed.reaction is Reaction.DUPLICATE
-    soon = refused(lambda c: c.send_to_tag(Text("a"), 7, client_id="k"), {"errcode": 45066, "errmsg": ""})
+    soon = refused(lambda c: c.mass.send_to_tag(Text("a"), 7, client_id="k"), {"errcode": 45066, "errmsg": ""})
     assert (soon.reaction, soon.wait_seconds) == (Reaction.WAIT_UNTIL, 60)
 
 
 def test_status_preview_templates_and_quota() -> None:
     canned = Canned()
-    assert canned.official(lambda c: c.mass_status(5), {"msg_id": 5, "msg_status": "SENDING"}) == "SENDING"
-    canned.official(lambda c: c.preview(Text("a"), openid="o1"), OK)
-    canned.official(lambda c: c.preview(Image("M"), wechat_name="wx"), OK)
+    assert canned.official(lambda c: c.mass.status(5), {"msg_id": 5, "msg_status": "SENDING"}) == "SENDING"
+    canned.official(lambda c: c.mass.preview(Text("a"), openid="o1"), OK)
+    canned.official(lambda c: c.mass.preview(Image("M"), wechat_name="wx"), OK)
     assert canned.seen[1].json() == {"touser": "o1", "msgtype": "text", "text": {"content": "a"}}
     assert canned.seen[2].json() == {"towxname": "wx", "msgtype": "image", "image": {"media_id": "M"}}
     template = {"template_id": "T", "title": "订单", "content": "{{thing1.DATA}}", "example": "x"}
-    templates = canned.official(lambda c: c.templates(), {"template_list": [template]})
+    templates = canned.official(lambda c: c.templates.all(), {"template_list": [template]})
     assert (templates[0].template_id, templates[0].content) == ("T", "{{thing1.DATA}}")
     quota = {"errcode": 0, "errmsg": "ok", "quota": {"daily_limit": 10, "used": 4, "remain": 6}}
-    assert canned.official(lambda c: c.quota("/cgi-bin/user/get"), quota).remain == 6
+    assert canned.official(lambda c: c.quota.of("/cgi-bin/user/get"), quota).remain == 6
 
 
 @pytest.mark.parametrize(
@@ -250,7 +265,7 @@ def test_a_template_body_needs_every_value_and_may_have_none() -> None:
 
 
 async def send(client: OfficialClient) -> int:
-    return await client.send_template(CALL, "oSomebody", ["a", "b"], client_msg_id="k")
+    return await client.templates.send(CALL, "oSomebody", ["a", "b"], client_msg_id="k")
 
 
 def test_a_template_message_gives_its_msgid() -> None:
@@ -301,7 +316,7 @@ def test_a_broken_answer_leaves_a_send_in_doubt(answer: object) -> None:
 
 @pytest.mark.parametrize("answer", [a for a in BROKEN if a is not CUT])
 def test_a_broken_answer_to_a_read_is_read_again(answer: object) -> None:
-    error = refused(lambda c: c.mass_status(1), answer)
+    error = refused(lambda c: c.mass.status(1), answer)
     assert (error.reaction, error.reason) == (Reaction.RETRY, "answer_lost")
 
 

@@ -135,7 +135,7 @@ class World:
 
         async def ask() -> str:
             async with accounts.connect(self.runtime, 1, self.accounts["service"]) as connected:
-                found = await connected.call(connected.official.templates)
+                found = await connected.call(connected.official.templates.all)
                 return next(template.template_id for template in found if template.title == "会员权益提醒")
 
         return asyncio.run(ask())

@@ -147,7 +147,7 @@ async def check(runtime: Runtime, workspace: int, account_id: int) -> Health:
                 groups = await connected.call(connected.wecom.tags.groups)
                 employees = await connected.call(connected.wecom.customers.employees)
                 return Health(account, sum(len(group.tag) for group in groups), len(employees))
-            return Health(account, len(await connected.call(connected.official.tags)))
+            return Health(account, len(await connected.call(connected.official.tags.all)))
         except ChannelError as error:
             return Health(account, problem=explain(account, error))
         except TagcastError as error:
@@ -163,6 +163,6 @@ async def templates(runtime: Runtime, workspace: int, account_id: int) -> tuple[
         if connected.account.kind != "service":
             raise Invalid("accounts.no_templates", account=connected.account.name, kind=connected.account.kind)
         try:
-            return await connected.call(connected.official.templates)
+            return await connected.call(connected.official.templates.all)
         except ChannelError as error:
             raise explain(connected.account, error) from None

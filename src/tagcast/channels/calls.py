@@ -16,6 +16,7 @@ TokenSource = Callable[[], Awaitable[str]]
 """Gives the account's current access token; whoever owns the account renews it."""
 
 _JSON: Mapping[str, str] = {"Content-Type": "application/json"}
+_NO_FIELDS: Mapping[str, str] = {}
 
 
 class Answer(BaseModel):
@@ -44,6 +45,14 @@ class Token:
     expires_in: int
 
 
+@dataclass(frozen=True, slots=True)
+class Downloaded:
+    """A file that the platform gave, with its media type."""
+
+    content: bytes = field(repr=False)
+    content_type: str
+
+
 class TokenAnswer(Answer):
     """What both platforms answer when asked for a token."""
 
@@ -61,28 +70,53 @@ class Caller:
         self._token = token
         self._urls: dict[str, tuple[str, str]] = {}
 
-    async def get(self, path: str, shape: type[AnswerT], *, query: Mapping[str, str] | None = None) -> AnswerT:
-        """Read `path`."""
-        response = await self._send("GET", path, Effect.READ, query=query)
-        return self._shaped(path, self.checked(path, response, Effect.READ), shape, Effect.READ)
+    async def get(
+        self,
+        path: str,
+        shape: type[AnswerT],
+        *,
+        query: Mapping[str, str] | None = None,
+        effect: Effect = Effect.READ,
+    ) -> AnswerT:
+        """Get `path`; `effect` for the few that use something up."""
+        response = await self._send("GET", path, effect, query=query)
+        return self.shaped(path, self.checked(path, response, effect), shape, effect)
+
+    async def download(
+        self, path: str, *, query: Mapping[str, str] | None = None, body: object = None
+    ) -> Downloaded | dict[str, Any]:
+        """A file, or the checked JSON object that some kinds of file are answered with; posts `body` where given."""
+        sent = None if body is None else orjson.dumps(body)
+        response = await self._send("GET" if sent is None else "POST", path, Effect.READ, query=query, body=sent)
+        kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        if response.status == 200 and response.body and not (kind.endswith("json") or kind.startswith("text/")):
+            return Downloaded(response.body, kind)
+        return self.checked(path, response, Effect.READ)
 
     async def post(self, path: str, body: object, shape: type[AnswerT], *, effect: Effect = Effect.READ) -> AnswerT:
         """Post `body` as JSON (UTF-8, no escapes). `effect` decides what a lost answer means."""
         data = await self.post_bytes(path, orjson.dumps(body), effect=effect)
-        return self._shaped(path, data, shape, effect)
+        return self.shaped(path, data, shape, effect)
 
     async def post_bytes(self, path: str, body: bytes, *, effect: Effect) -> dict[str, Any]:
         """Post a ready JSON body and give the checked answer as it is."""
         return self.checked(path, await self._send("POST", path, effect, body=body), effect)
 
     async def upload(
-        self, path: str, name: str, content: bytes, shape: type[AnswerT], *, query: Mapping[str, str] | None = None
+        self,
+        path: str,
+        name: str,
+        content: bytes,
+        shape: type[AnswerT],
+        *,
+        query: Mapping[str, str] | None = None,
+        fields: Mapping[str, str] = _NO_FIELDS,
     ) -> AnswerT:
         """Post a file as the multipart field `media`. An upload may be repeated: at worst a copy stays behind."""
-        content_type, body = form({}, "media", name, content)
+        content_type, body = form(fields, "media", name, content)
         headers = {"Content-Type": content_type}
         response = await self._send("POST", path, Effect.READ, query=query, body=body, headers=headers)
-        return self._shaped(path, self.checked(path, response, Effect.READ), shape, Effect.READ)
+        return self.shaped(path, self.checked(path, response, Effect.READ), shape, Effect.READ)
 
     def checked(self, path: str, response: Response, effect: Effect) -> dict[str, Any]:
         """The answer's JSON object once its status and errcode say success. Raises `ChannelError` otherwise."""
@@ -106,6 +140,13 @@ class Caller:
             raise error
         assert isinstance(data, dict)
         return data
+
+    def shaped(self, path: str, data: dict[str, Any], shape: type[AnswerT], effect: Effect = Effect.READ) -> AnswerT:
+        """The answer in its shape. One that does not fit is a lost answer."""
+        try:
+            return shape.model_validate(data)
+        except ValidationError:
+            raise lost(self._platform, _operation(path), effect=effect) from None
 
     async def _send(
         self,
@@ -137,12 +178,6 @@ class Caller:
             url = f"{url}?{urlencode({'access_token': token})}"
         self._urls[path] = (token, url)
         return url
-
-    def _shaped(self, path: str, data: dict[str, Any], shape: type[AnswerT], effect: Effect) -> AnswerT:
-        try:
-            return shape.model_validate(data)
-        except ValidationError:
-            raise lost(self._platform, _operation(path), effect=effect) from None
 
 
 def too_many(items: int, limit: int, *, least: int = 0) -> None:

@@ -29,7 +29,7 @@ class Text:
 class Article:
     """图文. 公众号 and 服务号 need `body` (HTML) and a permanent `cover_media_id`; 企业微信 shows a card opening `url`.
 
-    `media_id` is the draft that `OfficialClient.add_draft` made of it.
+    `media_id` is the draft that `OfficialClient.drafts.add` made of it.
     """
 
     kind: ClassVar[str] = "article"

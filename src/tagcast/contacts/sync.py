@@ -141,7 +141,7 @@ async def _followers(connected: accounts.Connected, sync: _Sync, progress: SyncP
     client = connected.official
     while True:
         # A generator that raised is over: each page is asked for anew, so that a dead token can be renewed in between.
-        page = await connected.call(lambda: anext(client.followers(sync.cursor), None))
+        page = await connected.call(lambda: anext(client.people.followers(sync.cursor), None))
         if page is None:
             return
         for start in range(0, len(page.openids), _LOOK_UP * _AT_ONCE):
@@ -157,7 +157,7 @@ async def _followers(connected: accounts.Connected, sync: _Sync, progress: SyncP
 
 
 async def _people(connected: accounts.Connected, openids: Sequence[str]) -> list[tuple[str, str]]:
-    found = await connected.call(lambda: connected.official.people(openids))
+    found = await connected.call(lambda: connected.official.people.profiles(openids))
     return [(one.openid, one.unionid) for one in found if one.subscribe]
 
 

@@ -35,7 +35,7 @@ async def deliver_list(job: Job, connected: accounts.Connected) -> float | None:
             return Answer(None, {alone: "list_of_one"}) if intent.fresh else Answer(None, doubtful=frozenset({alone}))
         people = [openids[int(index)] for index in intent.indices]
         accepted = await connected.call(
-            lambda: connected.official.send_to_people(message, people, client_id=_live_key(job))
+            lambda: connected.official.mass.send_to_people(message, people, client_id=_live_key(job))
         )
         return Answer(str(accepted.msg_id))
 
@@ -58,7 +58,9 @@ async def deliver_tag(job: Job, connected: accounts.Connected) -> float | None:
         missing = frozenset(index for openid, index in ours.items() if openid not in bearing)
         if len(missing) == len(ours) and intent.fresh:
             return Answer(None, dict.fromkeys(missing, "not_tagged"))
-        accepted = await connected.call(lambda: connected.official.send_to_tag(message, tag, client_id=_live_key(job)))
+        accepted = await connected.call(
+            lambda: connected.official.mass.send_to_tag(message, tag, client_id=_live_key(job))
+        )
         if intent.fresh:
             return Answer(str(accepted.msg_id), dict.fromkeys(missing, "not_tagged"))
         return Answer(str(accepted.msg_id), doubtful=missing)
@@ -108,9 +110,9 @@ async def _message(job: Job, connected: accounts.Connected) -> channels.Message:
         return message
     if not draft:
         cover = resources.files("tagcast.broadcasts").joinpath("cover.jpg").read_bytes()
-        material = await connected.call(lambda: connected.official.add_material("thumb", "cover.jpg", cover))
+        material = await connected.call(lambda: connected.official.media.store("thumb", "cover.jpg", cover))
         article = contents.with_cover(message, material.media_id)
-        draft = await connected.call(lambda: connected.official.add_draft([article]))
+        draft = await connected.call(lambda: connected.official.drafts.add([article]))
         await job.step(lambda _work, _broadcast, chunk: _remember(chunk, draft=draft))
     return contents.with_draft(message, draft)
 
@@ -128,9 +130,9 @@ async def _ensure_tag(job: Job, connected: accounts.Connected, chunk: Chunk) -> 
     if "tag" in chunk.progress:
         return int(chunk.progress["tag"])
     name = tag_name(job.broadcast)
-    known = {tag.name: tag.id for tag in await connected.call(connected.official.tags)}
+    known = {tag.name: tag.id for tag in await connected.call(connected.official.tags.all)}
     if name not in known:
-        known[name] = (await connected.call(lambda: connected.official.create_tag(name))).id
+        known[name] = (await connected.call(lambda: connected.official.tags.create(name))).id
     tag = known[name]
     await job.step(lambda _work, _broadcast, locked: _remember(locked, tag=tag))
     return tag
@@ -186,7 +188,7 @@ async def _tag_group(job: Job, connected: accounts.Connected, tag: int, people: 
     for _ in range(TAGGING_TRIES):
         await accounts.permit(job.runtime, job.lease.workspace, job.account.id, "batchtagging")
         try:
-            left = list(await connected.call(partial(connected.official.tag_people, tag, left)))
+            left = list(await connected.call(partial(connected.official.tags.put_on, tag, left)))
         except ChannelError as error:
             if error.scope is not channels.Scope.RECIPIENT:
                 raise
@@ -215,9 +217,9 @@ async def _fit_tag(connected: accounts.Connected, tag: int, ours: set[str], chun
         if not chunk.issuperset(extra):
             break
         for at in range(0, len(extra), TAGGING):
-            await connected.call(partial(connected.official.untag_people, tag, extra[at : at + TAGGING]))
+            await connected.call(partial(connected.official.tags.take_off, tag, extra[at : at + TAGGING]))
     raise Refused("broadcasts.tag_differs", expected=len(ours), found=len(bearing))
 
 
 async def _bearers(client: channels.OfficialClient, tag: int) -> set[str]:
-    return {openid async for page in client.tagged_people(tag) for openid in page.openids}
+    return {openid async for page in client.tags.wearers(tag) for openid in page.openids}

@@ -226,7 +226,7 @@ async def _each(
 
 async def _ask_job(client: channels.OfficialClient, chunk: Chunk) -> News:
     """A mass send's state; one that was deleted had been sent before."""
-    state = await client.mass_status(int(chunk.msgid or 0))
+    state = await client.mass.status(int(chunk.msgid or 0))
     if state == "SENDING":
         return News()
     return _of_job(chunk, "success" if state in ("SEND_SUCCESS", "DELETE") else state.lower(), -1)
@@ -263,7 +263,7 @@ async def _clean_up(connected: accounts.Connected, broadcast: Broadcast, chunks:
     tags = [int(chunk.progress["tag"]) for chunk in chunks if "tag" in chunk.progress]
     if not tags:
         return
-    names = {tag.id: tag.name for tag in await connected.call(connected.official.tags)}
+    names = {tag.id: tag.name for tag in await connected.call(connected.official.tags.all)}
     for tag in tags:
         if names.get(tag) == tag_name(broadcast):
-            await connected.call(partial(connected.official.delete_tag, tag))
+            await connected.call(partial(connected.official.tags.delete, tag))

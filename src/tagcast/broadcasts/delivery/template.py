@@ -34,7 +34,9 @@ async def deliver(job: Job, connected: accounts.Connected) -> float | None:
         openid, url = addressees[index]
         await accounts.permit(job.runtime, job.lease.workspace, job.account.id, "template_send")
         return await connected.call(
-            lambda: connected.official.send_template(call, openid, values, url=url, client_msg_id=_live_key(job, index))
+            lambda: connected.official.templates.send(
+                call, openid, values, url=url, client_msg_id=_live_key(job, index)
+            )
         )
 
     learnt = Learnt()

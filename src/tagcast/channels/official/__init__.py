@@ -1,35 +1,51 @@
-"""公众号 and 服务号: the client and the fast path of template messages."""
+"""公众号, 服务号 and 小程序: the clients, their shapes, and the fast path of template messages."""
 
-from tagcast.channels.official.client import (
-    MAX_PEOPLE,
+from tagcast.channels.official.articles import Draft, Publication, Published, PublishStatus, Submitted
+from tagcast.channels.official.client import OfficialClient
+from tagcast.channels.official.mass import (
+    MAX_CLIENT_ID_BYTES,
     MAX_RECIPIENTS,
-    MAX_TAGGING,
     MIN_RECIPIENTS,
     Accepted,
-    Follower,
     MassStatus,
-    Material,
-    OfficialClient,
-    Page,
-    Quota,
-    Tag,
-    Template,
-    stable_token,
+    SendingSpeed,
 )
+from tagcast.channels.official.media import Material, StoredArticle, StoredArticles, StoredFile, StoredVideo, VideoLink
+from tagcast.channels.official.paging import Page
+from tagcast.channels.official.people import MAX_PEOPLE, Follower
+from tagcast.channels.official.quota import Quota, RequestLog, reset_all_quotas, stable_token
+from tagcast.channels.official.tags import MAX_BLOCKING, MAX_TAGGING, Tag
 from tagcast.channels.official.template import TemplateCall
+from tagcast.channels.official.templates import Industries, Template
 
 __all__ = [
     "OfficialClient",
     "TemplateCall",
     "stable_token",
+    "reset_all_quotas",
     "Accepted",
+    "Draft",
     "Follower",
+    "Industries",
     "MassStatus",
     "Material",
     "Page",
+    "Publication",
+    "PublishStatus",
+    "Published",
     "Quota",
+    "RequestLog",
+    "SendingSpeed",
+    "StoredArticle",
+    "StoredArticles",
+    "StoredFile",
+    "StoredVideo",
+    "Submitted",
     "Tag",
     "Template",
+    "VideoLink",
+    "MAX_BLOCKING",
+    "MAX_CLIENT_ID_BYTES",
     "MAX_PEOPLE",
     "MAX_RECIPIENTS",
     "MAX_TAGGING",
