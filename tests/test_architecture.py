@@ -35,6 +35,7 @@ ENGINES = {
     "structlog": {"tagcast.kit.logs"},
     "typer": {"tagcast.cli"},
     "uvicorn": {"tagcast.server", "wechat_sandbox"},
+    "uvloop": {"tagcast.kit.loop"},
 }
 
 # The only calls of `.begin(`; nobody calls `.commit(`.
