@@ -11,9 +11,9 @@ import socket
 import threading
 from collections.abc import Awaitable, Callable, Collection
 
-from tagcast import broadcasts, chores, reactions, tags
+from tagcast import broadcasts, chores, groups, reactions, tags
 from tagcast.broadcasts.delivery import deliver, settle
-from tagcast.kit import leases, logs
+from tagcast.kit import leases, logs, loop
 from tagcast.kit.leases import Lease, Lost
 from tagcast.kit.uow import Runtime
 
@@ -23,6 +23,7 @@ HANDLERS: dict[str, Handler] = {
     broadcasts.DELIVER: deliver,
     broadcasts.SETTLE: settle,
     tags.EXPIRE: chores.expire_tags,
+    groups.REFRESH: groups.refresh,
 }
 
 SLOTS = 4
@@ -34,7 +35,7 @@ log = logs.get("worker")
 
 def run(runtime: Runtime, stop: threading.Event) -> None:
     """Work until `stop` is set."""
-    asyncio.run(_run(runtime, stop))
+    loop.run(_run(runtime, stop))
 
 
 async def _run(runtime: Runtime, stop: threading.Event) -> None:

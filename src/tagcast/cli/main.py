@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "events": ("events", "app"),
     "tags": ("tags", "app"),
     "features": ("features", "app"),
+    "group": ("group", "app"),
     "segment": ("segment", "app"),
     "broadcast": ("broadcast", "app"),
     "report": ("report", "app"),

@@ -22,6 +22,7 @@ MODULES = {
     "behaviour": "行为 · Behaviour: events such as views and purchases",
     "features": "特征 · Features: RFM and other numbers computed from behaviour",
     "tags": "标签 · Tags: the tree, who carries them, history",
+    "groups": "客户群 · Groups: group chats and invitations made for a tag",
     "audiences": "人群 · Audiences: segments and their live counts",
     "accounts": "渠道账号 · Accounts: WeChat accounts and their quotas",
     "compliance": "合规 · Compliance: consent, caps, quiet hours",
