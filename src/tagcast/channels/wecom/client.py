@@ -4,12 +4,19 @@ A mass message is a task here: the platform sends nothing until each employee co
 """
 
 from tagcast.channels.calls import Caller, Token, TokenAnswer, TokenSource
+from tagcast.channels.wecom.acquisition import Acquisition
 from tagcast.channels.wecom.customers import Customers
 from tagcast.channels.wecom.groups import Groups
+from tagcast.channels.wecom.handover import Handover
+from tagcast.channels.wecom.ids import Ids
 from tagcast.channels.wecom.mass import Mass
 from tagcast.channels.wecom.media import Media
 from tagcast.channels.wecom.messages import Messages
+from tagcast.channels.wecom.moments import Moments
+from tagcast.channels.wecom.statistics import Statistics
 from tagcast.channels.wecom.tags import Tags
+from tagcast.channels.wecom.ways import Ways
+from tagcast.channels.wecom.welcome import Welcome
 from tagcast.kit.http import Transport
 
 
@@ -32,5 +39,12 @@ class WecomClient:
         self.tags = Tags(caller)
         self.mass = Mass(caller)
         self.groups = Groups(caller)
+        self.moments = Moments(caller)
+        self.ways = Ways(caller)
+        self.welcome = Welcome(caller)
+        self.acquisition = Acquisition(caller)
+        self.statistics = Statistics(caller)
         self.messages = Messages(caller)
         self.media = Media(caller)
+        self.ids = Ids(caller)
+        self.handover = Handover(caller)

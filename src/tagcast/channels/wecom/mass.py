@@ -98,15 +98,15 @@ class TagFilter:
 
 
 class _MassMessages(Page):
-    group_msg_list: tuple[MassMessage, ...]
+    group_msg_list: tuple[MassMessage, ...] = ()
 
 
 class _Tasks(Page):
-    task_list: tuple[Task, ...]
+    task_list: tuple[Task, ...] = ()
 
 
 class _SendResults(Page):
-    send_list: tuple[SendResult, ...]
+    send_list: tuple[SendResult, ...] = ()
 
 
 class Mass:

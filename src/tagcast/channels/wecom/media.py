@@ -2,7 +2,8 @@
 
 from typing import Literal
 
-from tagcast.channels.calls import Answer, Caller
+from tagcast.channels.calls import Answer, Caller, Downloaded
+from tagcast.channels.errors import Effect, lost
 from tagcast.channels.wecom.limits import within
 
 MediaKind = Literal["image", "voice", "video", "file"]
@@ -57,3 +58,10 @@ class Media:
         return (
             await self._caller.upload("/cgi-bin/media/upload_attachment", name, content, _Media, query=query)
         ).media_id
+
+    async def get(self, media_id: str) -> Downloaded:
+        """A file that was uploaded within the last three days; `media_gone` (40007) afterwards."""
+        got = await self._caller.download("/cgi-bin/media/get", query={"media_id": media_id})
+        if isinstance(got, Downloaded):
+            return got
+        raise lost("wecom", "media/get", effect=Effect.READ)
