@@ -2,13 +2,21 @@
 
 import pytest
 
-from tagcast.channels import Article, Image, Message, MiniProgram, TemplateMessage, Text, kinds_of, problems
-from tagcast.channels.messages import (
-    AccountKind,
-    draft_body,
-    mass_body,
-    preview_body,
+from tagcast.channels import (
+    Article,
+    File,
+    Image,
+    Message,
+    MiniProgram,
+    TemplateMessage,
+    Text,
+    Video,
+    Voice,
+    kinds_of,
+    problems,
 )
+from tagcast.channels.messages import AccountKind
+from tagcast.channels.official.bodies import customer_body, draft_body, mass_body, preview_body, subscription_body
 from tagcast.channels.wecom.bodies import group_message_body, member_body
 
 ARTICLE = Article(
@@ -23,8 +31,8 @@ def found(content: list[Message], kind: AccountKind) -> list[tuple[str, int, int
 
 def test_kinds_of_accounts() -> None:
     assert kinds_of("wecom") == ("text", "article", "mini_program", "image", "video", "file")
-    assert kinds_of("official") == ("text", "article", "image")
-    assert kinds_of("service") == ("text", "article", "image", "template")
+    assert kinds_of("official") == ("text", "article", "image", "voice", "video")
+    assert kinds_of("service") == ("text", "article", "image", "voice", "video", "template")
 
 
 @pytest.mark.parametrize(
@@ -76,13 +84,59 @@ def test_problems_name_field_size_and_limit(
 def test_mass_bodies() -> None:
     assert mass_body(Text("a")) == {"msgtype": "text", "text": {"content": "a"}}
     assert mass_body(Image("M")) == {"msgtype": "image", "images": {"media_ids": ["M"]}}
+    assert mass_body(Voice("V")) == {"msgtype": "voice", "voice": {"media_id": "V"}}
+    assert mass_body(Video("F", "t")) == {"msgtype": "mpvideo", "mpvideo": {"media_id": "F", "title": "t"}}
     assert preview_body(Image("M")) == {"msgtype": "image", "image": {"media_id": "M"}}
     sent = Article("t", media_id="D")
     assert mass_body(sent) == {"msgtype": "mpnews", "mpnews": {"media_id": "D"}, "send_ignore_reprint": 0}
     assert preview_body(sent) == {"msgtype": "mpnews", "mpnews": {"media_id": "D"}}
-    for unsendable in (ARTICLE, CARD, TemplateMessage("T")):
+    for unsendable in (ARTICLE, CARD, Image(url="https://a.example/1.png"), File("F"), TemplateMessage("T")):
         with pytest.raises(ValueError, match="cannot be mass-sent"):
             mass_body(unsendable)
+
+
+def test_customer_service_bodies() -> None:
+    assert customer_body(Text("a")) == {"msgtype": "text", "text": {"content": "a"}}
+    assert customer_body(Image("M")) == {"msgtype": "image", "image": {"media_id": "M"}}
+    assert customer_body(Voice("V")) == {"msgtype": "voice", "voice": {"media_id": "V"}}
+    video = {"media_id": "F", "thumb_media_id": "C", "title": "t", "description": "d"}
+    assert customer_body(Video("F", "t", "d", "C")) == {"msgtype": "video", "video": video}
+    assert customer_body(ARTICLE) == {
+        "msgtype": "news",
+        "news": {
+            "articles": [
+                {
+                    "title": "标题",
+                    "description": "摘要",
+                    "url": "https://a.example/1",
+                    "picurl": "https://p.example/1.jpg",
+                }
+            ]
+        },
+    }
+    published = {"msgtype": "mpnewsarticle", "mpnewsarticle": {"article_id": "A1"}}
+    assert customer_body(Article("t", article_id="A1")) == published
+    card = {"title": "小程序", "appid": "wxapp1", "pagepath": "pages/a", "thumb_media_id": "M2"}
+    assert customer_body(CARD) == {"msgtype": "miniprogrampage", "miniprogrampage": card}
+    for unsendable in (File("F"), TemplateMessage("T"), Article("t"), Video("F", "t"), Image(url="https://a.example")):
+        with pytest.raises(ValueError, match="cannot be a customer service message"):
+            customer_body(unsendable)
+
+
+def test_a_subscription_message_leads_to_a_page_or_a_mini_program() -> None:
+    data = {"thing1": {"value": "a"}}
+    assert subscription_body(TemplateMessage("T", {"thing1": "a"}, "https://a.example/1")) == {
+        "template_id": "T",
+        "data": data,
+        "page": "https://a.example/1",
+    }
+    assert subscription_body(TemplateMessage("T", {"thing1": "a"}, app_id="wxm", page="p/a")) == {
+        "template_id": "T",
+        "data": data,
+        "miniprogram": {"appid": "wxm", "pagepath": "p/a"},
+    }
+    with pytest.raises(ValueError, match=r"template\.data\.thing1"):
+        subscription_body(TemplateMessage("T", {"thing1": "字" * 21}))
 
 
 def test_a_draft_leaves_out_what_is_empty() -> None:

@@ -32,7 +32,16 @@ from tagcast.channels.messages import (
     kinds_of,
     problems,
 )
-from tagcast.channels.official import Accepted, OfficialClient, Template, TemplateCall, stable_token
+from tagcast.channels.official import (
+    Accepted,
+    MiniProgramClient,
+    MiniProgramLogin,
+    OAuth,
+    OfficialClient,
+    Template,
+    TemplateCall,
+    stable_token,
+)
 from tagcast.channels.wecom import (
     ContactWay,
     CorpTag,
@@ -53,6 +62,9 @@ from tagcast.channels.wecom import (
 
 __all__ = [
     "OfficialClient",
+    "OAuth",
+    "MiniProgramLogin",
+    "MiniProgramClient",
     "WecomClient",
     "stable_token",
     "get_token",

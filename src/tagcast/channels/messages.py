@@ -1,4 +1,4 @@
-"""Our content vocabulary and its translation into platform bodies.
+"""Our content vocabulary, and what each kind of account can send of it.
 
 A broadcast's content is a short list of messages. 公众号 and 服务号 send exactly one; 企业微信 sends at most one
 text and up to nine attachments. What a kind of account can send, and how long a field may be, is data (`limits.toml`).
@@ -29,7 +29,7 @@ class Text:
 class Article:
     """图文. 公众号 and 服务号 need `body` (HTML) and a permanent `cover_media_id`; 企业微信 shows a card opening `url`.
 
-    `media_id` is the draft that `OfficialClient.drafts.add` made of it.
+    `media_id` is the draft that `OfficialClient.drafts.add` made of it, `article_id` its publication.
     """
 
     kind: ClassVar[str] = "article"
@@ -41,6 +41,7 @@ class Article:
     body: str = ""
     cover_media_id: str = ""
     media_id: str = ""
+    article_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +66,21 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Video:
-    """A film, uploaded before; title and description show where the platform has a place for them."""
+    """A film, uploaded before; title, description and cover show where the platform has a place for them."""
 
     kind: ClassVar[str] = "video"
     media_id: str
     title: str = ""
     description: str = ""
+    cover_media_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """A recording, uploaded before (公众号 and 服务号)."""
+
+    kind: ClassVar[str] = "voice"
+    media_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +103,7 @@ class TemplateMessage:
     page: str = ""
 
 
-Message = Text | Article | MiniProgram | Image | Video | File | TemplateMessage
+Message = Text | Article | MiniProgram | Image | Video | Voice | File | TemplateMessage
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,42 +132,8 @@ def problems(content: Sequence[Message], account_kind: AccountKind) -> list[Prob
             continue
         found += _of_fields(message, _limits()[account_kind][message.kind])
         if isinstance(message, TemplateMessage):
-            found += _of_keywords(message)
+            found += keyword_problems(message)
     return found
-
-
-def mass_body(message: Message) -> dict[str, Any]:
-    """`msgtype` and its object for mass/sendall and mass/send. Raises ValueError for what cannot be mass-sent."""
-    match message:
-        case Text(content):
-            return {"msgtype": "text", "text": {"content": content}}
-        case Article(media_id=media_id) if media_id:
-            return {"msgtype": "mpnews", "mpnews": {"media_id": media_id}, "send_ignore_reprint": 0}
-        case Image(media_id):
-            return {"msgtype": "image", "images": {"media_ids": [media_id]}}
-        case _:
-            raise ValueError(f"{message.kind} cannot be mass-sent as it is")
-
-
-def preview_body(message: Message) -> dict[str, Any]:
-    """`msgtype` and its object for mass/preview, where the image is singular. Raises ValueError as `mass_body`."""
-    if isinstance(message, Image):
-        return {"msgtype": "image", "image": {"media_id": message.media_id}}
-    body = mass_body(message)
-    body.pop("send_ignore_reprint", None)
-    return body
-
-
-def draft_body(article: Article) -> dict[str, Any]:
-    """One element of draft/add's `articles`."""
-    body: dict[str, Any] = {
-        "article_type": "news",
-        "title": article.title,
-        "content": article.body,
-        "thumb_media_id": article.cover_media_id,
-    }
-    optional = {"author": article.author, "digest": article.description, "content_source_url": article.url}
-    return body | {name: value for name, value in optional.items() if value}
 
 
 @cache
@@ -187,7 +163,8 @@ def _of_fields(message: Message, limits: Mapping[str, Any]) -> Iterator[Problem]
             yield Problem(f"{message.kind}.{name}", size, limit["max"], limit["unit"], _source(limit))
 
 
-def _of_keywords(message: TemplateMessage) -> Iterator[Problem]:
+def keyword_problems(message: TemplateMessage) -> Iterator[Problem]:
+    """Values that their keyword, known by its name's letters, does not take."""
     for keyword, value in message.data.items():
         limit = _limits()["keyword"].get(re.sub(r"\d+$", "", keyword))
         if limit and not 0 < _size(value, limit["unit"]) <= limit["max"]:

@@ -2,6 +2,15 @@
 
 from tagcast.channels.official.articles import Draft, Publication, Published, PublishStatus, Submitted
 from tagcast.channels.official.client import OfficialClient
+from tagcast.channels.official.login import (
+    Grant,
+    MiniProgramClient,
+    MiniProgramLogin,
+    OAuth,
+    PhoneNumber,
+    Session,
+    Visitor,
+)
 from tagcast.channels.official.mass import (
     MAX_CLIENT_ID_BYTES,
     MAX_RECIPIENTS,
@@ -11,8 +20,10 @@ from tagcast.channels.official.mass import (
     SendingSpeed,
 )
 from tagcast.channels.official.media import Material, StoredArticle, StoredArticles, StoredFile, StoredVideo, VideoLink
+from tagcast.channels.official.notices import Menu, SubscriptionTemplate
 from tagcast.channels.official.paging import Page
 from tagcast.channels.official.people import MAX_PEOPLE, Follower
+from tagcast.channels.official.qr import QrCode, picture_url
 from tagcast.channels.official.quota import Quota, RequestLog, reset_all_quotas, stable_token
 from tagcast.channels.official.tags import MAX_BLOCKING, MAX_TAGGING, Tag
 from tagcast.channels.official.template import TemplateCall
@@ -20,30 +31,41 @@ from tagcast.channels.official.templates import Industries, Template
 
 __all__ = [
     "OfficialClient",
+    "OAuth",
+    "MiniProgramLogin",
+    "MiniProgramClient",
     "TemplateCall",
     "stable_token",
     "reset_all_quotas",
+    "picture_url",
     "Accepted",
     "Draft",
     "Follower",
+    "Grant",
     "Industries",
     "MassStatus",
     "Material",
+    "Menu",
     "Page",
+    "PhoneNumber",
     "Publication",
     "PublishStatus",
     "Published",
+    "QrCode",
     "Quota",
     "RequestLog",
     "SendingSpeed",
+    "Session",
     "StoredArticle",
     "StoredArticles",
     "StoredFile",
     "StoredVideo",
     "Submitted",
+    "SubscriptionTemplate",
     "Tag",
     "Template",
     "VideoLink",
+    "Visitor",
     "MAX_BLOCKING",
     "MAX_CLIENT_ID_BYTES",
     "MAX_PEOPLE",

@@ -12,7 +12,8 @@ from pydantic import ConfigDict
 
 from tagcast.channels.calls import Answer, Caller, Done
 from tagcast.channels.errors import Effect
-from tagcast.channels.messages import Article, draft_body, problems
+from tagcast.channels.messages import Article, problems
+from tagcast.channels.official.bodies import draft_body
 from tagcast.channels.official.media import StoredArticle, StoredArticles
 from tagcast.channels.official.paging import MAX_ITEMS, offset_pages
 

@@ -4,8 +4,11 @@ from tagcast.channels.calls import Answer, Caller, TokenSource
 from tagcast.channels.official.articles import Drafts, Publishing
 from tagcast.channels.official.mass import Mass
 from tagcast.channels.official.media import Media
+from tagcast.channels.official.notices import CustomerMessages, Subscriptions
 from tagcast.channels.official.people import People
+from tagcast.channels.official.qr import QrCodes
 from tagcast.channels.official.quota import Quotas
+from tagcast.channels.official.statistics import Statistics
 from tagcast.channels.official.tags import Blacklist, Tags
 from tagcast.channels.official.templates import Templates
 from tagcast.kit.http import Transport
@@ -30,6 +33,10 @@ class OfficialClient:
         self.publishing = Publishing(caller)
         self.mass = Mass(caller)
         self.templates = Templates(caller)
+        self.subscriptions = Subscriptions(caller)
+        self.customer_messages = CustomerMessages(caller)
+        self.statistics = Statistics(caller)
+        self.qr = QrCodes(caller)
         self.quota = Quotas(caller)
 
     async def callback_addresses(self) -> tuple[str, ...]:

@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 from tagcast.channels.calls import Answer, Caller, Done, too_many
 from tagcast.channels.errors import ChannelError, Effect
-from tagcast.channels.messages import Message, mass_body, preview_body
+from tagcast.channels.messages import Message
+from tagcast.channels.official.bodies import mass_body, preview_body
 from tagcast.channels.official.tags import LARGEST_SYSTEM_TAG
 
 MIN_RECIPIENTS, MAX_RECIPIENTS = 2, 10_000

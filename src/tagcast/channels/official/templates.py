@@ -4,6 +4,9 @@ Source: developers.weixin.qq.com/doc/service/api/notify/template, pages as of 20
 """
 
 from collections.abc import Sequence
+from typing import Any
+
+from pydantic import ConfigDict
 
 from tagcast.channels.calls import Answer, Caller, Done
 from tagcast.channels.errors import Effect, lost
@@ -11,6 +14,9 @@ from tagcast.channels.official.template import TemplateCall
 
 INDUSTRIES = range(1, 42)
 """The numbers of the industries that an account can choose."""
+
+MAX_BLOCKED = 100
+"""Held messages in one answer."""
 
 
 class Template(Answer):
@@ -40,6 +46,10 @@ class Industries(Answer):
 
 class _Templates(Answer):
     template_list: tuple[Template, ...]
+
+
+class _Blocked(Answer):
+    model_config = ConfigDict(extra="allow")
 
 
 class _TemplateId(Answer):
@@ -91,3 +101,13 @@ class Templates:
             raise ValueError(f"industries are {INDUSTRIES[0]} to {INDUSTRIES[-1]}")
         body = {"industry_id1": str(first), "industry_id2": str(second)}
         await self._caller.post("/cgi-bin/template/api_set_industry", body, Done, effect=Effect.SEND)
+
+    async def blocked(self, template_message_id: str, *, after: int = 0, limit: int = 100) -> dict[str, Any]:
+        """Messages that the platform held back, up to 100 after the id `after`.
+
+        As it came: no page that was seen confirms the fields.
+        """
+        if not 0 < limit <= MAX_BLOCKED:
+            raise ValueError(f"1 to {MAX_BLOCKED} held messages are given at once")
+        body = {"tmpl_msg_id": template_message_id, "largest_id": after, "limit": limit}
+        return (await self._caller.post("/wxa/sec/queryblocktmplmsg", body, _Blocked)).model_dump()
