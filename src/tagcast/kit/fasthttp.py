@@ -14,7 +14,8 @@ import time
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Self, TypeVar
+from functools import lru_cache
+from typing import Self
 
 from pyreqwest.client import Client, ClientBuilder
 from pyreqwest.exceptions import (
@@ -42,7 +43,6 @@ from tagcast.kit.http import (
     system_resolve,
 )
 
-T = TypeVar("T")
 
 PIN_SECONDS = 30.0
 """How long a checked address stands for its name."""
@@ -136,21 +136,25 @@ class FastTransport:
         if slots is None:
             raise NotSent("transport closed")
         target = self._targets.get(url) or self._target(url)
-        until = time.monotonic() + timeout
+        now = time.monotonic()
+        until, left = now + timeout, timeout
         if slots.locked():
-            await _within(slots.acquire(), until)
+            left = await _within(slots.acquire(), until)
         else:
             await slots.acquire()
         try:
             pin = self._pins.get(target.origin)
-            if pin is None or pin.until < time.monotonic():
-                pin = await _within(self._look_up(target), until)
+            if pin is None or pin.until < now:
+                left = await _within(self._look_up(target), until)
+                pin = self._pins[target.origin]
             client = pin.clients.get(timeout) or self._client(pin, target, timeout)
             try:
-                builder = client.request(method, target.url).headers(headers)
+                builder = client.request(method, target.url).timeout(_limit(left))
+                if headers:
+                    builder = builder.headers(headers)
                 if body is not None:
                     builder = builder.body_bytes(body)
-                prepared = builder.timeout(timedelta(seconds=max(0.001, until - time.monotonic()))).build_streamed()
+                prepared = builder.build_streamed()
             except (PyreqwestError, ValueError):
                 raise NotSent("request failed") from None
             return await self._exchange(prepared, pin)
@@ -199,12 +203,12 @@ class FastTransport:
         self._targets[text] = target
         return target
 
-    async def _look_up(self, target: _Target) -> _Pin:
-        """The origin's checked addresses; asked for by one request at a time. Raises `NotSent`."""
+    async def _look_up(self, target: _Target) -> None:
+        """Pin the origin to its checked addresses; one request at a time asks for them. Raises `NotSent`."""
         async with self._looking:
             before = self._pins.get(target.origin)
             if before is not None and before.until >= time.monotonic():
-                return before
+                return
             if target.is_literal:
                 addresses = [target.host]
             else:
@@ -222,7 +226,6 @@ class FastTransport:
             if len(self._pins) >= _MOST_KEPT:
                 self._pins.clear()
             self._pins[target.origin] = pin
-            return pin
 
     def _client(self, pin: _Pin, target: _Target, timeout: float) -> Client:
         """The engine's client for an origin and a time limit, which knows the name by its pinned address only."""
@@ -248,13 +251,19 @@ class FastTransport:
         return client
 
 
-async def _within(wait: Awaitable[T], until: float) -> T:
-    """What is waited for before anything is sent. Raises `NotSent` at `until`."""
+async def _within(wait: Awaitable[object], until: float) -> float:
+    """Wait for what comes before sending; the seconds left. Raises `NotSent` at `until`."""
     try:
         async with asyncio.timeout(until - time.monotonic()):
-            return await wait
+            await wait
     except TimeoutError:
         raise NotSent("timeout") from None
+    return max(0.001, until - time.monotonic())
+
+
+@lru_cache(maxsize=64)
+def _limit(seconds: float) -> timedelta:
+    return timedelta(seconds=seconds)
 
 
 def _causes(error: PyreqwestError) -> list[str]:

@@ -13,11 +13,12 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from functools import lru_cache
-from types import MappingProxyType, SimpleNamespace
+from types import MappingProxyType
 from typing import Literal, Protocol, Self
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.connector import Connection
 from yarl import URL
 
 from tagcast.kit.errors import Unavailable
@@ -25,6 +26,7 @@ from tagcast.kit.errors import Unavailable
 MAX_BODY = 8 * 1024 * 1024
 """Largest answer read, in bytes, unless the transport is told otherwise."""
 
+_MOST_KEPT = 1024
 _GLOBAL_IPV6 = ipaddress.IPv6Network("2000::/3")
 _TUNNELS = (ipaddress.IPv6Network("2001::/23"), ipaddress.IPv6Network("2002::/16"))
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
@@ -146,6 +148,11 @@ class _CheckedResolver(AbstractResolver):
         """Nothing is held."""
 
 
+@lru_cache(maxsize=64)
+def _limit(seconds: float) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=seconds)
+
+
 @lru_cache(maxsize=256)
 def is_literal(host: str) -> bool:
     """Whether a URL's host is an address and no name."""
@@ -156,17 +163,20 @@ def is_literal(host: str) -> bool:
     return True
 
 
-class _Phase:
-    """How far one request got."""
+class _Connector(aiohttp.TCPConnector):
+    """Knows which tasks have been given a connection; before that, nothing of a task's request can have been sent."""
 
-    __slots__ = ("connected",)
+    connected: set[asyncio.Task[object] | None]
 
-    def __init__(self) -> None:
-        self.connected = False
-
-
-async def _mark_connected(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: object) -> None:
-    context.trace_request_ctx.connected = True
+    async def connect(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list[aiohttp.tracing.Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - the engine's signature
+    ) -> Connection:
+        connection = await super().connect(req, traces, timeout)
+        self.connected.add(asyncio.current_task())
+        return connection
 
 
 class AiohttpTransport:
@@ -189,18 +199,15 @@ class AiohttpTransport:
         self._max_body = max_body
         self._resolve = resolve
         self._session: aiohttp.ClientSession | None = None
+        self._connected: set[asyncio.Task[object] | None] = set()
+        self._targets: dict[str, URL] = {}
 
     async def __aenter__(self) -> Self:
-        trace = aiohttp.TraceConfig()
-        trace.on_connection_create_end.append(_mark_connected)
-        trace.on_connection_reuseconn.append(_mark_connected)
+        connector = _Connector(resolver=_CheckedResolver(self._policy, self._resolve), limit=self._connections)
+        connector.connected = self._connected
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                resolver=_CheckedResolver(self._policy, self._resolve),
-                limit=self._connections,
-            ),
+            connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
-            trace_configs=[trace],
             auto_decompress=False,
             headers={"Accept-Encoding": "identity", "User-Agent": "tagcast"},
         )
@@ -223,8 +230,8 @@ class AiohttpTransport:
         """Send one request and read its answer. No redirect is followed. Raises exactly `NotSent` or `InDoubt`."""
         if self._session is None:
             raise NotSent("transport closed")
-        target = self._target(url)
-        phase = _Phase()
+        target = self._targets.get(url) or self._target(url)
+        task = asyncio.current_task()
         try:
             async with self._session.request(
                 method,
@@ -232,15 +239,16 @@ class AiohttpTransport:
                 data=body,
                 headers=headers,
                 allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(total=timeout),
-                trace_request_ctx=phase,
+                timeout=_limit(timeout),
             ) as answer:
                 return Response(answer.status, await self._read(answer), answer.headers)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             reason = _reason(error)
-            if phase.connected:
+            if task in self._connected:
                 raise InDoubt(reason) from None
             raise NotSent(reason) from None
+        finally:
+            self._connected.discard(task)
 
     def _target(self, url: str) -> URL:
         try:
@@ -255,6 +263,9 @@ class AiohttpTransport:
         host = target.raw_host
         if is_literal(host) and not self._policy.permits(host, host=host, port=port):
             raise NotSent("address refused")
+        if len(self._targets) >= _MOST_KEPT:
+            self._targets.clear()
+        self._targets[url] = target
         return target
 
     async def _read(self, answer: aiohttp.ClientResponse) -> bytes:
