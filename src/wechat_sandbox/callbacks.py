@@ -33,13 +33,16 @@ def loopback(address: str) -> bool:
 
 
 def to_xml(fields: dict[str, Any]) -> str:
-    """Fields as the platforms' XML: texts in CDATA, numbers bare, dicts nested, lists as repeated `<item>`."""
+    """Fields as the platforms' XML: texts in CDATA, numbers bare, dicts nested, lists of `<item>`, tuples repeated."""
     return "<xml>" + _inner(fields) + "</xml>"
 
 
 def _inner(fields: dict[str, Any]) -> str:
-    parts = []
+    parts: list[str] = []
     for name, value in fields.items():
+        if isinstance(value, tuple):
+            parts.extend(_inner({name: one}) for one in value)
+            continue
         if isinstance(value, dict):
             text = _inner(value)
         elif isinstance(value, list):

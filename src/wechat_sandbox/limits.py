@@ -1,6 +1,7 @@
 """Limits from `limits.toml` and the call windows that enforce them (calendar of Asia/Shanghai)."""
 
 import tomllib
+from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 
 from wechat_sandbox.state import State
@@ -13,6 +14,13 @@ _SPAN_MS = {"minute": 60 * _SECOND, "hour": 3600 * _SECOND, "day": 86400 * _SECO
 def day_of(now_ms: int) -> int:
     """Number of the calendar day in Asia/Shanghai."""
     return (now_ms + _ZONE_MS) // _SPAN_MS["day"]
+
+
+def month_start(now_ms: int) -> int:
+    """First millisecond of the calendar month in Asia/Shanghai."""
+    zone = timedelta(hours=8)
+    local = datetime.fromtimestamp(now_ms / 1000, UTC) + zone
+    return int((local.replace(day=1, hour=0, minute=0, second=0, microsecond=0) - zone).timestamp() * 1000)
 
 
 class Limits:

@@ -28,10 +28,13 @@ OPTIONS: dict[str, type] = {
     "own_welcome": list,
     "unionid_bound": bool,
     "groups": int,
+    "api_mass_protection": bool,
 }
-"""Settings that a WeCom account may have: absent means all permissions, all members visible, any address."""
+"""Settings that an account may have: absent means all permissions, all members visible, any address, no protection."""
 SETTINGS: dict[str, float] = {
     "mass_finish_seconds": 0.5,
+    "mass_pace": 0.1,
+    "publish_finish_seconds": 0.5,
     "template_finish_seconds": 0.2,
     "confirm_seconds": 1.0,
     "confirm_share": 0.9,

@@ -203,7 +203,11 @@ def test_media_lives_three_days_and_a_draft_needs_a_permanent_cover(sandbox: San
     article = {**_ARTICLE, "thumb_media_id": permanent["media_id"]}
     assert official.code("draft/add", {"articles": [{**article, "title": "长" * 33}]}) == 45003
     draft = official.post("draft/add", {"articles": [article]})["media_id"]
-    assert official.post("draft/get", {"media_id": draft})["news_item"] == [article]
+    assert official.post("draft/get", {"media_id": draft})["news_item"][0] == {
+        **article,
+        "digest": "来看看",
+        "url": f"{sandbox.url}/s?tempkey={draft}&idx=1",
+    }
     image = {"filter": {"is_to_all": True}, "msgtype": "image", "images": {"media_ids": [temporary["media_id"]]}}
     sandbox.post("/sandbox/clock", {"advance_seconds": 3 * 86400 + 1})
     official.renew()
@@ -281,7 +285,7 @@ def test_mass_send_refuses_what_does_not_fit(service: Client) -> None:
     assert service.code("message/mass/send", {"touser": ["x", "y"], **text}) == 40003
     assert service.code("message/mass/send", {"touser": [str(n) for n in range(10001)], **text}) == 40032
     assert service.code("message/mass/sendall", {"filter": {"tag_id": 5}, **text}) == 40152
-    assert service.code("message/mass/send", {"touser": people[:2], "msgtype": "news"}) == 40008
+    assert service.code("message/mass/send", {"touser": people[:2], "msgtype": "news"}) == 45162
     assert service.code("message/mass/send", {"touser": people[:2], "msgtype": "text", "text": {}}) == 44004
     everyone = {"filter": {"is_to_all": True}}
     assert service.code("message/mass/sendall", {**everyone, **text}) == 0

@@ -2,7 +2,31 @@
 
 from typing import Any
 
-from wechat_sandbox.official import mass, openapi, tags, templates, users
+from wechat_sandbox.official import (
+    articles,
+    blacklist,
+    drafts,
+    mass,
+    mass_jobs,
+    materials,
+    openapi,
+    publish,
+    tags,
+    templates,
+    users,
+)
 
-MODULES: tuple[Any, ...] = (openapi, users, tags, mass, templates)
+MODULES: tuple[Any, ...] = (
+    openapi,
+    users,
+    tags,
+    blacklist,
+    materials,
+    drafts,
+    articles,
+    publish,
+    mass,
+    mass_jobs,
+    templates,
+)
 """Each has ROUTES; one with jobs under way also has `resume(world)`, called after a start."""

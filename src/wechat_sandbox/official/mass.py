@@ -1,8 +1,6 @@
-"""Mass messages of 公众号 and 服务号: a job accepted now, finished later by MASSSENDJOBFINISH."""
+"""Mass messages of 公众号 and 服务号: what may be asked, and what the platform refuses at once."""
 
 import hashlib
-from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import Any
 
 import orjson
@@ -11,22 +9,18 @@ from wechat_sandbox import media
 from wechat_sandbox.call import OK, Call, Route
 from wechat_sandbox.errors import ApiError
 from wechat_sandbox.ledger import Message, fingerprint, first_link
-from wechat_sandbox.limits import day_of
-from wechat_sandbox.official import tags
+from wechat_sandbox.limits import day_of, month_start
+from wechat_sandbox.official import articles, mass_jobs, tags
+from wechat_sandbox.official.blacklist import blacklisted
+from wechat_sandbox.official.drafts import draft
 from wechat_sandbox.official.users import follower
-from wechat_sandbox.people.population import topic_of, unit
+from wechat_sandbox.people.population import topic_of
 from wechat_sandbox.state import Document
 from wechat_sandbox.world import World
 
 _HOUR_MS = 3_600_000
-_FILTERED = ("not_follower", "user_block", "over_limit")
-
-
-def month_start(now_ms: int) -> int:
-    """First millisecond of the calendar month in Asia/Shanghai."""
-    zone = timedelta(hours=8)
-    local = datetime.fromtimestamp(now_ms / 1000, UTC) + zone
-    return int((local.replace(day=1, hour=0, minute=0, second=0, microsecond=0) - zone).timestamp() * 1000)
+_FILES = ("image", "voice", "mpvideo", "video", "music")
+_DATA_ID = 1_247_000_000
 
 
 def _content(world: World, call: Call) -> tuple[str, str, str]:
@@ -39,27 +33,39 @@ def _content(world: World, call: Call) -> tuple[str, str, str]:
         return text, first_link(text), ""
     if kind == "mpnews":
         ident = call.record("mpnews", 40007).get("media_id")
-        articles = media.draft(world, call.account, ident)["articles"]
-        text = "\n".join(
-            f"{article['title']}\n{article.get('digest', '')}\n{article['content']}" for article in articles
-        )
-        link = next((article["content_source_url"] for article in articles if article.get("content_source_url")), "")
+        texts = draft(world, call.account, ident)["articles"]
+        text = "\n".join(f"{one['title']}\n{one.get('digest', '')}\n{one['content']}" for one in texts)
+        link = next((one["content_source_url"] for one in texts if one.get("content_source_url")), "")
         return text, link or first_link(text), str(ident)
+    if kind == "wxcard":
+        raise ApiError(45113)
+    if kind not in _FILES:
+        raise ApiError(45162 if call.path.endswith("/mass/send") else 40008)
+    return _files(world, call, kind), "", ""
+
+
+def _files(world: World, call: Call, kind: str) -> str:
+    """The message's media, all of which must live: 40007."""
+    body = call.body
     if kind == "image" and isinstance(body.get("images"), dict):
         idents = body["images"].get("media_ids") or []
-    elif kind in ("image", "voice", "mpvideo"):
-        idents = [call.record(kind, 40007).get("media_id")]
     else:
-        raise ApiError(40008)
+        name = "mpvideo" if kind == "video" and "mpvideo" in body else kind
+        idents = [call.record(name, 40007).get("thumb_media_id" if kind == "music" else "media_id")]
     if not idents:
         raise ApiError(40007)
     for ident in idents:
         media.require_media(world, call.account, ident)
-    return f"{kind}:{','.join(idents)}", "", ""
+    return f"{kind}:{','.join(idents)}"
 
 
 def _paced(world: World, call: Call) -> None:
-    if not world.windows.take(f"{call.account['id']}:mass", "minute", world.limits["mass_per_minute"], world.now()):
+    account, gap = call.account, world.limits["mass_gap_ms"]
+    last = world.state.get("mass_last", str(account["id"])) or {"at": 0}
+    if gap and world.now() - last["at"] < gap:
+        raise ApiError(42010)
+    world.state.put("mass_last", str(account["id"]), {"at": world.now()})
+    if not world.windows.take(f"{account['id']}:mass", "minute", world.limits["mass_per_minute"], world.now()):
         raise ApiError(45011)
 
 
@@ -102,43 +108,47 @@ def _check_quota(world: World, account: Document, to_all: bool) -> None:
         raise ApiError(45028)
 
 
-def _accept(world: World, call: Call, people: list[str], audience: str, to_all: bool) -> dict[str, Any]:
-    text, link, draft = _content(world, call)
+def _accept(world: World, call: Call, people: list[str], audience: str, *, to_all: bool) -> dict[str, Any]:
+    text, link, source = _content(world, call)
     client = _client_id(world, call, audience, text)
     account, now = call.account, world.now()
+    held = to_all and bool(account.get("api_mass_protection"))
+    if held and mass_jobs.waiting(world, account):
+        raise ApiError(89504)
     _check_quota(world, account, to_all)
     number = world.state.next_number("mass_message", 1_000_000_001)
     answer: dict[str, Any] = {"msg_id": number}
-    if draft:
-        answer["msg_data_id"] = number + 1_247_000_000
-    message = Message(str(number), fingerprint(text), "mass", link, topic_of(text), client)
+    if source:
+        answer["msg_data_id"] = number + _DATA_ID
+        link = link or articles.address(world, account, number + _DATA_ID, 1)
     job = {
         "msg_id": number,
+        "data_id": number + _DATA_ID,
         "account": account["id"],
         "at": now,
         "status": "SENDING",
         "to_all": to_all,
-        "draft": draft,
-        "message": list(message),
-        "articles": len(media.draft(world, account, draft)["articles"]) if draft else 0,
+        "waiting": held,
+        "draft": source,
+        "text": text[:20_000],
+        "ignore": bool(call.body.get("send_ignore_reprint")),
+        "message": list(Message(str(number), fingerprint(text), "mass", link, topic_of(text), client)),
+        "articles": len(draft(world, account, source)["articles"]) if source else 0,
     }
-    world.state.put("mass", str(number), job)
     world.state.put("mass_client", f"{account['id']}:{client}", {"at": now, "answer": answer})
-    for person in people:
-        world.ledger.write(account["id"], person, message, "asked", at=now)
-    world.later(world.settings["mass_finish_seconds"], partial(finish, world, job))
+    mass_jobs.begin(world, account, job, people)
     return {"errcode": 0, "errmsg": "send job submission success", **answer}
 
 
 def send_all(world: World, call: Call) -> dict[str, Any]:
-    """POST /cgi-bin/message/mass/sendall: to all followers or to one tag."""
+    """POST /cgi-bin/message/mass/sendall: to all followers or to one tag (`group_id` is the field's former name)."""
     _paced(world, call)
     chosen, account = call.record("filter", 47001), call.account
     reach = world.reach_of(account)
     if chosen.get("is_to_all"):
         people = [ident for ident, follows in zip(reach.ids, reach.follows, strict=True) if follows]
         return _accept(world, call, people, "all", to_all=True)
-    tag = chosen.get("tag_id")
+    tag = chosen.get("tag_id", chosen.get("group_id"))
     if tag not in tags.tags_of(world, account):
         raise ApiError(40152)
     return _accept(world, call, tags.members(world, account, tag), f"tag:{tag}", to_all=False)
@@ -157,51 +167,6 @@ def send_list(world: World, call: Call) -> dict[str, Any]:
     return _accept(world, call, people, orjson.dumps(people).decode(), to_all=False)
 
 
-def _outcome(world: World, account: Document, person: str, key: str, since: int) -> str:
-    reach = world.reach_of(account)
-    index = reach.index[person]
-    if not reach.follows[index]:
-        return "failed:not_follower"
-    if reach.blocks[index]:
-        return "failed:user_block"
-    if account["kind"] == "service":
-        got = [at for at in world.ledger.received.get((account["id"], person), ()) if at >= since]
-        if len(got) >= world.limits["service_user_monthly"]:
-            return "failed:over_limit"
-    return (
-        "failed:system_failed" if unit(world.seed, key, person) < world.settings["system_failed_share"] else "arrived"
-    )
-
-
-def finish(world: World, job: Document) -> None:
-    """The job ran: outcomes into the ledger, the draft is used up, the event goes out."""
-    if job["status"] != "SENDING":
-        return
-    account, message, now = world.account(job["account"]), Message(*job["message"]), world.now()
-    counts = {"arrived": 0, "failed:system_failed": 0}
-    people, since = world.ledger.asked_for(message.key), month_start(now)
-    for person in people:
-        outcome = _outcome(world, account, person, message.key, since)
-        counts[outcome] = counts.get(outcome, 0) + 1
-        world.ledger.write(account["id"], person, message, outcome, at=now)
-    job["status"] = "SEND_SUCCESS"
-    world.state.put("mass", str(job["msg_id"]), job)
-    if job["draft"]:
-        world.state.remove("draft", job["draft"])
-    fields: dict[str, Any] = {
-        "MsgID": job["msg_id"],
-        "Status": "send success",
-        "TotalCount": len(people),
-        "FilterCount": len(people) - sum(counts.get(f"failed:{reason}", 0) for reason in _FILTERED),
-        "SentCount": counts["arrived"],
-        "ErrorCount": counts["failed:system_failed"],
-        "CopyrightCheckResult": {"Count": 0, "ResultList": [], "CheckState": 0},
-    }
-    links = [{"ArticleIdx": number, "ArticleUrl": f"{message.link}"} for number in range(1, job["articles"] + 1)]
-    fields["ArticleUrlResult"] = {"Count": len(links), "ResultList": links}
-    world.callbacks.send(account, "MASSSENDJOBFINISH", "mphelper", fields, now)
-
-
 def _job(world: World, call: Call) -> Document:
     ident = call.body.get("msg_id")
     job = world.state.get("mass", str(ident))
@@ -211,18 +176,35 @@ def _job(world: World, call: Call) -> Document:
 
 
 def get(world: World, call: Call) -> dict[str, Any]:
-    """POST /cgi-bin/message/mass/get: id and status, nothing else."""
+    """POST /cgi-bin/message/mass/get: id and status, nothing else; 89504, 89505 for what the administrator holds."""
     job = _job(world, call)
+    if job.get("waiting"):
+        raise ApiError(89504)
+    if job.get("refused"):
+        raise ApiError(89505)
     return {"msg_id": job["msg_id"], "msg_status": job["status"]}
 
 
 def delete(world: World, call: Call) -> dict[str, Any]:
-    """POST /cgi-bin/message/mass/delete: only after success; cards already shown stay."""
-    job = _job(world, call)
-    if job["status"] != "SEND_SUCCESS" or not job["articles"]:
+    """POST /cgi-bin/message/mass/delete: pages of articles and videos, only after success; cards already shown stay."""
+    if call.body.get("url") and not call.body.get("msg_id"):
+        found = articles.find(world, call.account, str(call.body["url"]))
+        if found is None:
+            raise ApiError(40065)
+        articles.delete(world, *found)
+        return dict(OK)
+    job, place = _job(world, call), call.number("article_idx", 0, 40060)
+    video = job["text"].startswith(("mpvideo:", "video:"))
+    if job["status"] != "SEND_SUCCESS" or not (job["articles"] or video):
         raise ApiError(40059)
-    job["status"] = "DELETE"
-    world.state.put("mass", str(job["msg_id"]), job)
+    if not 0 <= place <= max(1, job["articles"]):
+        raise ApiError(40060)
+    entry = world.state.get("article", str(job["data_id"]))
+    if entry is not None:
+        articles.delete(world, entry, place)
+    if entry is None or len(entry["deleted"]) == len(entry["texts"]):
+        job["status"] = "DELETE"
+        world.state.put("mass", str(job["msg_id"]), job)
     return dict(OK)
 
 
@@ -237,19 +219,14 @@ def preview(world: World, call: Call) -> dict[str, Any]:
         person = call.body["towxname"]
     elif not world.reach_of(account).follows[follower(world, account, person)]:
         raise ApiError(43004)
+    elif blacklisted(world, account, str(person)):
+        raise ApiError(43019)
     text, link, _ = _content(world, call)
     number = world.state.next_number("mass_message", 1_000_000_001)
     message = Message(str(number), fingerprint(text), "preview", link, topic_of(text))
     world.ledger.write(account["id"], str(person), message, "asked", at=now)
     world.ledger.write(account["id"], str(person), message, "arrived", at=now)
     return {"errcode": 0, "errmsg": "preview success", "msg_id": number}
-
-
-def resume(world: World) -> None:
-    """After a start: unfinished jobs go on."""
-    for job in world.state.documents["mass"].values():
-        if job["status"] == "SENDING":
-            world.later(world.settings["mass_finish_seconds"], partial(finish, world, job))
 
 
 ROUTES = [

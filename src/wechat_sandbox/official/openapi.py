@@ -1,12 +1,12 @@
 """The calls about calls: addresses, the day's quota of an API, its clearing, and the request behind a `rid`."""
 
 import re
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from wechat_sandbox import tokens
-from wechat_sandbox.call import ANY, APPS, OK, Call, Route
+from wechat_sandbox.call import APPS, EVERY, OK, Call, Route
 from wechat_sandbox.errors import ApiError
+from wechat_sandbox.limits import month_start
 from wechat_sandbox.state import Document
 from wechat_sandbox.world import World
 
@@ -21,13 +21,6 @@ _DAILY = {
     "/cgi-bin/stable_token": "stable_token_daily",
     "/cgi-bin/message/subscribe/send": "subscribe_send_daily",
 }
-
-
-def month_start(now_ms: int) -> int:
-    """First millisecond of the calendar month in Asia/Shanghai."""
-    zone = timedelta(hours=8)
-    local = datetime.fromtimestamp(now_ms / 1000, UTC) + zone
-    return int((local.replace(day=1, hour=0, minute=0, second=0, microsecond=0) - zone).timestamp() * 1000)
 
 
 def take_month(world: World, subject: str, maximum: int) -> bool:
@@ -143,8 +136,8 @@ def api_ips(world: World, call: Call) -> dict[str, Any]:
 
 
 ROUTES = [
-    Route("GET", "/cgi-bin/getcallbackip", callback_ips, kinds=(*ANY, "mini")),
-    Route("GET", "/cgi-bin/get_api_domain_ip", api_ips, kinds=(*ANY, "mini")),
+    Route("GET", "/cgi-bin/getcallbackip", callback_ips, kinds=EVERY),
+    Route("GET", "/cgi-bin/get_api_domain_ip", api_ips, kinds=EVERY),
     Route("POST", "/cgi-bin/openapi/quota/get", quota, kinds=APPS),
     Route("POST", "/cgi-bin/openapi/quota/clear", clear_path, kinds=APPS),
     Route("POST", "/cgi-bin/openapi/rid/get", find_request, kinds=APPS),

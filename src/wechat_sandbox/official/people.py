@@ -33,17 +33,17 @@ def say(world: World, query: dict[str, str], body: dict[str, Any]) -> Answer:
         raise ControlError(400, "type must be text, image, voice, video, location or link")
     number = world.state.next_number("upstream", 24_000_000_000_000_001)
     media_id = str(body.get("media_id", "sandbox"))
-    fields: dict[str, Any] = {
+    shapes: dict[str, dict[str, Any]] = {
         "text": {"Content": str(body.get("text", ""))},
         "image": {"PicUrl": f"{world.address}/sandbox-image", "MediaId": media_id},
         "voice": {"MediaId": media_id, "Format": "amr"},
         "video": {"MediaId": media_id, "ThumbMediaId": media_id},
         "location": {"Location_X": "23.134", "Location_Y": "113.358", "Scale": 20, "Label": str(body.get("text", ""))},
         "link": {"Title": str(body.get("text", "")), "Description": "", "Url": str(body.get("url", ""))},
-    }[kind]
+    }
     interact.note(world, account["id"], "say", person, subject=kind)
     interact.open_window(world, account, person, "message")
-    world.callbacks.send(account, "", person, {"MsgType": kind, **fields, "MsgId": number}, world.now())
+    world.callbacks.send(account, "", person, {"MsgType": kind, **shapes[kind], "MsgId": number}, world.now())
     return 200, {"openid": person, "MsgId": str(number)}
 
 

@@ -4,12 +4,14 @@ from typing import Any
 
 from wechat_sandbox.call import OK, Call, Route
 from wechat_sandbox.errors import ApiError
-from wechat_sandbox.official.users import follower, tag_numbers
+from wechat_sandbox.official.users import follower, own_follower, tag_numbers
 from wechat_sandbox.state import Document
 from wechat_sandbox.world import World
 
 _SYSTEM = {0: "", 1: "黑名单", 2: "星标组"}
 _FIRST = 100
+_WRITES_KEPT = 10_000
+_WRITTEN: dict[str, int] = {}
 
 
 def tags_of(world: World, account: Document) -> dict[int, Document]:
@@ -117,8 +119,24 @@ def _batch(world: World, call: Call) -> tuple[list[str], str]:
         raise ApiError(40032)
     tag = _known(world, call.account, call.body.get("tagid"), 45159)
     for openid in openids:
-        follower(world, call.account, openid)
+        own_follower(world, call.account, openid)
+    _lock(world, call.account, openids)
     return openids, f"{call.account['id']}:{tag['id']}"
+
+
+def _lock(world: World, account: Document, openids: list[str]) -> None:
+    """45169 when one of the openids was written less than `tag_lock_ms` ago (calls never overlap here)."""
+    lock, now = world.limits["tag_lock_ms"], world.now()
+    if not lock:
+        return
+    keys = [f"{account['id']}:{openid}" for openid in openids]
+    if any(now - _WRITTEN.get(key, 0) < lock for key in keys):
+        raise ApiError(45169)
+    for key in keys:
+        _WRITTEN.pop(key, None)
+        _WRITTEN[key] = now
+    while len(_WRITTEN) > _WRITES_KEPT:
+        del _WRITTEN[next(iter(_WRITTEN))]
 
 
 def tag_people(world: World, call: Call) -> dict[str, Any]:

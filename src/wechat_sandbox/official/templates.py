@@ -13,6 +13,7 @@ import orjson
 from wechat_sandbox.call import OK, Call, Route
 from wechat_sandbox.errors import ApiError
 from wechat_sandbox.ledger import Message, fingerprint
+from wechat_sandbox.official.blacklist import blacklisted
 from wechat_sandbox.people.population import topic_of, unit
 from wechat_sandbox.state import Document
 from wechat_sandbox.world import World
@@ -105,6 +106,9 @@ def send(world: World, call: Call) -> dict[str, Any]:
     if not reach.follows[index]:
         world.ledger.refused(account["id"], person, message, "not_follower", now)
         raise ApiError(43004)
+    if blacklisted(world, account, person):
+        world.ledger.refused(account["id"], person, message, "blacklisted", now)
+        raise ApiError(43019)
     if not world.windows.take(f"{account['id']}:{call.path}", "day", world.limits["template_daily"], now):
         raise ApiError(45009)
     number = world.state.next_number("template_message", 3_000_000_000_000_000_001)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from wechat_sandbox.call import Call, Route
+from wechat_sandbox.call import OK, Call, Route
 from wechat_sandbox.errors import ApiError
 from wechat_sandbox.people.population import unit
 from wechat_sandbox.state import Document
@@ -16,6 +16,15 @@ def follower(world: World, account: Document, openid: Any) -> int:
     index = world.reach_of(account).index.get(openid) if isinstance(openid, str) else None
     if index is None:
         raise ApiError(40003)
+    return index
+
+
+def own_follower(world: World, account: Document, openid: Any) -> int:
+    """As `follower`, with 49003 for an openid that another account knows."""
+    index = world.reach_of(account).index.get(openid) if isinstance(openid, str) else None
+    if index is None:
+        others = (other for other in world.accounts() if other["kind"] != "wecom" and other["id"] != account["id"])
+        raise ApiError(49003 if any(openid in world.reach_of(other).index for other in others) else 40003)
     return index
 
 
@@ -52,18 +61,24 @@ def _details(world: World, account: Document, openid: Any) -> dict[str, Any]:
         return {"subscribe": 0, "openid": openid, "unionid": people.unionids[index]}
     draw = unit(account["id"], openid)
     tags = tag_numbers(world, account, openid)
+    usual = {
+        "subscribe_time": account["created"] // 1000 - int(draw * 400 * 86400),
+        "remark": "",
+        "subscribe_scene": _SCENES[int(draw * len(_SCENES))],
+        "qr_scene": 0,
+        "qr_scene_str": "",
+    }
+    known = {**usual, **(world.state.get("follower", f"{account['id']}:{openid}") or {})}
     return {
         "subscribe": 1,
         "openid": openid,
         "language": "zh_CN",
-        "subscribe_time": account["created"] // 1000 - int(draw * 400 * 86400),
+        "subscribe_time": known["subscribe_time"],
         "unionid": people.unionids[index],
-        "remark": "",
+        "remark": known["remark"],
         "groupid": tags[0] if tags else 0,
         "tagid_list": tags,
-        "subscribe_scene": _SCENES[int(draw * len(_SCENES))],
-        "qr_scene": 0,
-        "qr_scene_str": "",
+        **{name: known[name] for name in ("subscribe_scene", "qr_scene", "qr_scene_str")},
     }
 
 
@@ -84,8 +99,22 @@ def info_batch(world: World, call: Call) -> dict[str, Any]:
     }
 
 
+def remark(world: World, call: Call) -> dict[str, Any]:
+    """POST /cgi-bin/user/info/updateremark: a name of the account's own for a follower, less than 30 bytes."""
+    openid, text = call.body.get("openid"), call.body.get("remark")
+    index = follower(world, call.account, openid)
+    if not isinstance(text, str) or len(text.encode()) >= world.limits["remark_bytes"]:
+        raise ApiError(40092)
+    if not world.reach_of(call.account).follows[index]:
+        raise ApiError(43004)
+    key = f"{call.account['id']}:{openid}"
+    world.state.put("follower", key, {**(world.state.get("follower", key) or {}), "remark": text})
+    return dict(OK)
+
+
 ROUTES = [
     Route("GET", "/cgi-bin/user/get", get),
     Route("GET", "/cgi-bin/user/info", info),
     Route("POST", "/cgi-bin/user/info/batchget", info_batch),
+    Route("POST", "/cgi-bin/user/info/updateremark", remark),
 ]

@@ -10,8 +10,8 @@ import orjson
 from wechat_sandbox.call import WORK, Call, Route
 from wechat_sandbox.errors import ApiError
 from wechat_sandbox.ledger import Message, fingerprint, first_link
+from wechat_sandbox.limits import month_start
 from wechat_sandbox.media import require_media
-from wechat_sandbox.official.mass import month_start
 from wechat_sandbox.people.population import topic_of, unit
 from wechat_sandbox.state import Document
 from wechat_sandbox.wecom.contacts import customers_of, employee, page

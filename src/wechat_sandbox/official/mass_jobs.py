@@ -1,0 +1,183 @@
+"""The life of a mass message: accepted, perhaps held for the administrator, sent at the account's speed, told of.
+
+The end is the event MASSSENDJOBFINISH: `send success`, or `err(N)` for what the review or the administrator refused.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from wechat_sandbox.call import OK, Call, Route
+from wechat_sandbox.errors import ApiError, ControlError
+from wechat_sandbox.ledger import Message
+from wechat_sandbox.limits import month_start
+from wechat_sandbox.official import articles, review
+from wechat_sandbox.official.blacklist import blacklisted
+from wechat_sandbox.people.population import unit
+from wechat_sandbox.state import Document
+from wechat_sandbox.world import World
+
+_FILTERED = ("not_follower", "user_block", "over_limit", "blacklisted")
+_REFUSED, _LATE = 40001, 40002
+
+
+def seconds(world: World, account: Document, people: int) -> float:
+    """How long a job of so many recipients takes: the base time and its share of the account's speed."""
+    per_minute = world.limits[f"mass_speed_{speed_of(world, account)}"]
+    return float(world.settings["mass_finish_seconds"] + world.settings["mass_pace"] * people / per_minute * 60)
+
+
+def speed_of(world: World, account: Document) -> int:
+    """The account's speed, 0 (fastest) to 4."""
+    return int((world.state.get("mass_speed", str(account["id"])) or {"speed": 0})["speed"])
+
+
+def begin(world: World, account: Document, job: Document, people: list[str]) -> None:
+    """Let the job run, or hold it while the administrator has not answered."""
+    world.state.put("mass", str(job["msg_id"]), job)
+    job["seconds"] = seconds(world, account, len(people))
+    message = Message(*job["message"])
+    for person in people:
+        world.ledger.write(account["id"], person, message, "asked", at=job["at"])
+    _schedule(world, job)
+
+
+def _schedule(world: World, job: Document) -> None:
+    if job.get("waiting"):
+        due = job["at"] + world.limits["mass_confirm_minutes"] * 60_000
+        world.later(max(0, due - world.now()) / 1000, partial(_answer, world, job, _LATE))
+    else:
+        world.later(job["seconds"], partial(finish, world, job))
+
+
+def waiting(world: World, account: Document) -> list[Document]:
+    """Jobs of the account that wait for the administrator."""
+    jobs = world.state.documents["mass"].values()
+    return [job for job in jobs if job["account"] == account["id"] and job.get("waiting")]
+
+
+def _answer(world: World, job: Document, code: int) -> None:
+    """The administrator said yes (0), no, or nothing in time."""
+    if not job.get("waiting"):
+        return
+    job["waiting"] = False
+    world.state.put("mass", str(job["msg_id"]), job)
+    if code:
+        job["refused"] = code == _REFUSED
+        _fail(world, job, code, {"Count": 0, "ResultList": [], "CheckState": 0})
+    else:
+        world.later(job["seconds"], partial(finish, world, job))
+
+
+def confirm(world: World, query: dict[str, str], body: dict[str, Any]) -> tuple[int, Any]:
+    """Control: the administrator answers for jobs of an account (`msg_id`: one) that wait: `accept`, default true."""
+    account, ident = world.account(body.get("account")), body.get("msg_id")
+    found = [job for job in waiting(world, account) if ident is None or str(job["msg_id"]) == str(ident)]
+    if ident is not None and not found:
+        raise ControlError(404, f"no mass message {ident} waits for the administrator")
+    for job in found:
+        _answer(world, job, 0 if body.get("accept", True) else _REFUSED)
+    return 200, {"answered": len(found)}
+
+
+def outcome(world: World, account: Document, person: str, key: str, since: int) -> str:
+    """What becomes of one recipient."""
+    reach = world.reach_of(account)
+    index = reach.index[person]
+    if not reach.follows[index]:
+        return "failed:not_follower"
+    if reach.blocks[index]:
+        return "failed:user_block"
+    if blacklisted(world, account, person):
+        return "failed:blacklisted"
+    if account["kind"] == "service":
+        got = [at for at in world.ledger.received.get((account["id"], person), ()) if at >= since]
+        if len(got) >= world.limits["service_user_monthly"]:
+            return "failed:over_limit"
+    return (
+        "failed:system_failed" if unit(world.seed, key, person) < world.settings["system_failed_share"] else "arrived"
+    )
+
+
+def finish(world: World, job: Document) -> None:
+    """The job ran: review, outcomes into the ledger, the draft is used up, the event goes out."""
+    if job["status"] != "SENDING":
+        return
+    account, message, now = world.account(job["account"]), Message(*job["message"]), world.now()
+    draft = world.state.get("draft", job["draft"]) if job["draft"] else None
+    texts = draft["articles"] if draft is not None else []
+    check, code = review.copyright_check([f"{text['title']}\n{text['content']}" for text in texts], job["ignore"])
+    code = review.verdict("mass", job["text"]) or code
+    if code:
+        _fail(world, job, code, check)
+        return
+    counts = {"arrived": 0, "failed:system_failed": 0}
+    people, since = world.ledger.asked_for(message.key), month_start(now)
+    for person in people:
+        what = outcome(world, account, person, message.key, since)
+        counts[what] = counts.get(what, 0) + 1
+        world.ledger.write(account["id"], person, message, what, at=now)
+    job["status"] = "SEND_SUCCESS"
+    world.state.put("mass", str(job["msg_id"]), job)
+    if texts:
+        articles.create(world, account, texts, job["data_id"], via="mass")
+        world.state.remove("draft", job["draft"])
+    filtered = sum(counts.get(f"failed:{reason}", 0) for reason in _FILTERED)
+    numbers = (len(people), len(people) - filtered, counts["arrived"], counts["failed:system_failed"])
+    _tell(world, job, "send success", numbers, check)
+
+
+def _fail(world: World, job: Document, code: int, check: dict[str, Any]) -> None:
+    """Nobody got it: err(N)."""
+    message, now = Message(*job["message"]), world.now()
+    people = world.ledger.asked_for(message.key)
+    for person in people:
+        world.ledger.write(job["account"], person, message, "failed:rejected", at=now)
+    job["status"] = "SEND_FAIL"
+    world.state.put("mass", str(job["msg_id"]), job)
+    _tell(world, job, f"err({code})", (len(people), 0, 0, 0), check)
+
+
+def _tell(world: World, job: Document, status: str, counts: tuple[int, int, int, int], check: dict[str, Any]) -> None:
+    account = world.account(job["account"])
+    names = ("TotalCount", "FilterCount", "SentCount", "ErrorCount")
+    fields: dict[str, Any] = {"MsgID": job["msg_id"], "Status": status, **dict(zip(names, counts, strict=True))}
+    fields["CopyrightCheckResult"] = check
+    places = range(1, job["articles"] + 1) if job["status"] == "SEND_SUCCESS" else ()
+    links = [
+        {"ArticleIdx": place, "ArticleUrl": articles.address(world, account, job["data_id"], place)} for place in places
+    ]
+    fields["ArticleUrlResult"] = {"Count": len(links), "ResultList": links}
+    world.callbacks.send(account, "MASSSENDJOBFINISH", "mphelper", fields, world.now())
+
+
+def speed_get(world: World, call: Call) -> dict[str, Any]:
+    """POST /cgi-bin/message/mass/speed/get: the speed and what it means, in 10,000 a minute."""
+    speed = speed_of(world, call.account)
+    return {"speed": speed, "realspeed": world.limits[f"mass_speed_{speed}"] // 10_000}
+
+
+def speed_set(world: World, call: Call) -> dict[str, Any]:
+    """POST /cgi-bin/message/mass/speed/set: 0 to 4."""
+    if "speed" not in call.body:
+        raise ApiError(45084)
+    speed = call.number("speed", -1, 45083)
+    if not 0 <= speed <= 4:
+        raise ApiError(45083)
+    world.state.put("mass_speed", str(call.account["id"]), {"speed": speed})
+    return dict(OK)
+
+
+def resume(world: World) -> None:
+    """After a start: unfinished jobs go on."""
+    start: Callable[[Document], None] = partial(_schedule, world)
+    for job in world.state.documents["mass"].values():
+        if job["status"] == "SENDING":
+            start(job)
+
+
+ROUTES = [
+    Route("POST", "/cgi-bin/message/mass/speed/get", speed_get, bare=True),
+    Route("POST", "/cgi-bin/message/mass/speed/set", speed_set),
+]
+CONTROL = {("POST", "mass/confirm"): confirm}
