@@ -4,6 +4,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Self
 
 REPEATS = 5
 
@@ -46,3 +47,38 @@ def rows(work: str, size: int, found: Mapping[str, tuple[float, object]], *, uni
         for name, (peer, theirs) in found.items()
         if name != "tagcast"
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A comparison with a bar to clear. `ratio` says how many times better ours is, or for an overhead ours / peer."""
+
+    work: str
+    size: int
+    ours: float
+    peer_name: str
+    peer: float
+    unit: str
+    ratio: float
+    bar: str
+    met: bool
+    equal: bool
+
+    @classmethod
+    def of(
+        cls,
+        work: str,
+        size: int,
+        *,
+        ours: float,
+        peer: tuple[str, float],
+        unit: str,
+        bar: tuple[str, float],
+        equal: bool,
+    ) -> Self:
+        """Of two costs. The bar ">=" asks how many times the peer's is ours, "<=" how many times ours is the peer's."""
+        name, theirs = peer
+        sign, wanted = bar
+        ratio = theirs / ours if sign == ">=" else ours / theirs
+        met = ratio >= wanted if sign == ">=" else ratio <= wanted
+        return cls(work, size, ours, name, theirs, unit, ratio, f"{sign} {wanted:g}", met, equal)

@@ -15,6 +15,7 @@ from tagcast.kit.errors import Unavailable
 app = typer.Typer(no_args_is_help=True, help="Benchmarks, each with a peer on the same data.")
 
 COLUMNS = ["work", "size", "ours", "peer", "unit", "ratio", "peer_name", "equal"]
+BARS = [*COLUMNS[:-1], "bar", "met", "equal"]
 
 
 @app.command()
@@ -29,7 +30,21 @@ def import_(ctx: typer.Context, size: Annotated[int, typer.Option(min=100, help=
     _run(Frame.of(ctx), "imports", size)
 
 
-def _run(frame: Frame, name: str, size: int) -> None:
+@app.command()
+def channels(ctx: typer.Context, size: Annotated[int, typer.Option(min=100, help="Calls a turn.")] = 4000) -> None:
+    """Template messages, one call a person, against wechatpy and bare HTTP clients; each ratio has a bar."""
+    _run(Frame.of(ctx), "channels", size, BARS)
+
+
+@app.command()
+def callbacks(
+    ctx: typer.Context, size: Annotated[int, typer.Option(min=100, help="Callbacks a turn.")] = 20_000
+) -> None:
+    """Callbacks received, decrypted and stored, against a framework route with wechatpy; each ratio has a bar."""
+    _run(Frame.of(ctx), "callbacks", size, BARS)
+
+
+def _run(frame: Frame, name: str, size: int, columns: list[str] = COLUMNS) -> None:
     root = Path(tagcast.__file__).parents[2]
     if not (root / "bench" / f"{name}.py").exists():
         raise Unavailable("cli.no_checkout", folder=str(root))
@@ -39,7 +54,9 @@ def _run(frame: Frame, name: str, size: int) -> None:
     except ModuleNotFoundError as error:
         raise Unavailable("cli.no_peer", package=error.name or "") from error
     found = [plain(row) for row in rows]
-    frame.table(found, COLUMNS, lines=True)
+    frame.table(found, columns, lines=True)
     if not all(isinstance(row, dict) and row["equal"] for row in found):
         frame.say("The answers differ.", "结果不一致。")
         raise typer.Exit(FAILED)
+    if missed := [row["work"] for row in found if isinstance(row, dict) and not row.get("met", True)]:
+        frame.say(f"Below the bar: {'; '.join(map(str, missed))}.", f"未达标：{'；'.join(map(str, missed))}。")

@@ -43,7 +43,6 @@ from tagcast.kit.http import (
     system_resolve,
 )
 
-
 PIN_SECONDS = 30.0
 """How long a checked address stands for its name."""
 IDLE_SECONDS = 15.0
