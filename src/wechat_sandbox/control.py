@@ -165,7 +165,7 @@ class Control:
         return 202, self.behaviour.start(int(body.get("days", 3)), int(body.get("concurrency", 32)))
 
     def orders(self, query: dict[str, str], body: dict[str, Any]) -> Answer:
-        names = ("seq", "order_id", "unionid", "at", "amount_cents", "category", "message")
+        names = ("seq", "order_id", "unionid", "at", "amount_cents", "category", "message", "coupon")
         after, limit = int(query.get("after", 0)), int(query.get("limit", 100_000))
         rows = self.world.state.query("SELECT * FROM purchase WHERE seq>? ORDER BY seq LIMIT ?", (after, limit))
         return 200, {

@@ -26,31 +26,41 @@ CREATE TABLE IF NOT EXISTS ledger(
 CREATE INDEX IF NOT EXISTS ledger_key ON ledger(key);
 CREATE TABLE IF NOT EXISTS purchase(
     seq INTEGER PRIMARY KEY, order_id TEXT NOT NULL, unionid TEXT NOT NULL, at INTEGER NOT NULL,
-    amount_cents INTEGER NOT NULL, category TEXT NOT NULL, message TEXT);
+    amount_cents INTEGER NOT NULL, category TEXT NOT NULL, message TEXT, coupon INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS happening(
     seq INTEGER PRIMARY KEY, account INTEGER NOT NULL, day INTEGER NOT NULL, hour INTEGER NOT NULL, kind TEXT NOT NULL,
     person TEXT NOT NULL, subject TEXT NOT NULL, scene INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS content(hash TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS callback(
+    seq INTEGER PRIMARY KEY, due INTEGER NOT NULL, account INTEGER NOT NULL, sender TEXT NOT NULL, body TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS happening_kind ON happening(account, kind, day);
 """
 _LEDGER = "INSERT INTO ledger VALUES(?,?,?,?,?,?,?,?,?,?,?,?)"
 _HAPPENING = "INSERT INTO happening(account, day, hour, kind, person, subject, scene) VALUES(?,?,?,?,?,?,?)"
-_PURCHASE = "INSERT INTO purchase VALUES(?,?,?,?,?,?,?)"
+_PURCHASE = "INSERT INTO purchase VALUES(?,?,?,?,?,?,?,?)"
+_CONTENT = "INSERT OR IGNORE INTO content VALUES(?,?)"
+_CALLBACK = "INSERT INTO callback VALUES(?,?,?,?,?)"
+_VERSION = 2
+
+
+class StateError(Exception):
+    """The file cannot be used; the text says why, and what to do."""
 
 
 class State:
     """Documents by (kind, id) and directed pairs by (kind, owner, member), in memory and on disk."""
 
     def __init__(self, path: str) -> None:
-        self.connection = sqlite3.connect(path, isolation_level=None)
-        self.connection.execute("PRAGMA journal_mode=WAL")
-        self.connection.execute("PRAGMA synchronous=OFF")
-        self.connection.executescript(_SCHEMA)
+        self.connection = _open(path)
         self.documents: defaultdict[str, dict[str, Document]] = defaultdict(dict)
         self.members: defaultdict[tuple[str, str], dict[str, None]] = defaultdict(dict)
         self.owners: defaultdict[tuple[str, str], dict[str, None]] = defaultdict(dict)
         self.ledger_rows: list[tuple[Any, ...]] = []
         self.purchase_rows: list[tuple[Any, ...]] = []
         self.happening_rows: list[tuple[Any, ...]] = []
+        self.content_rows: list[tuple[str, str]] = []
+        self.callback_rows: dict[int, tuple[int, int, int, str, str]] = {}
+        self._callbacks_done: list[tuple[int]] = []
         self._dirty: set[tuple[str, str]] = set()
         self._pairs: list[tuple[bool, str, str, str]] = []
         for kind, ident, body in self.connection.execute("SELECT kind, id, body FROM document"):
@@ -95,9 +105,21 @@ class State:
         for owner in list(owners):
             self.unpair(kind, owner, member)
 
+    def callback_done(self, seq: int) -> None:
+        """A callback needs no keeping any more."""
+        if self.callback_rows.pop(seq, None) is None:
+            self._callbacks_done.append((seq,))
+
     def flush(self) -> None:
         """Write everything that changed, in one transaction."""
-        if not (self._dirty or self._pairs or self.ledger_rows or self.purchase_rows or self.happening_rows):
+        appended = (
+            (_LEDGER, self.ledger_rows),
+            (_CONTENT, self.content_rows),
+            (_PURCHASE, self.purchase_rows),
+            (_HAPPENING, self.happening_rows),
+            ("DELETE FROM callback WHERE seq=?", self._callbacks_done),
+        )
+        if not (self._dirty or self._pairs or self.callback_rows or any(rows for _, rows in appended)):
             return
         run = self.connection
         run.execute("BEGIN IMMEDIATE")
@@ -112,15 +134,16 @@ class State:
                 run.execute("INSERT OR IGNORE INTO pair VALUES(?,?,?)", pair)
             else:
                 run.execute("DELETE FROM pair WHERE kind=? AND owner=? AND member=?", pair)
-        run.executemany(_LEDGER, self.ledger_rows)
-        run.executemany(_PURCHASE, self.purchase_rows)
-        run.executemany(_HAPPENING, self.happening_rows)
+        run.executemany(_CALLBACK, self.callback_rows.values())
+        for sql, rows in appended:
+            if rows:
+                run.executemany(sql, rows)
         run.execute("COMMIT")
         self._dirty.clear()
         self._pairs.clear()
-        self.ledger_rows.clear()
-        self.purchase_rows.clear()
-        self.happening_rows.clear()
+        self.callback_rows.clear()
+        for _, rows in appended:
+            rows.clear()
 
     def query(self, sql: str, parameters: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         """Read rows, everything appended so far included."""
@@ -130,3 +153,19 @@ class State:
     def close(self) -> None:
         self.flush()
         self.connection.close()
+
+
+def _open(path: str) -> sqlite3.Connection:
+    """The file with its tables; StateError when it is none of ours or of another version."""
+    try:
+        connection = sqlite3.connect(path, isolation_level=None)
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=OFF")
+        version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+        tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type='table'")}
+        if tables and version != _VERSION:
+            raise StateError(f"{path} was not written by this version of the sandbox: use another file, or --fresh")
+        connection.executescript(f"{_SCHEMA} PRAGMA user_version={_VERSION};")
+    except sqlite3.Error as error:
+        raise StateError(f"{path} cannot be used as state file ({error}): use another file, or --fresh") from error
+    return connection

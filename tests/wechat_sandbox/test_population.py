@@ -96,7 +96,8 @@ def test_receivers_open_click_and_buy_with_the_stated_effect(tmp_path: Path, rec
     for group, expected in ((unionids[: _SIZE // 2], truth["with"]), (unionids[_SIZE // 2 :], truth["without"])):
         share = sum(person in buyers for person in group) / len(group)
         assert abs(share - expected) < 4 * math.sqrt(expected * (1 - expected) / len(group))
-    same_words = running.post("/sandbox/truth", {**ask, "message": None, "text": text, "people": treated})
+    at = next(row["at"] for row in running.get("/sandbox/ledger") if row["outcome"] == "arrived")
+    same_words = running.post("/sandbox/truth", {**ask, "message": None, "text": text, "people": treated, "at": at})
     assert same_words["with"] == pytest.approx(truth["with"])
     seen = running.post("/sandbox/truth", {**ask, "message": None, "since_seq": 0, "people": control})
     assert (seen["received"], seen["effect"]) == (0, 0)
