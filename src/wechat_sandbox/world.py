@@ -79,6 +79,7 @@ class _Job:
     due: int
     number: int
     run: Callable[[], object] = field(compare=False)
+    name: str = field(default="", compare=False)
 
 
 class World:
@@ -113,9 +114,14 @@ class World:
         """Milliseconds of the sandbox's clock."""
         return time.time_ns() // 1_000_000 + self.offset_ms
 
-    def later(self, seconds: float, run: Callable[[], object]) -> None:
-        """Run something when the sandbox's clock has gone on by `seconds`."""
-        heapq.heappush(self._jobs, _Job(self.now() + int(seconds * 1000), next(self._numbers), run))
+    def later(self, seconds: float, run: Callable[[], object], name: str = "") -> None:
+        """Run something when the sandbox's clock has gone on by `seconds`; by its name it can be cancelled."""
+        heapq.heappush(self._jobs, _Job(self.now() + int(seconds * 1000), next(self._numbers), run, name))
+
+    def cancel(self, name: str) -> None:
+        """Forget the jobs of a name."""
+        self._jobs = [job for job in self._jobs if job.name != name]
+        heapq.heapify(self._jobs)
 
     def reach_of(self, account: Document) -> Reach:
         return self.population.reach(account)

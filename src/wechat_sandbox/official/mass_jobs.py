@@ -45,7 +45,7 @@ def begin(world: World, account: Document, job: Document, people: list[str]) -> 
 def _schedule(world: World, job: Document) -> None:
     if job.get("waiting"):
         due = job["at"] + world.limits["mass_confirm_minutes"] * 60_000
-        world.later(max(0, due - world.now()) / 1000, partial(_answer, world, job, _LATE))
+        world.later(max(0, due - world.now()) / 1000, partial(_answer, world, job, _LATE), f"mass:{job['msg_id']}")
     else:
         world.later(job["seconds"], partial(finish, world, job))
 
@@ -61,6 +61,7 @@ def _answer(world: World, job: Document, code: int) -> None:
     if not job.get("waiting"):
         return
     job["waiting"] = False
+    world.cancel(f"mass:{job['msg_id']}")
     world.state.put("mass", str(job["msg_id"]), job)
     if code:
         job["refused"] = code == _REFUSED
