@@ -6,7 +6,18 @@ from typing import get_args
 
 import pytest
 
-from tagcast.channels.errors import ChannelError, Effect, Platform, Reaction, Scope, lost, refusal, special, table
+from tagcast.channels.errors import (
+    Effect,
+    Platform,
+    Reaction,
+    Scope,
+    address_in,
+    lost,
+    meaning,
+    refusal,
+    special,
+    table,
+)
 
 
 @pytest.mark.parametrize(
@@ -65,6 +76,7 @@ def test_an_unknown_code_is_shown_as_it_came() -> None:
     error = refusal("official", "x", 987654, errmsg="strange thing rid: 65eac940\n-1a79", effect=Effect.READ)
     assert (error.reaction, error.scope, error.reason) == (Reaction.PERMANENT, Scope.JOB, "unknown_code")
     assert error.sentence("zh") == "平台返回了未收录的错误码 987654: strange thing rid: 65eac940 -1a79"
+    assert meaning("official", 987654).zh == "平台返回了未收录的错误码 987654"
 
 
 def test_the_text_of_an_error_names_nobody() -> None:
@@ -72,7 +84,63 @@ def test_the_text_of_an_error_names_nobody() -> None:
     assert str(error) == "official message/template/send: 40003, invalid_openid, permanent (recipient)"
     assert "oSomebody1" not in repr(error)
     assert error.errmsg == "invalid openid oSomebody1"
-    assert len(ChannelError("official", "x", error.meaning, errmsg="y" * 9999).errmsg) == 300
+
+
+def test_a_long_text_keeps_its_beginning_and_the_request_id_at_its_end() -> None:
+    long = "invalid " + "y" * 999 + " rid: 65eac940-1a79c8dc-1be683b5"
+    error = refusal("official", "tags/get", 987654, errmsg=long, effect=Effect.READ)
+    assert len(error.errmsg) == 300
+    assert error.errmsg.startswith("invalid yyy")
+    assert error.request_id == "65eac940-1a79c8dc-1be683b5"
+    assert refusal("official", "tags/get", 987654, errmsg="no id", effect=Effect.READ).request_id == ""
+
+
+@pytest.mark.parametrize(
+    ("errmsg", "address"),
+    [
+        ("invalid ip 203.0.113.9 ipv6 ::ffff:203.0.113.9, not in whitelist rid: 65eac940-1a79c8dc", "203.0.113.9"),
+        ("invalid ip ::ffff:203.0.113.9, not in whitelist", "203.0.113.9"),
+        ("invalid ip 2001:db8::7, not in whitelist", "2001:db8::7"),
+        ("not allow to access from your ip, hint: [1599354620_109_ee5b], from ip: 203.0.113.9, more", "203.0.113.9"),
+        ("access clientip is not registered, 203.0.113.9.", "203.0.113.9"),
+        ("no address: 999.1.1.1 fee ::: ...", ""),
+    ],
+)
+def test_the_refused_address_is_found(errmsg: str, address: str) -> None:
+    assert address_in(errmsg) == address
+
+
+def test_a_refused_address_is_part_of_the_sentence() -> None:
+    error = refusal("official", "stable_token", 40164, errmsg="invalid ip 203.0.113.9, not in", effect=Effect.READ)
+    assert error.sentence("zh").endswith("“开发接口管理 → 基本配置 → IP白名单”中加入它。平台看到的 IP：203.0.113.9。")
+    assert error.sentence("en").endswith("开发接口管理 → 基本配置 → IP白名单. It sees 203.0.113.9.")
+    other = refusal("official", "user/get", 40003, errmsg="from 203.0.113.9", effect=Effect.READ)
+    assert "203" not in other.sentence("zh")
+
+
+@pytest.mark.parametrize(
+    ("operation", "code", "scope", "reason"),
+    [
+        ("stable_token", 40001, "account", "bad_secret"),
+        ("sns/jscode2session", 40125, "account", "bad_secret"),
+        ("tags/get", 40125, "account", "bad_credentials"),
+        ("sns/userinfo", 40001, "call", "oauth_token"),
+        ("sns/userinfo", 48001, "call", "oauth_scope"),
+        ("sns/userinfo", 50001, "call", "oauth_scope"),
+        ("tags/get", 48001, "account", "not_permitted"),
+        ("message/custom/send", 50001, "recipient", "not_authorized"),
+        ("user/get", 40003, "job", "bad_cursor"),
+        ("user/get", 50002, "account", "account_limited"),
+        ("message/mass/send", 40003, "job", "bad_batch"),
+        ("message/mass/sendall", 48002, "job", "send_refused"),
+        ("message/template/send", 50002, "recipient", "user_limited"),
+    ],
+)
+def test_a_number_means_different_things_at_different_endpoints(
+    operation: str, code: int, scope: str, reason: str
+) -> None:
+    error = refusal("official", operation, code, effect=Effect.READ)
+    assert (error.reaction, error.scope, error.reason) == (Reaction.PERMANENT, scope, reason)
 
 
 def test_every_row_is_complete_and_sourced() -> None:

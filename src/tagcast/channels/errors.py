@@ -3,8 +3,11 @@
 The same number means different things on the two platforms, so nothing here looks at the number alone.
 """
 
+import ipaddress
+import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
 from typing import Any, Literal, cast, get_args
@@ -76,8 +79,9 @@ class Meaning:
 class ChannelError(Exception):
     """A platform refused, failed, or cannot be understood.
 
-    `errcode` is None when no code was answered. `errmsg` is the platform's own text, cut to 300 characters; it can name
-    a person, so neither it nor any argument of the call is part of `str()`.
+    `errcode` is None when no code was answered. `errmsg` is the platform's own text, cut to 300 characters in its
+    middle, because its end names the request; it can name a person, so neither it nor any argument of the call is part
+    of `str()`.
     """
 
     def __init__(
@@ -88,7 +92,7 @@ class ChannelError(Exception):
         self.platform = platform
         self.operation = operation
         self.errcode = errcode
-        self.errmsg = "".join(c if c.isprintable() else " " for c in errmsg[:300])
+        self.errmsg = "".join(c if c.isprintable() else " " for c in _cut(errmsg))
         self.meaning = meaning
         self.answer: dict[str, Any] = {}
         """The rest of the answer, for the few codes that carry more than a refusal."""
@@ -118,11 +122,44 @@ class ChannelError(Exception):
         """`day`: the next natural day in Asia/Shanghai; `period`: the account's next quota period; else empty."""
         return self.meaning.until
 
+    @property
+    def address(self) -> str:
+        """The address of ours that the platform says it refuses; empty when it names none."""
+        return address_in(self.errmsg) if self.reason.startswith("ip_") else ""
+
+    @property
+    def request_id(self) -> str:
+        """The platform's id of the call (`rid`), by which it can be looked up for seven days; empty when not given."""
+        found = re.search(r"\brid: ?([0-9a-f]+(?:-[0-9a-f]+)*)", self.errmsg)
+        return found.group(1) if found else ""
+
     def sentence(self, lang: Lang = "en") -> str:
-        """What an operator reads. An unknown code is shown as it came."""
+        """What an operator reads: with the refused address where one is named, an unknown code as it came."""
+        said = self.meaning.sentence(lang)
         if self.meaning.reason == "unknown_code":
-            return f"{self.meaning.sentence(lang)} {self.errcode}: {self.errmsg}"
-        return self.meaning.sentence(lang)
+            return f"{said} {self.errcode}: {self.errmsg}"
+        if self.address:
+            return f"{said}平台看到的 IP：{self.address}。" if lang == "zh" else f"{said} It sees {self.address}."
+        return said
+
+
+def address_in(errmsg: str) -> str:
+    """The first IP address in a platform's message, an IPv4 address before an IPv6 one; empty when there is none.
+
+    公众号 writes `invalid ip 1.2.3.4 ipv6 ::ffff:1.2.3.4, not in whitelist`, 企业微信 `from ip: 1.2.3.4`.
+    """
+    found = []
+    for word in re.findall(r"[0-9A-Fa-f:.]{3,}", errmsg):
+        with suppress(ValueError):
+            address = ipaddress.ip_address(word.strip(".:") if "." in word and "::" not in word else word.rstrip("."))
+            mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+            found.append(mapped or address)
+    found.sort(key=lambda address: address.version)
+    return str(found[0]) if found else ""
+
+
+def _cut(errmsg: str) -> str:
+    return errmsg if len(errmsg) <= 300 else f"{errmsg[:219]}…{errmsg[-80:]}"
 
 
 def refusal(platform: Platform, operation: str, errcode: int, *, errmsg: str = "", effect: Effect) -> ChannelError:
@@ -136,9 +173,11 @@ def refusal(platform: Platform, operation: str, errcode: int, *, errmsg: str = "
 
 
 def meaning(platform: Platform, errcode: int) -> Meaning:
-    """What an errcode means, whatever was called."""
+    """What an errcode means, whatever was called. The sentences of an unknown one name it."""
     rows = table()
-    return rows.get((platform, errcode, "")) or rows[(platform, "unknown", "")]
+    known = rows.get((platform, errcode, ""))
+    unknown = rows[(platform, "unknown", "")]
+    return known or replace(unknown, zh=f"{unknown.zh} {errcode}", en=f"{unknown.en} {errcode}")
 
 
 def lost(platform: Platform, operation: str, *, effect: Effect) -> ChannelError:
