@@ -18,8 +18,11 @@ from wechat_sandbox.official.templates import SEND
 from wechat_sandbox.wecom import access
 from wechat_sandbox.world import Fault, World
 
-_MODULES = (tokens, media, *official.MODULES, *wecom.MODULES, *ads.MODULES)
+_MODULES = (*wecom.MODULES, tokens, media, *official.MODULES, *ads.MODULES)
+_WORK: dict[str, Route] = {route.path: route for module in wecom.MODULES for route in module.ROUTES}
 ROUTES: dict[str, Route] = {route.path: route for module in _MODULES for route in module.ROUTES}
+# Paths of both platforms whose WeCom side has a handler of its own: the token tells which is meant.
+_TWINS = {path: route for path, route in _WORK.items() if ROUTES[path] is not route}
 _TICK = 0.01
 _JSON = (b"content-type", b"application/json; charset=utf-8")
 _LINES = (b"content-type", b"application/jsonl; charset=utf-8")
@@ -139,6 +142,8 @@ class App:
             return 404, {"error": "the sandbox does not imitate this path", "path": path}
         fault = world.fault(path) if world.faults else None
         query = dict(parse_qsl(scope["query_string"].decode("utf-8", "replace"), keep_blank_values=True))
+        if path in _TWINS and tokens.belongs_to_wecom(world, query.get("access_token")):
+            route = _TWINS[path]
         wecom = "wecom" in route.kinds and (
             len(route.kinds) == 1 or tokens.belongs_to_wecom(world, query.get("access_token"))
         )
@@ -153,6 +158,8 @@ class App:
             answer = self._run(route, call, wecom, scope["method"])
         except ApiError as error:
             answer = errors.body("wecom" if wecom else "official", error, call.client)
+            if route.lists:
+                answer.setdefault(route.lists, [])
             if not wecom:
                 openapi.remember(world, call, answer, started)
         finally:

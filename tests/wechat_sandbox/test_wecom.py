@@ -253,9 +253,9 @@ def test_task_errors(sandbox: Sandbox, corp: Client) -> None:
     media = corp.upload("media/upload")
     assert (media["errcode"], isinstance(media["created_at"], str)) == (0, True)
     assert corp.upload("media/upload", b"12345")["errcode"] == 44001
-    sandbox.post("/sandbox/limits", {"image_bytes": 9})
+    sandbox.post("/sandbox/limits", {"image_bytes": 9, "wecom_image_bytes": 9})
     too_large = corp.upload("media/upload")["errcode"], sandbox.account("service").upload("media/upload")["errcode"]
-    sandbox.post("/sandbox/limits", {"image_bytes": 10485760})
+    sandbox.post("/sandbox/limits", {"image_bytes": 10485760, "wecom_image_bytes": 10485760})
     assert too_large == (45007, 40009)
     good = {**person, "attachments": [{"msgtype": "image", "image": {"media_id": media["media_id"]}}, link]}
     assert corp.code(path, good) == 0

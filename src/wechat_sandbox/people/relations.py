@@ -1,13 +1,12 @@
 """People who come, go or block: the change itself, what follows from it, and the platform's event."""
 
-import secrets
 from collections.abc import Iterable
 from typing import Any
 
 from wechat_sandbox.errors import ControlError
 from wechat_sandbox.official import interact, tags
 from wechat_sandbox.state import Document
-from wechat_sandbox.wecom import tags as wecom_tags
+from wechat_sandbox.wecom import friends, marks
 from wechat_sandbox.world import World
 
 
@@ -36,22 +35,13 @@ def change(
     person = world.reach_of(account).ids[index]
     if account["kind"] == "wecom":
         if moved:
-            _contact_event(world, account, index, "add_external_contact" if follows else "del_external_contact")
+            friends.announce(world, account, index, "add_external_contact" if follows else "del_external_contact")
             if not follows:
-                wecom_tags.forget(world, account, person)
+                marks.forget(world, account, person)
         elif blocked and blocks:
-            _contact_event(world, account, index, "del_follow_user")
+            friends.announce(world, account, index, "del_follow_user")
     elif moved and account["kind"] != "mini":
         if not follows:
             tags.forget(world, account, person)
         interact.moved(world, account, person, follows=bool(follows), fields=how or {"EventKey": ""})
     return moved or blocked
-
-
-def _contact_event(world: World, account: Document, index: int, kind: str) -> None:
-    reach = world.reach_of(account)
-    for number in reach.staff[index]:
-        fields = {"ChangeType": kind, "UserID": account["employees"][number], "ExternalUserID": reach.ids[index]}
-        if kind == "add_external_contact":
-            fields["WelcomeCode"] = secrets.token_urlsafe(24)
-        world.callbacks.send(account, "change_external_contact", "sys", fields, world.now())

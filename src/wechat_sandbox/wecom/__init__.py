@@ -2,7 +2,37 @@
 
 from typing import Any
 
-from wechat_sandbox.wecom import access, contacts, tags, tasks
+from wechat_sandbox.wecom import (
+    access,
+    console,
+    contact_ways,
+    contacts,
+    friends,
+    groups,
+    identity,
+    marks,
+    media,
+    messages,
+    results,
+    tags,
+    tasks,
+    welcome,
+)
 
-MODULES: tuple[Any, ...] = (access, contacts, tags, tasks)
+MODULES: tuple[Any, ...] = (
+    access,
+    contacts,
+    friends,
+    identity,
+    tags,
+    marks,
+    console,
+    contact_ways,
+    welcome,
+    tasks,
+    results,
+    groups,
+    messages,
+    media,
+)
 """Each has ROUTES; some also `resume(world)`, called after a start, and CONTROL: calls under /sandbox."""

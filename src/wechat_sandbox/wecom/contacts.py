@@ -1,37 +1,16 @@
-"""企业微信: members, customers, and messages to members."""
+"""企业微信: members with customers, customers, remarks."""
 
-import secrets
 from typing import Any
 
 from wechat_sandbox.call import WORK, Call, Route
-from wechat_sandbox.errors import ApiError
-from wechat_sandbox.ledger import fingerprint
-from wechat_sandbox.people.population import unit
+from wechat_sandbox.errors import ApiError, ControlError
 from wechat_sandbox.state import Document
+from wechat_sandbox.wecom import friends
+from wechat_sandbox.wecom.access import employee, visible
 from wechat_sandbox.world import World
 
 _GENDER = {"男": 1, "女": 2, "未知": 0}
-_MESSAGE_TYPES = (
-    "text",
-    "image",
-    "voice",
-    "video",
-    "file",
-    "textcard",
-    "news",
-    "mpnews",
-    "markdown",
-    "miniprogram_notice",
-    "template_card",
-)
-
-
-def employee(account: Document, userid: Any, code: int = 60111) -> int:
-    """Number of a member by userid."""
-    if not isinstance(userid, str) or userid not in account["employees"]:
-        raise ApiError(code)
-    number: int = account["employees"].index(userid)
-    return number
+_REMARKS = {"remark": "remark_chars", "description": "description_chars", "remark_company": "remark_chars"}
 
 
 def customer(world: World, account: Document, ident: Any) -> int:
@@ -42,82 +21,105 @@ def customer(world: World, account: Document, ident: Any) -> int:
         raise ApiError(40096)
     if not reach.follows[index]:
         raise ApiError(84061)
-    return index
+    return int(index)
 
 
-def customers_of(world: World, account: Document, number: int) -> list[int]:
-    """Indexes of the friends of a member, given by the member's number."""
-    reach = world.reach_of(account)
-    return [index for index in reach.customers.get(number, ()) if reach.follows[index]]
+def relation(world: World, account: Document, userid: Any, ident: Any) -> tuple[int, int]:
+    """Number of a member and index of his customer; 84061 when they are no friends."""
+    number = employee(account, userid)
+    index = customer(world, account, ident)
+    if number not in friends.members_of(world, account, index):
+        raise ApiError(84061)
+    return number, index
 
 
 def marks(world: World, account: Document, userid: str, ident: str) -> list[str]:
-    """Corp tag ids that a member put on a customer."""
+    """Corp and strategy tag ids that a member put on a customer."""
     return list(world.state.members.get(("mark", f"{account['id']}:{userid}:{ident}"), ()))
 
 
 def _follow_info(world: World, account: Document, number: int, index: int) -> dict[str, Any]:
-    ident = world.reach_of(account).ids[index]
-    draw = unit(account["id"], number, ident)
-    return {
-        "userid": account["employees"][number],
-        "remark": world.population.people.names[index],
-        "description": "",
-        "createtime": account["created"] // 1000 - int(draw * 400 * 86400),
-        "remark_corp_name": "",
-        "remark_mobiles": [],
-        "oper_userid": account["employees"][number],
-        "add_way": 1,
-        "state": "",
+    known = friends.details(world, account, number, index)
+    userid = account["employees"][number]
+    entry = {
+        "userid": userid,
+        "remark": known.get("remark", world.population.people.names[index]),
+        "description": known.get("description", ""),
+        "createtime": friends.since(world, account, number, index),
+        "remark_corp_name": known.get("remark_company", ""),
+        "remark_mobiles": known.get("remark_mobiles", []),
+        "oper_userid": known.get("oper_userid", userid),
+        "add_way": known.get("add_way", 1),
+        "state": known.get("state", ""),
     }
+    if known.get("add_way") == 10:
+        entry["wechat_channels"] = {"nickname": "视频号", "source": 1}
+    return entry
 
 
 def _contact(world: World, account: Document, index: int) -> dict[str, Any]:
     people = world.population.people
-    return {
+    entry = {
         "external_userid": world.reach_of(account).ids[index],
         "name": people.names[index],
         "avatar": "",
         "type": 1,
         "gender": _GENDER[people.traits["sex"][index]],
-        "unionid": people.unionids[index],
     }
+    if account.get("unionid_bound") is not False:
+        entry["unionid"] = people.unionids[index]
+    return entry
+
+
+def _tags(world: World, account: Document, number: int, index: int) -> list[dict[str, Any]]:
+    """The tags of one relation: corp (1), private (2, without an id), strategy (3)."""
+    userid, ident = account["employees"][number], world.reach_of(account).ids[index]
+    rows: list[dict[str, Any]] = []
+    for tag in marks(world, account, userid, ident):
+        group = world.state.get("corp_group", world.state.documents["corp_tag"][tag]["group"])
+        if group is not None:
+            name = next(entry["name"] for entry in group["tag"] if entry["id"] == tag)
+            kind = 3 if group.get("strategy_id") else 1
+            rows.append({"group_name": group["group_name"], "tag_name": name, "tag_id": tag, "type": kind})
+    private = friends.details(world, account, number, index).get("private_tags", ())
+    return rows + [{"group_name": "", "tag_name": name, "type": 2} for name in private]
 
 
 def follow_users(world: World, call: Call) -> dict[str, Any]:
-    """GET externalcontact/get_follow_user_list."""
-    return {"follow_user": list(call.account["employees"])}
+    """GET externalcontact/get_follow_user_list: members inside the visible range."""
+    return {"follow_user": visible(call.account)}
 
 
 def list_customers(world: World, call: Call) -> dict[str, Any]:
     """GET externalcontact/list: all customers of one member."""
     number = employee(call.account, call.query.get("userid"), 40003)
     ids = world.reach_of(call.account).ids
-    found = customers_of(world, call.account, number)
+    found = friends.customers_of(world, call.account, number)
     if not found:
-        raise ApiError(84061, external_userid=[])
+        raise ApiError(84061)
     return {"external_userid": [ids[index] for index in found]}
 
 
 def get_customer(world: World, call: Call) -> dict[str, Any]:
-    """GET externalcontact/get: the customer and, per member, remark and tags."""
-    account = call.account
+    """GET externalcontact/get: the customer and, per visible member, remark and tags; pages of 500 members."""
+    account, seen = call.account, visible(call.account)
     index = customer(world, account, call.query.get("external_userid"))
-    reach, follow = world.reach_of(account), []
-    for number in reach.staff[index]:
+    numbers = [n for n in friends.members_of(world, account, index) if account["employees"][n] in seen]
+    if not numbers:
+        raise ApiError(60011)
+    most = world.limits["get_followers_page"]
+    start, after = _page(call.query.get("cursor"), most, len(numbers))
+    rows = []
+    for number in numbers[start : start + most]:
         entry = _follow_info(world, account, number, index)
-        entry["tags"] = []
-        for ident in marks(world, account, entry["userid"], reach.ids[index]):
-            group = world.state.get("corp_group", world.state.documents["corp_tag"][ident]["group"])
-            if group is not None:
-                name = next(tag["name"] for tag in group["tag"] if tag["id"] == ident)
-                entry["tags"].append({"group_name": group["group_name"], "tag_name": name, "tag_id": ident, "type": 1})
-        follow.append(entry)
-    return {"external_contact": _contact(world, account, index), "follow_user": follow}
+        entry["tags"] = _tags(world, account, number, index)
+        rows.append(entry)
+    answer = {"external_contact": _contact(world, account, index), "follow_user": rows}
+    return {**answer, "next_cursor": after} if len(numbers) > most else answer
 
 
 def batch_by_user(world: World, call: Call) -> dict[str, Any]:
-    """POST externalcontact/batch/get_by_user: customers of up to 100 members, tag ids only."""
+    """POST externalcontact/batch/get_by_user: customers of up to 100 members, ids of corp and strategy tags only."""
     account = call.account
     userids = call.texts("userid_list", 40032)
     if not userids or len(userids) > world.limits["by_user_batch"]:
@@ -125,11 +127,8 @@ def batch_by_user(world: World, call: Call) -> dict[str, Any]:
     limit = call.number("limit", 50, 40058)
     if not 1 <= limit <= world.limits["by_user_batch"]:
         raise ApiError(40058)
-    pairs = [
-        (number, index)
-        for number in (employee(account, userid) for userid in userids)
-        for index in customers_of(world, account, number)
-    ]
+    numbers = [employee(account, userid) for userid in userids]
+    pairs = [(number, index) for number in numbers for index in friends.customers_of(world, account, number)]
     start, after = page(call, limit, len(pairs))
     rows = []
     for number, index in pairs[start : start + limit]:
@@ -139,57 +138,64 @@ def batch_by_user(world: World, call: Call) -> dict[str, Any]:
     return {"external_contact_list": rows, "next_cursor": after, "fail_info": {"unlicensed_userid_list": []}}
 
 
-def page(call: Call, limit: int, total: int) -> tuple[int, str]:
-    """Start of the page that the body's cursor names, and the next cursor (empty at the end)."""
-    cursor = call.body.get("cursor") or "0"
+def _page(cursor: Any, limit: int, total: int) -> tuple[int, str]:
+    cursor = cursor or "0"
     if not isinstance(cursor, str) or not cursor.isdigit() or int(cursor) > total:
         raise ApiError(50100)
     start = int(cursor)
     return start, str(start + limit) if start + limit < total else ""
 
 
-def message_send(world: World, call: Call) -> dict[str, Any]:
-    """POST message/send: to members of the corp; too many to one member are dropped silently."""
-    body, account = call.body, call.account
-    if body.get("agentid") != account["agentid"]:
-        raise ApiError(301002)
-    kind = body.get("msgtype")
-    if kind not in _MESSAGE_TYPES or not isinstance(body.get(kind), dict):
-        raise ApiError(40058)
-    content = body[kind].get("content", "")
-    if kind in ("text", "markdown") and (not content or len(content.encode()) > 2048):
-        raise ApiError(45002 if content else 44004)
-    asked = body.get("touser")
-    if not isinstance(asked, str) or not asked:
-        raise ApiError(40058)
-    names = list(account["employees"]) if asked == "@all" else asked.split("|")
-    if asked != "@all" and len(names) > world.limits["member_message_users"]:
-        raise ApiError(40032)
-    known = [name for name in names if name in account["employees"]]
-    if not known:
-        raise ApiError(81013)
-    ident, now = secrets.token_urlsafe(24), world.now()
-    for name in known:
-        subject = f"{account['id']}:message:{name}"
-        fits = world.windows.take(subject, "minute", world.limits["member_message_per_minute"], now)
-        if fits and world.windows.take(subject, "hour", world.limits["member_message_per_hour"], now):
-            number = world.state.next_number("member_message")
-            entry = {
-                "account": account["id"],
-                "userid": name,
-                "msgid": ident,
-                "msgtype": kind,
-                "content": fingerprint(str(body[kind])),
-                "at": now,
-            }
-            world.state.put("member_message", str(number), {**entry, "body": body[kind]})
-    return {"invaliduser": "|".join(name for name in names if name not in account["employees"]), "msgid": ident}
+def page(call: Call, limit: int, total: int) -> tuple[int, str]:
+    """Start of the page that the body's cursor names, and the next cursor (empty at the end)."""
+    return _page(call.body.get("cursor"), limit, total)
 
 
+def limited(call: Call, default: int, most: int) -> int:
+    """The `limit` of a body; 40058 outside 1 to `most`."""
+    limit = call.number("limit", default, 40058)
+    if not 1 <= limit <= most:
+        raise ApiError(40058, "limit")
+    return limit
+
+
+def remark(world: World, call: Call) -> dict[str, Any]:
+    """POST externalcontact/remark. Too long is 40058 (UNCONFIRMED: the page names the lengths, not the code)."""
+    body = call.body
+    number, index = relation(world, call.account, body.get("userid"), body.get("external_userid"))
+    changes: dict[str, Any] = {}
+    for name, limit in _REMARKS.items():
+        if name in body:
+            if not isinstance(body[name], str) or len(body[name]) > world.limits[limit]:
+                raise ApiError(40058, name)
+            changes[name] = body[name]
+    if "remark_mobiles" in body:
+        changes["remark_mobiles"] = [number for number in call.texts("remark_mobiles", 40058) if number]
+    if not changes and "remark_pic_mediaid" not in body:
+        raise ApiError(40063)
+    friends.note(world, call.account, number, index, **changes)
+    return {}
+
+
+def member_number(account: Document, userid: Any) -> int:
+    """Number of a member for a control call; ControlError 404 for none."""
+    if userid not in account["employees"]:
+        raise ControlError(404, f"no member {userid}")
+    return int(account["employees"].index(userid))
+
+
+_EXTERNAL = "/cgi-bin/externalcontact"
 ROUTES = [
-    Route("GET", "/cgi-bin/externalcontact/get_follow_user_list", follow_users, kinds=WORK),
-    Route("GET", "/cgi-bin/externalcontact/list", list_customers, kinds=WORK, read=True),
-    Route("GET", "/cgi-bin/externalcontact/get", get_customer, kinds=WORK, read=True),
-    Route("POST", "/cgi-bin/externalcontact/batch/get_by_user", batch_by_user, kinds=WORK, read=True),
-    Route("POST", "/cgi-bin/message/send", message_send, kinds=WORK),
+    Route("GET", f"{_EXTERNAL}/get_follow_user_list", follow_users, kinds=WORK, lists="follow_user"),
+    Route("GET", f"{_EXTERNAL}/list", list_customers, kinds=WORK, read=True, lists="external_userid"),
+    Route("GET", f"{_EXTERNAL}/get", get_customer, kinds=WORK, read=True, lists="follow_user"),
+    Route(
+        "POST",
+        f"{_EXTERNAL}/batch/get_by_user",
+        batch_by_user,
+        kinds=WORK,
+        read=True,
+        lists="external_contact_list",
+    ),
+    Route("POST", f"{_EXTERNAL}/remark", remark, kinds=WORK),
 ]
