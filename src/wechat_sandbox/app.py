@@ -1,6 +1,7 @@
 """The ASGI application: finds the path, checks the token, applies faults and windows, answers after the commit."""
 
 import asyncio
+import contextlib
 import sys
 import traceback
 from typing import Any
@@ -13,10 +14,11 @@ from wechat_sandbox import ads, errors, media, official, tokens, wecom
 from wechat_sandbox.call import MINI, MP, OK, Call, Raw, Route
 from wechat_sandbox.control import Control, is_stream
 from wechat_sandbox.errors import ApiError, ControlError
+from wechat_sandbox.faults import Fault
 from wechat_sandbox.official import openapi
 from wechat_sandbox.official.templates import SEND
 from wechat_sandbox.wecom import access
-from wechat_sandbox.world import Fault, World
+from wechat_sandbox.world import World
 
 _MODULES = (*wecom.MODULES, tokens, media, *official.MODULES, *ads.MODULES)
 _WORK: dict[str, Route] = {route.path: route for module in wecom.MODULES for route in module.ROUTES}
@@ -30,6 +32,14 @@ _LINES = (b"content-type", b"application/jsonl; charset=utf-8")
 
 class _Cut(Exception):
     """The connection must be cut without an answer."""
+
+
+class _Gateway(Exception):
+    """A machine before the platform answers: an HTTP status, and HTML."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
 
 
 class App:
@@ -140,7 +150,6 @@ class App:
         route = ROUTES.get(path)
         if route is None:
             return 404, {"error": "the sandbox does not imitate this path", "path": path}
-        fault = world.fault(path) if world.faults else None
         query = dict(parse_qsl(scope["query_string"].decode("utf-8", "replace"), keep_blank_values=True))
         if path in _TWINS and tokens.belongs_to_wecom(world, query.get("access_token")):
             route = _TWINS[path]
@@ -152,6 +161,7 @@ class App:
             call.headers = {name.decode(): value.decode("latin-1") for name, value in scope["headers"]}
         world.busy_reads += route.read
         started = world.now()
+        fault = world.faults.of_call(path, self._caller(query, raw), started) if world.faults else None
         try:
             if fault is not None:
                 await _before(fault)
@@ -162,6 +172,9 @@ class App:
                 answer.setdefault(route.lists, [])
             if not wecom:
                 openapi.remember(world, call, answer, started)
+        except _Gateway as error:
+            page = f"<html><body><h1>{error.status} Bad Gateway</h1></body></html>"
+            return error.status, Raw(page.encode(), "text/html", error.status)
         finally:
             world.busy_reads -= route.read
         await self.committed()
@@ -169,6 +182,22 @@ class App:
             await asyncio.sleep(fault.seconds if fault.kind == "timeout_after" else 0)
             raise _Cut
         return 200, answer
+
+    def _caller(self, query: dict[str, str], raw: bytes) -> int | None:
+        """The account that calls, for faults of one account: by its token, or by its id where tokens are asked for."""
+        world = self.world
+        if not world.faults.by_account:
+            return None
+        entry = world.state.documents["token"].get(query.get("access_token", ""))
+        if entry is not None:
+            return int(entry["account"])
+        names = [query.get("appid"), query.get("corpid")]
+        with contextlib.suppress(orjson.JSONDecodeError, AttributeError):
+            names.append(orjson.loads(raw).get("appid"))
+        for account in world.accounts():
+            if (account["appid"] or account["corpid"]) in names:
+                return int(account["id"])
+        return None
 
     def _run(self, route: Route, call: Call, wecom: bool, method: str) -> dict[str, Any] | Raw:
         """One call from method check to answer; ApiError for everything that the platform refuses."""
@@ -233,7 +262,11 @@ def _parse(raw: bytes, wecom: bool) -> dict[str, Any]:
 async def _before(fault: Fault) -> None:
     """The part of a fault that comes before the call is carried out."""
     if fault.kind in ("busy", "quota", "error"):
-        raise ApiError({"busy": -1, "quota": 45009}.get(fault.kind, fault.code))
+        error = ApiError({"busy": -1, "quota": 45009}.get(fault.kind, fault.code))
+        error.text = fault.message
+        raise error
+    if fault.kind == "gateway":
+        raise _Gateway(fault.code)
     if fault.kind in ("slow", "timeout_before"):
         await asyncio.sleep(fault.seconds)
     if fault.kind in ("timeout_before", "cut_before"):

@@ -5,6 +5,7 @@ Callbacks go to the account's address: encrypted, 5 s timeout, three attempts. A
 
 import asyncio
 import contextlib
+import heapq
 import random
 import secrets
 import time
@@ -17,9 +18,13 @@ from xml.sax.saxutils import escape
 import aiohttp
 
 from wechat_sandbox import crypto
-from wechat_sandbox.state import Document
+from wechat_sandbox.clock import Clock
+from wechat_sandbox.faults import Faults
+from wechat_sandbox.state import Document, State
 
 _WORKERS = 16
+# What waits beyond this many is given up; beyond the second figure it waits in the state file only.
+_MOST_WAITING, _MOST_HELD = 2_000_000, 50_000
 _ATTEMPTS = 3
 _HOPS = 5
 _PAGE_SECONDS = 10
@@ -80,25 +85,40 @@ def envelope(account: Document, xml: str, openid: str, now: int) -> tuple[dict[s
 
 
 class Callbacks:
-    """A queue of events and the tasks that deliver them."""
+    """Events under way: kept in the state file until they are delivered or given up, delivered by a few tasks.
 
-    def __init__(self, settings: dict[str, float], chance: random.Random) -> None:
-        self._settings = settings
-        self._chance = chance
-        self._queue: asyncio.Queue[tuple[Document, str, str]] = asyncio.Queue()
+    Lateness is by the sandbox's clock, the time between attempts by the machine's. While the clock is virtual they
+    go out one by one, in order.
+    """
+
+    def __init__(
+        self, state: State, settings: dict[str, float], chance: random.Random, *, faults: Faults, clock: Clock
+    ) -> None:
+        self._state, self._settings, self._chance = state, settings, chance
+        self._faults, self._clock = faults, clock
+        self._due: list[tuple[int, int]] = [
+            (row[0], row[1]) for row in state.query("SELECT due, seq FROM callback ORDER BY due, seq")
+        ]
+        self._seq = max((seq for _, seq in self._due), default=0)
+        self._held: dict[int, tuple[int, str, str]] = {}
+        self._ready: asyncio.Queue[int] = asyncio.Queue()
+        self._turn = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
         self._late: set[asyncio.Task[None]] = set()
         self._session: aiohttp.ClientSession | None = None
         self.busy = 0
         self.delivered = 0
         self.given_up = 0
+        self.lost = 0
         self.observe: Callable[[Document, bool, int], None] | None = None
 
     def start(self) -> None:
+        """Begin to deliver."""
         self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=_WORKERS), trust_env=False)
         self._tasks = [asyncio.create_task(self._work()) for _ in range(_WORKERS)]
 
     async def stop(self) -> None:
+        """Stop delivering; what waits stays in the state file."""
         for task in [*self._tasks, *self._late]:
             task.cancel()
         await asyncio.gather(*self._tasks, *self._late, return_exceptions=True)
@@ -106,12 +126,25 @@ class Callbacks:
             await self._session.close()
 
     def waiting(self) -> int:
-        return self._queue.qsize() + self.busy + len(self._late)
+        """Callbacks that are neither delivered nor given up."""
+        return len(self._due) + self._ready.qsize() + self.busy + len(self._late)
 
     def send(self, account: Document, event: str, sender: str, fields: dict[str, Any], now_ms: int) -> None:
         """Queue an event of one account (a person's message: `event` ""); nothing without a callback address."""
-        if not account["callback_url"] or self._chance.random() < self._settings["callback_lost_share"]:
+        if not account["callback_url"]:
             return
+        settings, chance, delay, copies = self._settings, self._chance, 0.0, 1
+        if settings["callback_lost_share"] and chance.random() < settings["callback_lost_share"]:
+            self.lost += 1
+            return
+        if settings["callback_duplicate_share"] and chance.random() < settings["callback_duplicate_share"]:
+            copies = 2
+        for fault in self._faults.of_event(event or str(fields.get("MsgType", "")), account["id"], now_ms):
+            if fault.kind == "lost":
+                self.lost += 1
+                return
+            copies = max(copies, 2 if fault.kind == "duplicate" else 1)
+            delay += {"late": 1.0, "disordered": chance.random()}.get(fault.kind, 0.0) * fault.seconds
         xml = to_xml(
             {
                 "ToUserName": account["corpid"] or account["original"],
@@ -121,9 +154,27 @@ class Callbacks:
                 **fields,
             }
         )
-        copies = 2 if self._chance.random() < self._settings["callback_duplicate_share"] else 1
         for _ in range(copies):
-            self._queue.put_nowait((account, xml, sender))
+            self._keep(now_ms + int(delay * 1000), account["id"], sender, xml)
+
+    def _keep(self, due: int, account: int, sender: str, xml: str) -> None:
+        if self.waiting() >= _MOST_WAITING:
+            self.given_up += 1
+            return
+        self._seq += 1
+        self._state.callback_rows[self._seq] = (self._seq, due, account, sender, xml)
+        if len(self._held) < _MOST_HELD:
+            self._held[self._seq] = (account, sender, xml)
+        if due <= self._clock.now():
+            self._ready.put_nowait(self._seq)
+        else:
+            heapq.heappush(self._due, (due, self._seq))
+
+    def release(self) -> None:
+        """Let go what is due by now, in order."""
+        now = self._clock.now()
+        while self._due and self._due[0][0] <= now:
+            self._ready.put_nowait(heapq.heappop(self._due)[1])
 
     async def verify(self, account: Document) -> dict[str, Any]:
         """The address check of the platform's console: GET with `echostr`, which must come back in clear."""
@@ -163,32 +214,51 @@ class Callbacks:
 
     async def _work(self) -> None:
         while True:
-            account, xml, openid = await self._queue.get()
+            seq = await self._ready.get()
             self.busy += 1
             try:
+                if self._clock.virtual:
+                    async with self._turn:
+                        await self._deliver(seq, attempt=1)
+                    continue
                 if self._settings["callback_jitter_seconds"]:
                     await asyncio.sleep(self._chance.random() * self._settings["callback_jitter_seconds"])
-                await self._deliver(account, xml, openid, attempt=1)
+                await self._deliver(seq, attempt=1)
             finally:
                 self.busy -= 1
 
-    async def _deliver(self, account: Document, xml: str, openid: str, attempt: int) -> None:
-        started = time.monotonic_ns()
-        answered = await self._post(account, xml, openid)
-        if self.observe is not None:
-            self.observe(account, answered, (time.monotonic_ns() - started) // 1_000_000)
-        if answered:
-            self.delivered += 1
-        elif attempt == _ATTEMPTS:
-            self.given_up += 1
+    def _entry(self, seq: int) -> tuple[Document | None, str, str]:
+        """Account (None: it has no address any more), sender and XML of a callback that waits."""
+        held = self._held.get(seq)
+        if held is None:
+            sql = "SELECT account, sender, body FROM callback WHERE seq=?"
+            ((ident, sender, xml),) = self._state.query(sql, (seq,))
         else:
-            task = asyncio.create_task(self._again(account, xml, openid, attempt + 1))
+            ident, sender, xml = held
+        account = self._state.get("account", str(ident))
+        return (account if account is not None and account["callback_url"] else None), sender, xml
+
+    async def _deliver(self, seq: int, attempt: int) -> None:
+        account, sender, xml = self._entry(seq)
+        answered = False
+        if account is not None:
+            started = time.monotonic_ns()
+            answered = await self._post(account, xml, sender)
+            if self.observe is not None:
+                self.observe(account, answered, (time.monotonic_ns() - started) // 1_000_000)
+        if not answered and account is not None and attempt < _ATTEMPTS:
+            task = asyncio.create_task(self._again(seq, attempt + 1))
             self._late.add(task)
             task.add_done_callback(self._late.discard)
+            return
+        self.delivered += answered
+        self.given_up += not answered
+        self._held.pop(seq, None)
+        self._state.callback_done(seq)
 
-    async def _again(self, account: Document, xml: str, openid: str, attempt: int) -> None:
+    async def _again(self, seq: int, attempt: int) -> None:
         await asyncio.sleep(self._settings["callback_retry_seconds"])
-        await self._deliver(account, xml, openid, attempt)
+        await self._deliver(seq, attempt)
 
     async def _post(self, account: Document, xml: str, openid: str) -> bool:
         assert self._session is not None

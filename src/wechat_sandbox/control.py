@@ -1,20 +1,23 @@
 """The control API under /sandbox: accounts, people, ledger, clock, faults, speed."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from typing import Any
 
 from wechat_sandbox import official, tokens, wecom
 from wechat_sandbox.errors import ControlError
+from wechat_sandbox.faults import PRESETS
 from wechat_sandbox.official import people as acts
 from wechat_sandbox.people import relations
 from wechat_sandbox.people.behaviour import Behaviour
 from wechat_sandbox.state import Document
 from wechat_sandbox.wecom import tasks as wecom_tasks
-from wechat_sandbox.world import FAULTS, OPTIONS, Fault, World
+from wechat_sandbox.world import OPTIONS, World
 
 Answer = tuple[int, Any]
+Handler = Callable[[dict[str, str], dict[str, Any]], Answer | Awaitable[Answer]]
+_DAY_MS = 86_400_000
 _SHOWN = (
     "id",
     "kind",
@@ -37,7 +40,7 @@ class Control:
     def __init__(self, world: World) -> None:
         self.world = world
         self.behaviour = Behaviour(world)
-        self._table: dict[tuple[str, str], Callable[[dict[str, str], dict[str, Any]], Answer]] = {
+        self._table: dict[tuple[str, str], Handler] = {
             ("GET", "health"): self.health,
             ("GET", "accounts"): self.accounts,
             ("POST", "accounts"): self.create_account,
@@ -52,11 +55,14 @@ class Control:
             ("GET", "ledger/summary"): self.summary,
             ("GET", "ledger"): self.ledger,
             ("POST", "ledger/judge"): self.judge,
-            ("GET", "clock"): self.clock,
+            ("GET", "clock"): self.show_clock,
             ("POST", "clock"): self.clock,
             ("GET", "faults"): self.faults,
             ("POST", "faults"): self.add_fault,
             ("DELETE", "faults"): self.clear_faults,
+            ("GET", "faults/presets"): self.presets,
+            ("GET", "model"): self.model,
+            ("POST", "model"): self.model,
             ("POST", "tokens/drop"): self.drop_tokens,
             ("POST", "employees/confirm"): self.confirm,
             ("GET", "employees/messages"): self.member_messages,
@@ -74,8 +80,12 @@ class Control:
         handler = self._table.get((method, path))
         try:
             if handler is not None:
-                return handler(query, body)
+                answer = handler(query, body)
+                return answer if isinstance(answer, tuple) else await answer
             parts = path.split("/")
+            if parts[0] == "faults" and len(parts) == 2 and method == "DELETE":
+                self.world.faults.remove(int(parts[1]))
+                return self.faults(query, body)
             if parts[0] == "accounts" and len(parts) in (2, 3):
                 return await self._one_account(method, parts, body)
         except (TypeError, ValueError) as error:
@@ -90,6 +100,7 @@ class Control:
             "waiting": world.callbacks.waiting(),
             "delivered": world.callbacks.delivered,
             "given_up": world.callbacks.given_up,
+            "lost": world.callbacks.lost,
         }
         pending = {"jobs": world.pending(), "callbacks": callbacks["waiting"]}
         return 200, {
@@ -193,30 +204,51 @@ class Control:
         wanted = [reach.ids[known[ident]] if ident in known else str(ident) for ident in expected]
         return 200, self.world.ledger.judge(account["id"], wanted, int(body.get("since_seq", 0)))
 
-    def clock(self, query: dict[str, str], body: dict[str, Any]) -> Answer:
-        if body:
-            self.world.advance(float(body.get("advance_seconds", 0)))
-            self.world.tick()
-        return 200, {"now": self.world.now(), "offset_seconds": self.world.offset_ms / 1000}
+    def show_clock(self, query: dict[str, str], body: dict[str, Any]) -> Answer:
+        return 200, self.world.clock.shown()
+
+    async def clock(self, query: dict[str, str], body: dict[str, Any]) -> Answer:
+        """Mode, and a move: by seconds or to a moment; with `act`, the people live through it day by day."""
+        unknown = set(body) - {"mode", "advance_seconds", "to", "act", "concurrency"}
+        if unknown:
+            raise ControlError(400, f"unknown field: {', '.join(sorted(unknown))}")
+        world = self.world
+        if "mode" in body:
+            world.clock.set_mode(str(body["mode"]))
+        start = world.now()
+        end = int(body["to"]) if "to" in body else start + int(float(body.get("advance_seconds", 0)) * 1000)
+        if end < start:
+            raise ControlError(400, f"the clock does not go back: it is {start}")
+        if body.get("act") and end - start < _DAY_MS:
+            raise ControlError(400, "act lets people live whole days: advance by 86400 seconds or more")
+        while body.get("act") and end - start >= _DAY_MS:
+            world.advance(start + _DAY_MS)
+            self.behaviour.start(1, int(body.get("concurrency", 32)), (start, start + _DAY_MS))
+            await self.behaviour.finished()
+            start += _DAY_MS
+        if end > world.now():
+            world.advance(end)
+        return self.show_clock(query, body)
 
     def faults(self, query: dict[str, str], body: dict[str, Any]) -> Answer:
-        return 200, {"faults": [dict(vars(fault)) for fault in self.world.faults]}
+        return 200, {"faults": self.world.faults.shown()}
 
     def add_fault(self, query: dict[str, str], body: dict[str, Any]) -> Answer:
-        path, kind = body.get("path"), body.get("kind")
-        if not isinstance(path, str) or kind not in FAULTS:
-            raise ControlError(400, f"path is needed, and kind must be one of {', '.join(FAULTS)}")
-        times, probability = body.get("times"), body.get("probability")
-        if times is None and probability is None:
-            times = 1
-        number = max((fault.id for fault in self.world.faults), default=0) + 1
-        seconds, code = float(body.get("seconds", 30)), int(body.get("code", -1))
-        self.world.faults.append(Fault(number, path, str(kind), times, probability, seconds, code))
+        self.world.faults.add(body, self.world.now())
         return 201, self.faults(query, body)[1]
 
     def clear_faults(self, query: dict[str, str], body: dict[str, Any]) -> Answer:
-        self.world.faults.clear()
+        self.world.faults.remove()
         return 200, {"faults": []}
+
+    def presets(self, query: dict[str, str], body: dict[str, Any]) -> Answer:
+        return 200, {"presets": PRESETS}
+
+    def model(self, query: dict[str, str], body: dict[str, Any]) -> Answer:
+        model = self.behaviour.model
+        if body:
+            model.override(body)
+        return 200, {"figures": model.figures, "overrides": model.overrides}
 
     def drop_tokens(self, query: dict[str, str], body: dict[str, Any]) -> Answer:
         account = self._account(query, body)["id"] if body.get("account") is not None else None

@@ -17,6 +17,7 @@ class ApiError(Exception):
         self.code = code
         self.detail = detail
         self.extra = extra
+        self.text = ""
 
 
 class ControlError(Exception):
@@ -36,7 +37,7 @@ def official_rid() -> str:
 
 def body(platform: str, error: ApiError, client: str = "127.0.0.1") -> dict[str, Any]:
     """The error answer of `official` or `wecom`; `client` is the caller's address, which WeCom repeats."""
-    text = _TABLE[platform].get(str(error.code), "error")
+    text = error.text or _TABLE[platform].get(str(error.code), "error")
     if error.detail:
         text = f"{text} {error.detail}"
     if platform == "official":

@@ -6,19 +6,28 @@ import contextlib
 import os
 import socket
 import sys
+import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import orjson
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from wechat_sandbox.app import App
+from wechat_sandbox.state import StateError
 from wechat_sandbox.world import World
+
+_HELP = """Answers on 127.0.0.1 as api.weixin.qq.com and qyapi.weixin.qq.com do, and keeps a synthetic population whose
+reaction to a message is known. One line of JSON on standard output says that it is ready: its address, its process id,
+its health page. The page at / shows accounts, people, clock, faults and the ledger; the control API is under /sandbox.
+SIGTERM or Ctrl-C ends it; started again with the same state file it goes on where it was."""
+_FAILED = 2
 
 
 def _protocol(app: App) -> type[asyncio.Protocol]:
-    class Protocol(H11Protocol):
+    class Protocol(HttpToolsProtocol):
         """Tells the app about connections, so that faults can cut them."""
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as the base class
@@ -47,24 +56,72 @@ class _Server(uvicorn.Server):
         sys.stdout.flush()
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Serve until SIGTERM or SIGINT; 0 at the end."""
+def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="wechat_sandbox", description="A local imitation of WeChat's APIs with a simulated population."
+        prog="wechat_sandbox",
+        description="A local imitation of WeChat's APIs with a simulated population.",
+        epilog=_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--port", type=int, default=0, help="0 takes a free port")
-    parser.add_argument("--state", default="wechat-sandbox.db", help="SQLite file that keeps the state")
-    parser.add_argument("--seed", type=int, default=0, help="decides everything drawn by chance")
+    parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0, the default, takes a free one")
+    parser.add_argument("--state", default="wechat-sandbox.db", help="SQLite file that keeps everything [%(default)s]")
+    parser.add_argument("--fresh", action="store_true", help="forget what the state file has, and begin anew")
+    parser.add_argument("--seed", type=int, help="decides everything drawn by chance [0, or that of the state file]")
     parser.add_argument(
-        "--population", type=int, default=0, help="create so many people unless the state file has some"
+        "--population", type=int, default=0, help="create so many people, unless the state file has some"
     )
-    options = parser.parse_args(argv)
+    parser.add_argument("--clock", choices=("real", "virtual"), help="virtual: time stands still until it is moved")
+    return parser.parse_args(argv)
+
+
+def _listen(port: int) -> socket.socket:
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind(("127.0.0.1", options.port))
-    world = World(options.state, options.seed)
-    if options.population and not world.population.people.size:
+    listener.bind(("127.0.0.1", port))
+    listener.listen(1024)
+    return listener
+
+
+def _world(options: argparse.Namespace) -> World:
+    """The world of the state file, with its people; StateError when the file does not fit."""
+    if options.fresh:
+        for suffix in ("", "-wal", "-shm"):
+            Path(options.state + suffix).unlink(missing_ok=True)
+    world = World(options.state, options.seed or 0)
+    if options.seed is not None and options.seed != world.seed:
+        raise StateError(f"{options.state} was begun with seed {world.seed}: give that, another file, or --fresh")
+    people = world.population.people
+    if options.population and not people.size:
+        began = time.monotonic()
+        _say(f"creating {options.population:,} people …")
         world.population.create(options.population, world.seed)
+        _say(f"created in {time.monotonic() - began:.1f} s")
+    elif options.population and people.size != options.population:
+        _say(f"{options.state} has {people.size:,} people; --population is for a new state file (--fresh)")
+    if options.clock:
+        world.clock.set_mode(options.clock)
+    return world
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"wechat_sandbox: {text}\n")
+    sys.stderr.flush()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serve until SIGTERM or SIGINT; 0 at the end, 2 when the port or the state file cannot be used."""
+    options = _options(argv)
+    try:
+        listener = _listen(options.port)
+    except OSError as error:
+        _say(f"cannot listen on 127.0.0.1:{options.port} ({error.strerror}): end the other program, or give --port 0")
+        return _FAILED
+    try:
+        world = _world(options)
+    except StateError as error:
+        _say(str(error))
+        listener.close()
+        return _FAILED
     world.address = f"http://127.0.0.1:{listener.getsockname()[1]}"
     app = App(world)
     settings: dict[str, Any] = {

@@ -1,10 +1,10 @@
 """The running sandbox: clock, accounts, population, ledger, limits, faults and the jobs that finish later."""
 
+import base64
+import hashlib
 import heapq
 import itertools
-import os
 import secrets
-import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,8 +12,10 @@ from random import Random
 from typing import Any
 
 from wechat_sandbox.callbacks import Callbacks, loopback
+from wechat_sandbox.clock import Clock
 from wechat_sandbox.crypto import new_key
 from wechat_sandbox.errors import ControlError
+from wechat_sandbox.faults import Faults
 from wechat_sandbox.ledger import Ledger, Message
 from wechat_sandbox.limits import Limits, Windows
 from wechat_sandbox.people.population import DATA, Population, Reach
@@ -46,32 +48,8 @@ SETTINGS: dict[str, float] = {
     "callback_jitter_seconds": 0.0,
     "system_failed_share": DATA["reach"]["system_failed"],
 }
-FAULTS = ("busy", "quota", "error", "timeout_before", "timeout_after", "slow", "cut", "cut_before")
 _MONTH_MS = 31 * 86400 * 1000
-
-
-@dataclass
-class Fault:
-    """Something that goes wrong on a path: the next `times` calls, or each with `probability`."""
-
-    id: int
-    path: str
-    kind: str
-    times: int | None
-    probability: float | None
-    seconds: float
-    code: int = -1
-    hit: int = 0
-
-    def applies(self, path: str, random: Random) -> bool:
-        if path != self.path and not (self.path.endswith("*") and path.startswith(self.path[:-1])):
-            return False
-        if self.times is not None and self.hit >= self.times:
-            return False
-        if self.probability is not None and random.random() >= self.probability:
-            return False
-        self.hit += 1
-        return True
+_TICK_TEMPLATES = 2000
 
 
 @dataclass(order=True)
@@ -89,16 +67,17 @@ class World:
         self.state = State(path)
         stored = self.state.get("config", "seed") or self.state.put("config", "seed", {"value": seed})
         self.seed = int(stored["value"])
-        self.random = Random(f"{self.seed}:{os.getpid()}")  # noqa: S311 - a simulation
-        self.offset_ms = int((self.state.get("config", "clock") or {"offset_ms": 0})["offset_ms"])
+        start = self.state.next_number("start")
+        self.random = Random(f"{self.seed}:{start}")  # noqa: S311 - a simulation
+        self.clock = Clock(self.state)
         self.settings = {**SETTINGS, **(self.state.get("config", "settings") or {})}
         self.limits = Limits(self.state)
         self.windows = Windows(self.state)
         self.ledger = Ledger(self.state)
         self.ledger.load_received(self.now() - _MONTH_MS)
         self.population = Population(self.state)
-        self.callbacks = Callbacks(self.settings, self.random)
-        self.faults: list[Fault] = []
+        self.faults = Faults(self.state, self.random)
+        self.callbacks = Callbacks(self.state, self.settings, self.random, faults=self.faults, clock=self.clock)
         self.official_paths: dict[str, tuple[str, ...]] = {}
         self.address = ""
         self.requests = 0
@@ -112,7 +91,7 @@ class World:
 
     def now(self) -> int:
         """Milliseconds of the sandbox's clock."""
-        return time.time_ns() // 1_000_000 + self.offset_ms
+        return self.clock.now()
 
     def later(self, seconds: float, run: Callable[[], object], name: str = "") -> None:
         """Run something when the sandbox's clock has gone on by `seconds`; by its name it can be cancelled."""
@@ -127,25 +106,57 @@ class World:
         return self.population.reach(account)
 
     def tick(self) -> None:
-        """Run what is due and commit the group."""
-        now = self.now()
-        while self._jobs and self._jobs[0].due <= now:
-            heapq.heappop(self._jobs).run()
-        queue, settle = self.templates_due, self.settle_template
-        if settle is not None:
-            for _ in range(2000):
-                if not queue or queue[0][0] > now:
-                    break
-                _, account, person, message = queue.popleft()
-                settle(account, person, message)
+        """Run what is due, let callbacks go, and commit the group."""
+        self._run_due(self.now(), _TICK_TEMPLATES)
+        self.callbacks.release()
         self.state.flush()
+
+    def _run_due(self, until: int, most: int | None = None) -> None:
+        """Jobs and outcomes up to a moment, each at its own time, in order; at most so many outcomes."""
+        jobs, queue, began, settled = self._jobs, self.templates_due, self.now(), 0
+        try:
+            while settled != most:
+                due = queue[0][0] if queue and self.settle_template else until + 1
+                if jobs and jobs[0].due <= min(due, until):
+                    self.clock.pin(max(began, jobs[0].due))
+                    heapq.heappop(jobs).run()
+                elif due <= until and self.settle_template is not None:
+                    self.clock.pin(max(began, due))
+                    _, account, person, message = queue.popleft()
+                    self.settle_template(account, person, message)
+                    settled += 1
+                else:
+                    break
+        finally:
+            self.clock.pin(None)
 
     def pending(self) -> int:
         return len(self._jobs) + len(self.templates_due)
 
-    def advance(self, seconds: float) -> None:
-        self.offset_ms += int(seconds * 1000)
-        self.state.put("config", "clock", {"offset_ms": self.offset_ms})
+    def advance(self, to: int) -> None:
+        """Move the clock on to a moment; what falls due on the way is done at its own time."""
+        if to >= self.now():
+            self._run_due(to)
+            to = max(to, self.now())
+        self.clock.move(to)
+        self.tick()
+
+    def fresh(self, kind: str, length: int) -> str:
+        """An id that looks random and comes again with the same seed and the same calls before it."""
+        number = self.state.next_number(f"fresh:{kind}")
+        digest = hashlib.blake2b(f"{self.seed}:{kind}:{number}".encode(), digest_size=48).digest()
+        return base64.urlsafe_b64encode(digest).decode()[:length]
+
+    def confirms_after(self, account: int, userid: str, draw: float) -> float | None:
+        """Seconds until a member confirms a task, None for never, from a number in [0, 1) and what is set for him."""
+        own = self.state.get("employee", f"{account}:{userid}") or {}
+        seconds = own.get("seconds")
+        share = float(self.settings["confirm_share"] if own.get("share") is None else own["share"])
+        if draw >= share:
+            return None
+        if seconds is not None:
+            return float(seconds)
+        return float(self.settings["confirm_seconds"]) * (0.5 + draw / share)
 
     def set_settings(self, values: dict[str, Any]) -> None:
         unknown = set(values) - set(SETTINGS)
@@ -217,12 +228,6 @@ class World:
             if value is not None:
                 account[_CHANGEABLE[name]] = value
         self.state.put("account", str(account["id"]), account)
-
-    def fault(self, path: str) -> Fault | None:
-        for fault in self.faults:
-            if fault.applies(path, self.random):
-                return fault
-        return None
 
 
 _CHANGEABLE = {

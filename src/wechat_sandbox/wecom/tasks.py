@@ -1,6 +1,5 @@
 """企业微信 群发助手: a call makes a task; nothing is sent until each member confirms; results only by polling."""
 
-import secrets
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -102,7 +101,7 @@ def add(world: World, call: Call) -> dict[str, Any]:
 
 
 def _create(world: World, account: Document, message: Message, parts: _Parts, about: dict[str, Any]) -> Document:
-    now, msgid, body = world.now(), f"msg{secrets.token_urlsafe(21)}", about["body"]
+    now, msgid, body = world.now(), f"msg{world.fresh('task', 28)}", about["body"]
     message = message._replace(key=msgid)
     task = {
         "msgid": msgid,
@@ -131,9 +130,9 @@ def _create(world: World, account: Document, message: Message, parts: _Parts, ab
 def _schedule(world: World, part: Document) -> None:
     """The member confirms after a while, or never."""
     draw = unit(world.seed, part["msgid"], part["userid"])
-    share = world.settings["confirm_share"]
-    if draw < share:
-        delay = world.settings["confirm_seconds"] * (0.5 + draw / share)
+    account = world.state.documents["task"][part["msgid"]]["account"]
+    delay = world.confirms_after(account, part["userid"], draw)
+    if delay is not None:
         world.later(delay, partial(confirm, world, part))
 
 
@@ -217,9 +216,9 @@ def remind(world: World, call: Call) -> dict[str, Any]:
     world.state.put("task", task["msgid"], task)
     for userid in task["users"]:
         part = world.state.documents["task_part"][f"{task['msgid']}|{userid}"]
-        draw = unit(world.seed, task["msgid"], userid, len(recent))
-        if part["status"] == 0 and draw < world.settings["confirm_share"]:
-            world.later(world.settings["confirm_seconds"], partial(confirm, world, part))
+        delay = world.confirms_after(task["account"], userid, unit(world.seed, task["msgid"], userid, len(recent)))
+        if part["status"] == 0 and delay is not None:
+            world.later(delay, partial(confirm, world, part))
     return {}
 
 
