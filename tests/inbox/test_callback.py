@@ -5,14 +5,19 @@ import base64
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from typing import get_args
 
 import aiohttp
+import orjson
 import pytest
 import sqlalchemy as sa
 from tests.inbox.conftest import Platform, Server, event, process, text
 
 from tagcast import accounts, inbox
 from tagcast.channels import encrypt, signature
+from tagcast.channels.inbound import Kind
+from tagcast.inbox import store
+from tagcast.inbox.events import ALL, event_of
 from tagcast.inbox.tables import messages
 from tagcast.kit import events
 from tagcast.kit.uow import Runtime
@@ -59,6 +64,7 @@ def test_each_kind_has_its_event(runtime: Runtime, server: Server, service: Plat
         (service, event("MASSSENDJOBFINISH", MsgID=6, Status="send success", **counts)),
         (service, text("o-1", 77, "退订")),
         (service, event("CLICK", EventKey="menu")),
+        (service, event("something_new")),
         (wecom, event("change_external_contact", "sys", ChangeType="add_external_contact", **contact)),
         (wecom, event("change_external_contact", "sys", ChangeType="del_follow_user", **contact)),
     ]  # fmt: skip
@@ -69,10 +75,30 @@ def test_each_kind_has_its_event(runtime: Runtime, server: Server, service: Plat
         "inbox.template_finished",
         "inbox.mass_finished",
         "inbox.message_received",
+        "inbox.menu_used",
         "inbox.other",
         "inbox.customer_added",
         "inbox.customer_removed",
     ]
+
+
+def test_every_kind_of_fact_has_an_event_of_its_own() -> None:
+    names = [f"inbox.{kind}" for kind in get_args(Kind)]
+    assert sorted(one.name for one in ALL) == sorted(names)
+    assert {name: event_of(name.removeprefix("inbox."), 1, 2).name for name in names} == {name: name for name in names}
+
+
+def test_where_somebody_is_is_not_kept(runtime: Runtime, server: Server, service: Platform) -> None:
+    where = {"Latitude": "23.137466", "Longitude": "113.352425", "Precision": "119.385040"}
+    for _ in range(2):
+        assert server.request("POST", *service.pushed(event("LOCATION", **where))).status == 200
+    [(name, payload)] = open_events(runtime)
+    assert name == "inbox.located"
+    with runtime.read(1, "test") as work:
+        [row] = store.read(work, [payload["message"]])
+        [fact] = inbox.stored(work, [payload["message"]])
+    assert set(orjson.loads(row.body)) == {"ToUserName", "FromUserName", "CreateTime", "MsgType", "Event"}
+    assert (fact.inbound.kind, fact.inbound.person, dict(fact.inbound.data)) == ("located", "o-1", {})
 
 
 def test_url_checks_answer_the_echo(server: Server, service: Platform, wecom: Platform) -> None:

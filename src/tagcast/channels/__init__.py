@@ -16,7 +16,7 @@ from tagcast.channels.crypto import (
     signature,
 )
 from tagcast.channels.errors import ChannelError, Effect, Meaning, Platform, Reaction, Scope, meaning
-from tagcast.channels.inbound import Inbound, normalise
+from tagcast.channels.inbound import Inbound, normalise, without_places
 from tagcast.channels.messages import (
     AccountKind,
     Article,
@@ -117,4 +117,5 @@ __all__ = [
     "signature",
     "Inbound",
     "normalise",
+    "without_places",
 ]

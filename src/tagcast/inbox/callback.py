@@ -17,7 +17,16 @@ from typing import Any
 import orjson
 
 from tagcast import accounts
-from tagcast.channels import BadCallback, CallbackKeys, Platform, normalise, open_callback, open_echo, plain_echo
+from tagcast.channels import (
+    BadCallback,
+    CallbackKeys,
+    Platform,
+    normalise,
+    open_callback,
+    open_echo,
+    plain_echo,
+    without_places,
+)
 from tagcast.inbox.actions import accept, platform_of
 from tagcast.inbox.store import Delivery
 from tagcast.kit.errors import Unavailable
@@ -88,7 +97,7 @@ class CallbackApp:
         callback = open_callback(door.keys, query, body, now=int(time.time()))
         fact = normalise(door.platform, callback.fields)
         dedupe = sha256(fact.message_key.encode()).digest()
-        delivery = Delivery(door.account, dedupe, fact.kind, orjson.dumps(callback.fields))
+        delivery = Delivery(door.account, dedupe, fact.kind, orjson.dumps(without_places(callback.fields)))
         return await self._writer.submit(door.workspace, delivery)
 
     def _store(self, workspace: int, deliveries: Sequence[Delivery]) -> list[bool]:

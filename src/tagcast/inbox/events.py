@@ -52,6 +52,108 @@ class TemplateFinished(InboxReceived):
     name = "inbox.template_finished"
 
 
+class Scanned(InboxReceived):
+    """A follower scanned a QR code of the account."""
+
+    name = "inbox.scanned"
+
+
+class MenuUsed(InboxReceived):
+    """A follower used the account's menu."""
+
+    name = "inbox.menu_used"
+
+
+class Located(InboxReceived):
+    """A follower shared a place; which is not kept."""
+
+    name = "inbox.located"
+
+
+class PublishFinished(InboxReceived):
+    """A publication has its result."""
+
+    name = "inbox.publish_finished"
+
+
+class SubscriptionAnswered(InboxReceived):
+    """Somebody answered a request to be sent notices."""
+
+    name = "inbox.subscription_answered"
+
+
+class SubscriptionChanged(InboxReceived):
+    """Somebody changed in the settings which notices may be sent."""
+
+    name = "inbox.subscription_changed"
+
+
+class SubscriptionSent(InboxReceived):
+    """A notice has its result."""
+
+    name = "inbox.subscription_sent"
+
+
+class ProfileChanged(InboxReceived):
+    """Somebody changed their profile."""
+
+    name = "inbox.profile_changed"
+
+
+class AuthorizationRevoked(InboxReceived):
+    """Somebody withdrew the authorization to use their data."""
+
+    name = "inbox.authorization_revoked"
+
+
+class CustomerEdited(InboxReceived):
+    """An employee edited the remark, phone or tags of a customer."""
+
+    name = "inbox.customer_edited"
+
+
+class TransferFailed(InboxReceived):
+    """A customer's hand-over failed."""
+
+    name = "inbox.transfer_failed"
+
+
+class ArchiveAgreed(InboxReceived):
+    """A customer agreed to the chat archive."""
+
+    name = "inbox.archive_agreed"
+
+
+class ArchiveReady(InboxReceived):
+    """The chat archive has new records."""
+
+    name = "inbox.archive_ready"
+
+
+class GroupCreated(InboxReceived):
+    """A group chat was made."""
+
+    name = "inbox.group_created"
+
+
+class GroupChanged(InboxReceived):
+    """A group chat has other members, owner, name or notice."""
+
+    name = "inbox.group_changed"
+
+
+class GroupDismissed(InboxReceived):
+    """A group chat was dismissed."""
+
+    name = "inbox.group_dismissed"
+
+
+class TagChanged(InboxReceived):
+    """A corp tag or a group of them was changed on the platform."""
+
+    name = "inbox.tag_changed"
+
+
 class MessageReceived(InboxReceived):
     """Somebody wrote."""
 
@@ -69,6 +171,23 @@ ALL: tuple[type[InboxReceived], ...] = (
     CustomerRemoved,
     MassFinished,
     TemplateFinished,
+    Scanned,
+    MenuUsed,
+    Located,
+    PublishFinished,
+    SubscriptionAnswered,
+    SubscriptionChanged,
+    SubscriptionSent,
+    ProfileChanged,
+    AuthorizationRevoked,
+    CustomerEdited,
+    TransferFailed,
+    ArchiveAgreed,
+    ArchiveReady,
+    GroupCreated,
+    GroupChanged,
+    GroupDismissed,
+    TagChanged,
     MessageReceived,
     OtherReceived,
 )
