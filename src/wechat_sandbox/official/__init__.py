@@ -5,13 +5,19 @@ from typing import Any
 from wechat_sandbox.official import (
     articles,
     blacklist,
+    custom,
     drafts,
     mass,
     mass_jobs,
     materials,
+    mini,
+    oauth,
     openapi,
     publish,
+    qrcode,
+    subscriptions,
     tags,
+    template_list,
     templates,
     users,
 )
@@ -27,6 +33,12 @@ MODULES: tuple[Any, ...] = (
     publish,
     mass,
     mass_jobs,
+    custom,
+    template_list,
     templates,
+    subscriptions,
+    qrcode,
+    oauth,
+    mini,
 )
 """Each has ROUTES; one with jobs under way also has `resume(world)`, called after a start."""

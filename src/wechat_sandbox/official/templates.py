@@ -1,11 +1,7 @@
 """Template messages of service accounts: accepted now, their outcome later by TEMPLATESENDJOBFINISH."""
 
-import base64
-import hashlib
 import re
-import tomllib
 from functools import partial
-from importlib.resources import files
 from typing import Any
 
 import orjson
@@ -14,14 +10,13 @@ from wechat_sandbox.call import OK, Call, Route
 from wechat_sandbox.errors import ApiError
 from wechat_sandbox.ledger import Message, fingerprint
 from wechat_sandbox.official.blacklist import blacklisted
+from wechat_sandbox.official.template_list import DATA, own
 from wechat_sandbox.people.population import topic_of, unit
 from wechat_sandbox.state import Document
 from wechat_sandbox.world import World
 
-_DATA: dict[str, Any] = tomllib.loads(files("wechat_sandbox.official").joinpath("templates.toml").read_text("utf-8"))
-_RULES = {prefix: re.compile(rule, re.DOTALL) for prefix, rule in _DATA["rules"].items()}
-_MARKETING = re.compile("|".join(map(re.escape, _DATA["marketing_words"])))
-_KEYWORD = re.compile(r"\{\{(\w+)\.DATA\}\}")
+_RULES = {prefix: re.compile(rule, re.DOTALL) for prefix, rule in DATA["rules"].items()}
+_MARKETING = re.compile("|".join(map(re.escape, DATA["marketing_words"])))
 _STATUS = {
     "arrived": "success",
     "failed:user_block": "failed:user block",
@@ -31,39 +26,7 @@ SEND = "/cgi-bin/message/template/send"
 _KNOWN_CLIENTS = 400_000
 
 
-def templates_of(account: Document) -> dict[str, list[str]]:
-    """Keyword names per template id of a service account."""
-    known: dict[str, list[str]] | None = account.get("templates")
-    if known is None:
-        known = account["templates"] = {
-            _template_id(account, number): _KEYWORD.findall(entry["content"])
-            for number, entry in enumerate(_DATA["templates"])
-        }
-    return known
-
-
-def _template_id(account: Document, number: int) -> str:
-    digest = hashlib.sha256(f"{account['appid']}:{number}".encode()).digest()
-    return base64.urlsafe_b64encode(digest).decode()[:43]
-
-
-def get_all(world: World, call: Call) -> dict[str, Any]:
-    """GET /cgi-bin/template/get_all_private_template (no errcode on success)."""
-    rows = [
-        {
-            "template_id": ident,
-            "title": entry["title"],
-            "primary_industry": "IT科技",
-            "deputy_industry": "互联网|电子商务",
-            "content": entry["content"],
-            "example": "",
-        }
-        for ident, entry in zip(templates_of(call.account), _DATA["templates"], strict=True)
-    ]
-    return {"template_list": rows}
-
-
-def _check_values(keywords: list[str], data: Any) -> None:
+def check_values(keywords: list[str], data: Any) -> None:
     """Every keyword of the template has a value that fits its type: 47003, 40249."""
     if not isinstance(data, dict):
         raise ApiError(47003, "data invalid")
@@ -83,9 +46,11 @@ def send(world: World, call: Call) -> dict[str, Any]:
     """POST /cgi-bin/message/template/send."""
     body, account = call.body, call.account
     template = body.get("template_id")
-    keywords = templates_of(account).get(template) if isinstance(template, str) else None
-    if keywords is None:
+    entry = own(world, account).get(template) if isinstance(template, str) else None
+    if entry is None:
         raise ApiError(40037)
+    if entry.get("restricted"):
+        raise ApiError(43116)
     person, reach, now = body.get("touser"), world.reach_of(account), world.now()
     index = reach.index.get(person) if isinstance(person, str) else None
     data, link, client = body.get("data"), body.get("url") or "", body.get("client_msg_id") or ""
@@ -97,7 +62,7 @@ def send(world: World, call: Call) -> dict[str, Any]:
         if isinstance(person, str):
             world.ledger.refused(account["id"], person, message, "invalid_openid", now)
         raise ApiError(40003)
-    _check_values(keywords, data)
+    check_values(entry["keywords"], data)
     dedupe = (account["id"], person, message.client)
     if client:
         known = world.sent_clients.get(dedupe)
@@ -160,5 +125,4 @@ def resume(world: World) -> None:
 
 ROUTES = [
     Route("POST", SEND, send, kinds=("service",)),
-    Route("GET", "/cgi-bin/template/get_all_private_template", get_all, kinds=("service",)),
 ]
