@@ -4,18 +4,26 @@ from typing import Any
 
 from wechat_sandbox.wecom import (
     access,
+    acquisition,
+    audit,
     console,
     contact_ways,
     contacts,
     friends,
+    group_welcome,
     groups,
     identity,
+    join_ways,
     marks,
     media,
     messages,
+    moment_results,
+    moments,
     results,
+    statistics,
     tags,
     tasks,
+    transfers,
     welcome,
 )
 
@@ -32,7 +40,15 @@ MODULES: tuple[Any, ...] = (
     tasks,
     results,
     groups,
+    join_ways,
+    group_welcome,
+    statistics,
+    moments,
+    moment_results,
+    acquisition,
+    transfers,
     messages,
     media,
+    audit,
 )
 """Each has ROUTES; some also `resume(world)`, called after a start, and CONTROL: calls under /sandbox."""

@@ -40,15 +40,20 @@ def _trusts(trusted: list[str], client: str) -> bool:
         return client in trusted
 
 
+def resigned(account: Document, userid: str) -> bool:
+    """Whether a member has left the corp."""
+    return userid in account.get("resigned", ())
+
+
 def visible(account: Document) -> list[str]:
-    """userids inside the app's visible range, in the order of the corp."""
-    chosen = account.get("visible")
-    return [name for name in account["employees"] if chosen is None or name in chosen]
+    """userids inside the app's visible range, in the order of the corp; those who resigned are not."""
+    chosen, gone = account.get("visible"), account.get("resigned", ())
+    return [name for name in account["employees"] if (chosen is None or name in chosen) and name not in gone]
 
 
 def employee(account: Document, userid: Any, code: int = 60111) -> int:
     """Number of a member by userid: `code` for an unknown one, 60011 for one outside the visible range."""
-    if not isinstance(userid, str) or userid not in account["employees"]:
+    if not isinstance(userid, str) or userid not in account["employees"] or resigned(account, userid):
         raise ApiError(code)
     chosen = account.get("visible")
     if chosen is not None and userid not in chosen:
