@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from tagcast import accounts, broadcasts, contacts, inbox
+from tagcast import accounts, broadcasts, contacts, groups, inbox, tags
 from tagcast.kit import events, logs
 from tagcast.kit.events import Recorded
 from tagcast.kit.uow import Runtime, Work
@@ -46,6 +46,17 @@ def _left(work: Work, batch: Sequence[Recorded]) -> None:
                 contacts.on_unfollowed(work, _identity(work, account), fact.person, employee=employee)
 
 
+def _edited(work: Work, batch: Sequence[Recorded]) -> None:
+    """A member changed something about a customer, maybe tags; what, the callback does not say."""
+    for account, facts in inbox.facts(work, batch).items():
+        tags.sync.touched(work, account, [fact.person for fact in facts if fact.person is not None])
+
+
+def _chats(work: Work, batch: Sequence[Recorded]) -> None:
+    for account, facts in inbox.facts(work, batch).items():
+        groups.note_changed(work, account, (str(fact.data["chat"]) for fact in facts))
+
+
 def _identity(work: Work, account: int) -> contacts.Identity:
     kind = "external_userid" if accounts.get(work, account).kind == "wecom" else "openid"
     return contacts.Identity(kind, account)
@@ -58,6 +69,10 @@ REACTIONS: dict[str, tuple[Reaction, ...]] = {
     "inbox.unfollowed": (_left,),
     "inbox.customer_added": (_came,),
     "inbox.customer_removed": (_left,),
+    "inbox.group_created": (_chats,),
+    "inbox.group_changed": (_chats,),
+    "inbox.group_dismissed": (_chats,),
+    "inbox.customer_edited": (_edited,),
 }
 
 

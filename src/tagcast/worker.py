@@ -23,6 +23,7 @@ HANDLERS: dict[str, Handler] = {
     broadcasts.DELIVER: deliver,
     broadcasts.SETTLE: settle,
     tags.EXPIRE: chores.expire_tags,
+    tags.sync.KIND: tags.sync.work,
     groups.REFRESH: groups.refresh,
 }
 

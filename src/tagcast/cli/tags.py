@@ -10,11 +10,13 @@ from tagcast import accounts, bitmaps, tags
 from tagcast.cli.account import which
 from tagcast.cli.contacts import number_of
 from tagcast.cli.frame import Frame
+from tagcast.cli.tag_sync import app as sync_app
 from tagcast.kit import clock
 from tagcast.kit.errors import Invalid
 from tagcast.kit.uow import Work
 
-app = typer.Typer(no_args_is_help=True, help="Tags 标签: the tree, tagging, history, undo.")
+app = typer.Typer(no_args_is_help=True, help="Tags 标签: the tree, tagging, history, undo, synchronisation.")
+app.add_typer(sync_app, name="sync")
 
 Account = Annotated[str | None, typer.Option("--account", help="Name or number; else the workspace's own tags.")]
 Path_ = Annotated[str, typer.Argument(metavar="TAG", help='"会员/金卡", or its number.')]

@@ -1,9 +1,10 @@
-"""The tag tree and who holds which tag. Owns: tag; the bitmaps `tag:<id>` and `tag-until:<id>:<ms>`.
+"""The tag tree and who holds which tag. Owns: tag; the bitmaps `tag:<id>` and `tag-until:<id>:<ms>`; `tags.sync`'s own.
 
 A tag belongs to an account, whose limit profile bounds depth, number, names and holders, or to the workspace, which no
 platform limits. Every tagging is a recorded change that can be undone.
 """
 
+from tagcast.tags import sync
 from tagcast.tags.actions import archive, create, ensure, every, find, find_many, get, key, move, rename, restore, tree
 from tagcast.tags.events import TagAssigned, TagRemoved
 from tagcast.tags.intake import Intake, Source, assign_file
@@ -49,6 +50,7 @@ __all__ = [
     "remove",
     "rename",
     "restore",
+    "sync",
     "tag_id_of",
     "tags_of",
     "tree",

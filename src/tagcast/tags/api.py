@@ -1,4 +1,4 @@
-"""Tags over HTTP: the tree, tagging by contact numbers or identities, history, undo."""
+"""Tags over HTTP: the tree, tagging by contact numbers or identities, history, undo; synchronisation by account."""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -13,10 +13,13 @@ from tagcast.bitmaps import Change
 from tagcast.kit import clock
 from tagcast.kit.errors import Invalid
 from tagcast.kit.uow import Work
-from tagcast.tags import actions, rules, tagging
+from tagcast.tags import actions, rules, sync, tagging
 from tagcast.tags.rules import Node, Tag
+from tagcast.tags.sync import shapes
 
-router = APIRouter(prefix="/tags")
+router = APIRouter()
+tags = APIRouter(prefix="/tags")
+syncs = APIRouter(prefix="/accounts/{account}/tag-sync")
 
 Number = Annotated[int, Field(ge=1, le=0xFFFFFFFF)]
 RowStatus = Literal["changed", "unchanged", "unknown"]
@@ -148,14 +151,14 @@ class CountOut(BaseModel):
     count: int
 
 
-@router.get("", summary="标签树 · The tree of tags")
+@tags.get("", summary="标签树 · The tree of tags")
 def tree(entry: Guarded, account: int | None = None) -> TreeOut:
     """The tags of an account, or of the workspace, with their holders."""
     with entry.read() as work:
         return TreeOut(tags=[_node(node) for node in actions.tree(work, account)])
 
 
-@router.post("", status_code=201, summary="新建标签 · Create a tag")
+@tags.post("", status_code=201, summary="新建标签 · Create a tag")
 def create(entry: Guarded, body: TagIn) -> TagOut:
     """Make a tag."""
     return entry.write(
@@ -165,7 +168,7 @@ def create(entry: Guarded, body: TagIn) -> TagOut:
     )
 
 
-@router.post("/undo", summary="撤销一次变更 · Take back one change")
+@tags.post("/undo", summary="撤销一次变更 · Take back one change")
 def undo(entry: Guarded, body: UndoIn) -> UndoneOut:
     """Take back what still stands of one change."""
 
@@ -176,52 +179,52 @@ def undo(entry: Guarded, body: UndoIn) -> UndoneOut:
     return entry.write(use_case)
 
 
-@router.get("/of/{number}", summary="联系人的标签 · Tags of a contact")
+@tags.get("/of/{number}", summary="联系人的标签 · Tags of a contact")
 def tags_of(entry: Guarded, number: Number) -> TreeOut:
     """The tags that a contact holds."""
     with entry.read() as work:
         return TreeOut(tags=[_tag(tag) for tag in tagging.tags_of(work, number)])
 
 
-@router.get("/of/{number}/history", summary="联系人的标签变更 · History of a contact's tags")
+@tags.get("/of/{number}/history", summary="联系人的标签变更 · History of a contact's tags")
 def contact_history(entry: Guarded, number: Number) -> HistoryOut:
     """Every change of a contact's tags, newest first."""
     with entry.read() as work:
         return HistoryOut(changes=[_change(change) for change in tagging.contact_history(work, number)])
 
 
-@router.get("/{tag_id}", summary="标签详情 · One tag")
+@tags.get("/{tag_id}", summary="标签详情 · One tag")
 def get(entry: Guarded, tag_id: int) -> TagOut:
     """One tag."""
     with entry.read() as work:
         return _tag(actions.get(work, tag_id))
 
 
-@router.post("/{tag_id}/rename", summary="重命名标签 · Rename a tag")
+@tags.post("/{tag_id}/rename", summary="重命名标签 · Rename a tag")
 def rename(entry: Guarded, tag_id: int, body: NameIn) -> TagOut:
     """Give a tag another name."""
     return entry.write(lambda work: _tag(actions.rename(work, tag_id, body.name)))
 
 
-@router.post("/{tag_id}/move", summary="移动标签 · Move a tag")
+@tags.post("/{tag_id}/move", summary="移动标签 · Move a tag")
 def move(entry: Guarded, tag_id: int, body: ParentIn) -> TagOut:
     """Put a tag under another."""
     return entry.write(lambda work: _tag(actions.move(work, tag_id, body.parent)))
 
 
-@router.post("/{tag_id}/archive", summary="归档标签 · Archive a tag and all below it")
+@tags.post("/{tag_id}/archive", summary="归档标签 · Archive a tag and all below it")
 def archive(entry: Guarded, tag_id: int) -> TagOut:
     """Put a tag and all below it away."""
     return entry.write(lambda work: _tag(actions.archive(work, tag_id)))
 
 
-@router.post("/{tag_id}/restore", summary="恢复标签 · Restore an archived tag")
+@tags.post("/{tag_id}/restore", summary="恢复标签 · Restore an archived tag")
 def restore(entry: Guarded, tag_id: int) -> TagOut:
     """Take an archived tag back."""
     return entry.write(lambda work: _tag(actions.restore(work, tag_id)))
 
 
-@router.post("/{tag_id}/assign", summary="打标签 · Tag contacts")
+@tags.post("/{tag_id}/assign", summary="打标签 · Tag contacts")
 def assign(entry: Guarded, tag_id: int, body: AssignIn) -> ChangedOut:
     """Tag contacts. Rows that name nobody are reported; over a limit nobody is tagged. Repeating it changes nothing."""
     if body.until is not None and body.until.tzinfo is None:
@@ -235,7 +238,7 @@ def assign(entry: Guarded, tag_id: int, body: AssignIn) -> ChangedOut:
     return entry.write(use_case)
 
 
-@router.post("/{tag_id}/remove", summary="移除标签 · Take a tag from contacts")
+@tags.post("/{tag_id}/remove", summary="移除标签 · Take a tag from contacts")
 def remove(entry: Guarded, tag_id: int, body: MembersIn) -> ChangedOut:
     """Take a tag from contacts. Repeating it changes nothing."""
 
@@ -247,7 +250,7 @@ def remove(entry: Guarded, tag_id: int, body: MembersIn) -> ChangedOut:
     return entry.write(use_case)
 
 
-@router.get("/{tag_id}/history", summary="标签变更记录 · Changes of a tag")
+@tags.get("/{tag_id}/history", summary="标签变更记录 · Changes of a tag")
 def history(
     entry: Guarded, tag_id: int, limit: Annotated[int, Query(ge=1, le=1000)] = 100, before: int | None = None
 ) -> HistoryOut:
@@ -257,13 +260,73 @@ def history(
         return HistoryOut(changes=[_change(change) for change in found])
 
 
-@router.get("/{tag_id}/as-of", summary="某时刻的标签人数 · Holders of a tag at a moment")
+@tags.get("/{tag_id}/as-of", summary="某时刻的标签人数 · Holders of a tag at a moment")
 def as_of(entry: Guarded, tag_id: int, moment: datetime, below: bool = False) -> CountOut:
     """How many held a tag at a moment (with a time zone)."""
     if moment.tzinfo is None:
         raise Invalid("tags.until_zone", until=moment.isoformat())
     with entry.read() as work:
         return CountOut(count=len(tagging.as_of(work, tag_id, moment, below=below)))
+
+
+@syncs.get("", summary="标签同步设置 · How an account's tags are synchronised")
+def sync_state(entry: Guarded, account: int) -> shapes.StateOut:
+    with entry.read() as work:
+        return shapes.state_out(sync.show(work, account))
+
+
+@syncs.patch("", summary="更改标签同步设置 · Change how an account's tags are synchronised")
+def sync_change(entry: Guarded, account: int, body: shapes.SettingsIn) -> shapes.StateOut:
+    return entry.write(lambda work: shapes.state_out(sync.change(work, account, **body.model_dump())))
+
+
+@syncs.get("/directions", summary="标签同步方向 · Which way each tag goes")
+def sync_ways(entry: Guarded, account: int) -> shapes.WaysOut:
+    with entry.read() as work:
+        return shapes.WaysOut(tags=[shapes.way_out(one) for one in sync.ways(work, account)])
+
+
+@syncs.put("/directions", summary="设置标签同步方向 · Say which way a tag and those below it go")
+def sync_direct(entry: Guarded, account: int, body: shapes.DirectionIn) -> shapes.WaysOut:
+    def use_case(work: Work) -> shapes.WaysOut:
+        sync.direct(work, account, body.tag, body.direction)
+        return shapes.WaysOut(tags=[shapes.way_out(one) for one in sync.ways(work, account)])
+
+    return entry.write(use_case)
+
+
+@syncs.post("/plan", summary="生成标签同步计划（不做改动） · Make a plan; it changes nothing")
+async def sync_plan(entry: Guarded, account: int, body: shapes.PlanIn) -> shapes.PlanOut:
+    made = await sync.make(entry.runtime, entry.caller.workspace, account, full=body.full)
+    return shapes.plan_out(made.plan)
+
+
+@syncs.post("/runs", status_code=202, summary="执行标签同步计划 · Carry out a plan")
+def sync_start(entry: Guarded, account: int, body: shapes.RunIn) -> shapes.RunOut:
+    return entry.write(
+        lambda work: shapes.run_out(sync.start(work, account, body.plan, anew=body.anew, full=body.full))
+    )
+
+
+@syncs.get("/runs", summary="标签同步记录 · Runs of an account")
+def sync_runs(entry: Guarded, account: int, limit: Annotated[int, Query(ge=1, le=100)] = 20) -> shapes.RunsOut:
+    with entry.read() as work:
+        return shapes.RunsOut(runs=[shapes.run_out(one) for one in sync.runs(work, account, limit=limit)])
+
+
+@syncs.get("/runs/{run}", summary="标签同步进度 · One run")
+def sync_run(entry: Guarded, account: int, run: int) -> shapes.RunOut:
+    with entry.read() as work:
+        return shapes.run_out(sync.run(work, account, run))
+
+
+@syncs.post("/runs/{run}/cancel", summary="取消标签同步 · End a run where it is")
+def sync_cancel(entry: Guarded, account: int, run: int) -> shapes.RunOut:
+    return entry.write(lambda work: shapes.run_out(sync.cancel(work, account, run)))
+
+
+router.include_router(tags)
+router.include_router(syncs)
 
 
 def _resolve(work: Work, body: MembersIn) -> list[int | None]:

@@ -1,4 +1,7 @@
-"""The tag tree. Who holds a tag is a bitmap: `tag:<id>`; whose tag ends at a time, another: `tag-until:<id>:<ms>`."""
+"""The tag tree and its synchronisation.
+
+Who holds a tag is a bitmap, `tag:<id>`; whose tag ends at a time, another: `tag-until:<id>:<ms>`.
+"""
 
 import sqlalchemy as sa
 
@@ -19,4 +22,76 @@ tags = sa.Table(
     sa.Column("archived_at", db.Ms),
     sa.UniqueConstraint("workspace", "account", "parent", "key"),
     sa.Index("ix_tag_parent", "workspace", "parent"),
+)
+
+# How an account is synchronised, and its plan that is not carried out yet.
+sync_accounts = sa.Table(
+    "tag_sync_account",
+    db.metadata,
+    sa.Column("workspace", sa.Integer, primary_key=True),
+    sa.Column("account", db.Id, primary_key=True, autoincrement=False),
+    sa.Column("names", sa.String(10), nullable=False),
+    sa.Column("members", sa.String(10), nullable=False),
+    sa.Column("deletions", sa.String(10), nullable=False),
+    sa.Column("employees", sa.String(10), nullable=False),
+    sa.Column("daily", sa.Boolean, nullable=False),
+    # When everything was read and carried out last, epoch milliseconds.
+    sa.Column("full_at", db.Ms, nullable=False, server_default="0"),
+    sa.Column("plan_hash", sa.String(16)),
+    sa.Column("plan_at", db.Ms),
+    sa.Column("plan_full", sa.Boolean),
+    sa.Column("plan", sa.LargeBinary),
+)
+
+# Which way a tag and those below it go to an account and come from it; tag 0 is the account's own tree.
+sync_directions = sa.Table(
+    "tag_sync_direction",
+    db.metadata,
+    sa.Column("workspace", sa.Integer, primary_key=True),
+    sa.Column("account", db.Id, primary_key=True, autoincrement=False),
+    sa.Column("tag", db.Id, primary_key=True, autoincrement=False),
+    sa.Column("direction", sa.String(10), nullable=False),
+)
+
+# A tag here and the platform's, and what both had at the last sync; its people are the set `tag-base:<account>:<tag>`.
+sync_links = sa.Table(
+    "tag_link",
+    db.metadata,
+    sa.Column("workspace", sa.Integer, primary_key=True),
+    sa.Column("account", db.Id, primary_key=True, autoincrement=False),
+    sa.Column("tag", db.Id, primary_key=True, autoincrement=False),
+    sa.Column("there", sa.String(64), nullable=False),
+    sa.Column("group_id", sa.String(64), nullable=False),
+    sa.Column("here_group", sa.Text, nullable=False),
+    sa.Column("here_name", sa.Text, nullable=False),
+    sa.Column("there_group", sa.Text, nullable=False),
+    sa.Column("there_name", sa.Text, nullable=False),
+    sa.Column("met", sa.Boolean, nullable=False),
+    # The last change of our set, and how many bore the tag there, when both agreed: equal again, nothing is read.
+    sa.Column("version", sa.BigInteger, nullable=False),
+    sa.Column("bearers", sa.BigInteger, nullable=False),
+    sa.UniqueConstraint("workspace", "account", "there"),
+)
+
+# A plan being carried out: its steps, how many are done, and how far the present one came (a contact's number).
+sync_runs = sa.Table(
+    "tag_sync_run",
+    db.metadata,
+    sa.Column("id", db.Id, primary_key=True, autoincrement=True),
+    sa.Column("workspace", sa.Integer, nullable=False),
+    sa.Column("account", db.Id, nullable=False),
+    sa.Column("state", sa.String(20), nullable=False),
+    sa.Column("plan_hash", sa.String(16), nullable=False),
+    sa.Column("anew", sa.Boolean, nullable=False),
+    sa.Column("read_all", sa.Boolean, nullable=False),
+    sa.Column("steps", sa.LargeBinary, nullable=False),
+    sa.Column("step", sa.Integer, nullable=False),
+    sa.Column("position", sa.BigInteger, nullable=False),
+    sa.Column("done", sa.BigInteger, nullable=False),
+    sa.Column("total", sa.BigInteger, nullable=False),
+    sa.Column("told", sa.JSON, nullable=False),
+    sa.Column("started_by", sa.String(100), nullable=False),
+    sa.Column("started_at", db.Ms, nullable=False),
+    sa.Column("ended_at", db.Ms),
+    sa.Index("ix_tag_sync_run_account", "workspace", "account"),
 )
