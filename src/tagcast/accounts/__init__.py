@@ -1,6 +1,6 @@
-"""WeChat accounts (渠道账号): secrets, limit profiles, tokens, call rates.
+"""WeChat accounts (渠道账号): secrets, limit profiles, tokens, and what may be called how often and when again.
 
-Owns: account, workspace_profile, account_token, rate.
+Owns: account, workspace_profile, account_token, account_media, rate, account_slot, account_ceiling, account_quota.
 """
 
 from tagcast.accounts.actions import (
@@ -10,18 +10,31 @@ from tagcast.accounts.actions import (
     at_callback_path,
     get,
     limits,
-    remove,
     secrets,
     set_profile,
     set_secret,
 )
-from tagcast.accounts.connect import Connected, Health, check, connect, templates
+from tagcast.accounts.backoff import DURABLE, INTERACTIVE, QUICK, Backoff
+from tagcast.accounts.connect import Connected, Health, check, connect, quotas, read_quota, templates
+from tagcast.accounts.media import File, forget_file, place_file, use_file
+from tagcast.accounts.pacing import Quota, alone, permit, slot
 from tagcast.accounts.profiles import Limit, Limits
-from tagcast.accounts.rate import permit
+from tagcast.accounts.removal import guard, remove
 from tagcast.accounts.rules import KINDS, Account, Kind, NewAccount, Secrets
 from tagcast.accounts.tokens import explain
 
 __all__ = [
+    "DURABLE",
+    "INTERACTIVE",
+    "QUICK",
+    "Backoff",
+    "File",
+    "Quota",
+    "forget_file",
+    "place_file",
+    "use_file",
+    "alone",
+    "slot",
     "KINDS",
     "Account",
     "Connected",
@@ -39,8 +52,11 @@ __all__ = [
     "connect",
     "explain",
     "get",
+    "guard",
     "limits",
     "permit",
+    "quotas",
+    "read_quota",
     "remove",
     "secrets",
     "set_profile",

@@ -48,12 +48,6 @@ def all_(work: Work) -> list[Account]:
     return store.every(work)
 
 
-def remove(work: Work, account_id: int) -> None:
-    """Remove an account and its secrets; its number is never given again. Raises NotFound."""
-    get(work, account_id)
-    store.delete(work, account_id)
-
-
 def set_secret(work: Work, account_id: int, secret: str) -> None:
     """Replace the secret of an account; its token is renewed at the next call. Raises NotFound, Invalid."""
     account = get(work, account_id)

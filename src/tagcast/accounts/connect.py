@@ -1,4 +1,4 @@
-"""A ready client of an account's platform: its transport, its shared token, and one repetition after a token died."""
+"""A ready client of an account's platform: its limits, its shared token, and the one place that repeats calls."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from tagcast.accounts import actions
+from tagcast.accounts import actions, pacing
+from tagcast.accounts.backoff import INTERACTIVE, QUICK, Backoff
 from tagcast.accounts.rules import Account, Secrets
 from tagcast.accounts.tokens import Fetch, Tokens, explain
 from tagcast.channels import (
@@ -20,15 +21,15 @@ from tagcast.channels import (
     get_token,
     stable_token,
 )
-from tagcast.kit.errors import Invalid, TagcastError
+from tagcast.kit.errors import Invalid, TagcastError, Unavailable
 from tagcast.kit.http import AddressPolicy, Response, Transport, open_transport
-from tagcast.kit.uow import Runtime
+from tagcast.kit.uow import Runtime, Work
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class _Limited:
+class _Timed:
     """A transport whose calls take at most the configured time, in seconds."""
 
     inner: Transport
@@ -48,11 +49,17 @@ class _Limited:
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """An account with its platform's client. The client never repeats a call; `call` does so once for a dead token."""
+    """An account with its platform's client, which repeats nothing itself. `call` is the only place that does.
+
+    Every request keeps the account's rates, slots and quotas by itself.
+    """
 
     account: Account
     client: OfficialClient | WecomClient
     tokens: Tokens
+    runtime: Runtime
+    workspace: int
+    backoff: Backoff
 
     @property
     def official(self) -> OfficialClient:
@@ -69,19 +76,35 @@ class Connected:
         return self.client
 
     async def call(self, fn: Callable[[], Awaitable[T]]) -> T:
-        """Run one call; when the platform refuses its token, renew the token and run it once more.
+        """Run one call, and again where that is safe and can help.
 
-        A refused token means that nothing was done, so repeating is safe for sends too. Raises what `fn` raises, and
-        Refused or Unavailable when no token is to be had.
+        A dead token is renewed once: the platform did nothing. What is busy, refused for now or was never sent is tried
+        again after a wait (`Backoff`), as far as this connection's back-off goes. A call that may have been carried out
+        is never repeated. Raises what `fn` raises in the end, Refused or Unavailable when there is no token or the
+        API is closed.
         """
-        used = await self.tokens.current()
-        try:
-            return await fn()
-        except ChannelError as error:
-            if error.reaction is not Reaction.RENEW_TOKEN:
-                raise
-        await self.tokens.renew(used)
-        return await fn()
+        repeated, renewed = 0, False
+        while True:
+            try:
+                used = await self.tokens.current()
+                return await fn()
+            except (ChannelError, Unavailable) as error:
+                if isinstance(error, ChannelError):
+                    await self._learn(error)
+                    if error.reaction is Reaction.RENEW_TOKEN and not renewed:
+                        renewed = True
+                        await self.tokens.renew(used)
+                        continue
+                wait = self.backoff.wait(error, repeated)
+                if wait is None:
+                    raise
+            repeated += 1
+            await self.backoff.sleep(wait)
+
+    async def _learn(self, error: ChannelError) -> None:
+        read = self.client.quota.of if isinstance(self.client, OfficialClient) else None
+        api = pacing.api_of(error.operation)
+        await pacing.learn(self.runtime, self.workspace, self.account.id, api, error, read=read)
 
     async def renew_token(self, stale: str) -> str:
         """Another token than the one that the platform refused; asked for once over all processes."""
@@ -89,7 +112,9 @@ class Connected:
 
 
 @asynccontextmanager
-async def connect(runtime: Runtime, workspace: int, account_id: int) -> AsyncIterator[Connected]:
+async def connect(
+    runtime: Runtime, workspace: int, account_id: int, *, backoff: Backoff = INTERACTIVE
+) -> AsyncIterator[Connected]:
     """Connect to an account's platform. Nothing is sent before the first call. Raises NotFound, Invalid."""
     account, secrets = await asyncio.to_thread(_load, runtime, workspace, account_id)
     if account.kind == "custom":
@@ -98,14 +123,16 @@ async def connect(runtime: Runtime, workspace: int, account_id: int) -> AsyncIte
     if url.scheme != "https" and not runtime.settings.allow_private:
         raise Invalid("accounts.insecure_url", account=account.name, url_host=url.netloc)
     policy = AddressPolicy(allow_private=runtime.settings.allow_private)
+    seconds = runtime.settings.http_timeout_seconds
     settings = runtime.settings
     async with open_transport(policy, connections=settings.send_concurrency, choice=settings.transport) as inner:
-        transport = _Limited(inner, runtime.settings.http_timeout_seconds)
-        tokens = Tokens(runtime, workspace, account, _fetch(transport, account, secrets))
-        client = (WecomClient if account.kind == "wecom" else OfficialClient)(
-            transport, account.base_url, tokens.current
-        )
-        yield Connected(account, client, tokens)
+        tokens = Tokens(runtime, workspace, account, _fetch(_Timed(inner, seconds), account, secrets))
+        door = pacing.Door(runtime, workspace, account_id, base_url=account.base_url, inner=inner, seconds=seconds)
+        client = (WecomClient if account.kind == "wecom" else OfficialClient)(door, account.base_url, tokens.current)
+        try:
+            yield Connected(account, client, tokens, runtime, workspace, backoff)
+        finally:
+            await door.close()
 
 
 def _load(runtime: Runtime, workspace: int, account_id: int) -> tuple[Account, Secrets]:
@@ -140,7 +167,7 @@ class Health:
 
 async def check(runtime: Runtime, workspace: int, account_id: int) -> Health:
     """Ask the platform for a token and read tags (and employees). What is wrong is in `problem`. Raises NotFound."""
-    async with connect(runtime, workspace, account_id) as connected:
+    async with connect(runtime, workspace, account_id, backoff=QUICK) as connected:
         account = connected.account
         try:
             if account.kind == "wecom":
@@ -159,10 +186,39 @@ async def templates(runtime: Runtime, workspace: int, account_id: int) -> tuple[
 
     Raises NotFound; Invalid for another kind of account; Refused or Unavailable when the platform does not give them.
     """
-    async with connect(runtime, workspace, account_id) as connected:
+    async with connect(runtime, workspace, account_id, backoff=QUICK) as connected:
         if connected.account.kind != "service":
             raise Invalid("accounts.no_templates", account=connected.account.name, kind=connected.account.kind)
         try:
             return await connected.call(connected.official.templates.all)
         except ChannelError as error:
             raise explain(connected.account, error) from None
+
+
+def quotas(work: Work, account_id: int) -> list[pacing.Quota]:
+    """What is known of an account's quotas, without asking anybody. Raises NotFound."""
+    return pacing.quotas(work, account_id, actions.get(work, account_id).kind)
+
+
+async def read_quota(runtime: Runtime, workspace: int, account_id: int) -> list[pacing.Quota]:
+    """The quotas of an account, read from the platform now where it tells them. An API with calls left is opened again.
+
+    Raises NotFound; Refused or Unavailable when the platform does not answer.
+    """
+    account, _ = await asyncio.to_thread(_load, runtime, workspace, account_id)
+    if account.kind in ("official", "service"):
+        async with connect(runtime, workspace, account_id, backoff=QUICK) as connected:
+            try:
+                await connected.call(
+                    lambda: pacing.read_quotas(
+                        runtime, workspace, account_id, account.kind, connected.official.quota.of
+                    )
+                )
+            except ChannelError as error:
+                raise explain(account, error) from None
+    return await asyncio.to_thread(_quotas, runtime, workspace, account_id)
+
+
+def _quotas(runtime: Runtime, workspace: int, account_id: int) -> list[pacing.Quota]:
+    with runtime.read(workspace, "quota") as work:
+        return quotas(work, account_id)

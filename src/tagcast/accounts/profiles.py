@@ -35,7 +35,7 @@ COUNTS = frozenset(
     send.batch send.min_batch send.per_day send.rate_per_minute""".split()
 )
 KEYS = COUNTS | {"broadcast.scope", "broadcast.kinds"}
-_RATE = re.compile(r"rate\.[a-z_]{1,40}")
+_OF_ONE_API = re.compile(r"(rate|at_once)\.[a-z0-9_]{1,60}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Limits:
     values: Mapping[str, Limit]
 
     def value(self, key: str) -> Limit:
-        """The limit under a key of `KEYS`, or an optional `rate.<api>`. Raises KeyError for another."""
+        """The limit under a key of `KEYS`, an optional `rate.<api>` or `at_once.<api>`. Raises KeyError for another."""
         return self.values[key]
 
     def count(self, key: str) -> int | None:
@@ -88,6 +88,10 @@ class Limits:
     def rate_per_minute(self, api: str) -> int | None:
         """Calls a minute of one API: its own figure, or that of the kind."""
         return self.count(f"rate.{api}" if f"rate.{api}" in self.values else "send.rate_per_minute")
+
+    def at_once(self, api: str) -> int | None:
+        """Calls of one API that may be under way at a time; None: as many as there are connections."""
+        return self.count(f"at_once.{api}") if f"at_once.{api}" in self.values else None
 
 
 @cache
@@ -128,7 +132,7 @@ def parse(name: str, body: Mapping[str, Any]) -> dict[str, dict[str, Limit]]:
 
 def _limit(profile: str, kind: str, key: str, entry: Any) -> Limit:
     where = f"{kind}.{key}"
-    if key not in KEYS and not _RATE.fullmatch(key):
+    if key not in KEYS and not _OF_ONE_API.fullmatch(key):
         raise Invalid("accounts.bad_limit", profile=profile, key=where, reason="there is no such limit")
     if not isinstance(entry, Mapping) or entry.keys() != {"value", "source", "date"}:
         raise Invalid("accounts.bad_limit", profile=profile, key=where, reason="needs value, source and date, no more")

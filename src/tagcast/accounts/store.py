@@ -1,6 +1,5 @@
 """All SQL of accounts, by workspace; only a callback's random path is looked up over all of them."""
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
 from tagcast.accounts.rules import Account, Kind, Secrets
-from tagcast.accounts.tables import accounts, profiles, rates, tokens
+from tagcast.accounts.tables import accounts, profiles, tokens
 from tagcast.kit import db
 from tagcast.kit.leases import clock_ms
 from tagcast.kit.uow import Work
@@ -101,8 +100,8 @@ def set_profile(work: Work, account: int, profile: str) -> None:
 
 
 def delete(work: Work, account: int) -> None:
-    """Remove an account with its token and its rates."""
-    for table, key in ((tokens, tokens.c.account), (rates, rates.c.account), (accounts, _c.id)):
+    """Remove an account with its token."""
+    for table, key in ((tokens, tokens.c.account), (accounts, _c.id)):
         work.connection.execute(sa.delete(table).where(table.c.workspace == work.workspace, key == account))
 
 
@@ -186,29 +185,6 @@ def _end_claim(work: Work, account: int, owner: str, **values: Any) -> bool:
         .values(owner=None, lease_until=0, **values)
     )
     return moved.rowcount == 1
-
-
-def reserve_calls(work: Work, account: int, api: str, step_us: int, calls: int) -> tuple[int, int]:
-    """Reserve the next `calls` slots, `step_us` apart: (first slot, now) in epoch microseconds of one clock."""
-    c = rates.c
-    row = {"workspace": work.workspace, "account": account, "api": api, "tat": 0}
-    db.upsert_ignore(work.connection, rates, [row], ["workspace", "account", "api"])
-    if work.connection.dialect.name == "postgresql":
-        clock: sa.ColumnElement[int] = sa.literal_column("(extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
-    else:
-        clock = sa.literal(_now_us())
-    late = sa.case((c.tat > clock, c.tat), else_=clock)
-    tat, now = work.connection.execute(
-        sa.update(rates)
-        .where(c.workspace == work.workspace, c.account == account, c.api == api)
-        .values(tat=late + calls * step_us)
-        .returning(c.tat, clock)
-    ).one()
-    return int(tat) - calls * step_us, int(now)
-
-
-def _now_us() -> int:
-    return time.time_ns() // 1000
 
 
 def _context(path: str, name: str) -> str:

@@ -50,12 +50,16 @@ tokens = sa.Table(
     sa.Column("problem", sa.JSON),
 )
 
-rates = sa.Table(
-    "rate",
+media = sa.Table(
+    "account_media",
     db.metadata,
     sa.Column("workspace", sa.Integer, primary_key=True),
     sa.Column("account", sa.Integer, primary_key=True),
-    sa.Column("api", sa.String(60), primary_key=True),
-    # Theoretical arrival time of the next call, epoch microseconds.
-    sa.Column("tat", sa.BigInteger, nullable=False),
+    # As what the content was uploaded, and its SHA-256 in hexadecimal.
+    sa.Column("use", sa.String(40), primary_key=True),
+    sa.Column("digest", sa.String(64), primary_key=True),
+    sa.Column("platform_id", sa.String(512), nullable=False),
+    # Null: for ever.
+    sa.Column("until", db.Ms),
+    sa.Column("made_at", db.Ms, nullable=False),
 )

@@ -22,7 +22,7 @@ from tagcast.kit.uow import Work
 TAGGING = 50
 SIDE_BY_SIDE = 4
 TAGGING_TRIES = 3
-MASS = "mass"
+TO_LIST, TO_TAG = "message_mass_send", "message_mass_sendall"
 
 
 async def deliver_list(job: Job, connected: accounts.Connected) -> float | None:
@@ -39,7 +39,7 @@ async def deliver_list(job: Job, connected: accounts.Connected) -> float | None:
         )
         return Answer(str(accepted.msg_id))
 
-    return await send_keyed(job, MASS, partial(_message, job, connected), send, partial(_forget_draft, job))
+    return await send_keyed(job, TO_LIST, partial(_message, job, connected), send, partial(_forget_draft, job))
 
 
 async def deliver_tag(job: Job, connected: accounts.Connected) -> float | None:
@@ -65,7 +65,7 @@ async def deliver_tag(job: Job, connected: accounts.Connected) -> float | None:
             return Answer(str(accepted.msg_id), dict.fromkeys(missing, "not_tagged"))
         return Answer(str(accepted.msg_id), doubtful=missing)
 
-    return await send_keyed(job, MASS, partial(_message, job, connected), send, partial(_forget_draft, job))
+    return await send_keyed(job, TO_TAG, partial(_message, job, connected), send, partial(_forget_draft, job))
 
 
 def _live_key(job: Job) -> str:
@@ -109,12 +109,23 @@ async def _message(job: Job, connected: accounts.Connected) -> channels.Message:
     if not isinstance(message, channels.Article):
         return message
     if not draft:
-        cover = resources.files("tagcast.broadcasts").joinpath("cover.jpg").read_bytes()
-        material = await connected.call(lambda: connected.official.media.store("thumb", "cover.jpg", cover))
-        article = contents.with_cover(message, material.media_id)
-        draft = await connected.call(lambda: connected.official.drafts.add([article]))
+        draft = await accounts.use_file(connected, _cover(connected), partial(_add_draft, connected.official, message))
         await job.step(lambda _work, _broadcast, chunk: _remember(chunk, draft=draft))
     return contents.with_draft(message, draft)
+
+
+def _cover(connected: accounts.Connected) -> accounts.File:
+    """The picture over an article: permanent material, uploaded once for an account."""
+    cover = resources.files("tagcast.broadcasts").joinpath("cover.jpg").read_bytes()
+
+    async def upload() -> str:
+        return (await connected.official.media.store("thumb", "cover.jpg", cover)).media_id
+
+    return accounts.File("thumb", cover, upload, lasting=True)
+
+
+async def _add_draft(client: channels.OfficialClient, article: channels.Article, cover: str) -> str:
+    return await client.drafts.add([contents.with_cover(article, cover)])
 
 
 async def _forget_draft(job: Job) -> None:
@@ -186,7 +197,7 @@ async def _tag_group(job: Job, connected: accounts.Connected, tag: int, people: 
     """Tag up to 50; those whom the platform refuses one by one are failed with its reason."""
     left = list(people)
     for _ in range(TAGGING_TRIES):
-        await accounts.permit(job.runtime, job.lease.workspace, job.account.id, "batchtagging")
+        await accounts.permit(job.runtime, job.lease.workspace, job.account.id, "tags_members_batchtagging")
         try:
             left = list(await connected.call(partial(connected.official.tags.put_on, tag, left)))
         except ChannelError as error:

@@ -54,7 +54,7 @@ async def settle(runtime: Runtime, lease: Lease) -> float | None:
     news: dict[int, News] = {}
     if broadcast.route is not Route.TEMPLATE and (cleaned or any(not final(chunk) for chunk in chunks)):
         try:
-            async with accounts.connect(runtime, lease.workspace, account.id) as connected:
+            async with accounts.connect(runtime, lease.workspace, account.id, backoff=accounts.DURABLE) as connected:
                 news = await _ask(runtime, lease, broadcast, chunks, connected)
                 if cleaned:
                     await _clean_up(connected, broadcast, chunks)

@@ -31,7 +31,7 @@ async def deliver(job: Job, connected: accounts.Connected) -> float | None:
     public_url = job.runtime.settings.public_url
     customers, message = await job.step(lambda work, broadcast, chunk: _said(work, broadcast, chunk, public_url))
     while True:
-        await accounts.permit(job.runtime, job.lease.workspace, job.account.id, "add_msg_template")
+        await accounts.permit(job.runtime, job.lease.workspace, job.account.id, "externalcontact_add_msg_template")
         intent = await job.step(partial(intend, key_seconds=NEVER, keyed=False))
         if intent.indices.size == 0:
             await job.close()

@@ -32,7 +32,7 @@ async def deliver(job: Job, connected: accounts.Connected) -> float | None:
 
     async def send(index: int) -> int:
         openid, url = addressees[index]
-        await accounts.permit(job.runtime, job.lease.workspace, job.account.id, "template_send")
+        await accounts.permit(job.runtime, job.lease.workspace, job.account.id, "message_template_send")
         return await connected.call(
             lambda: connected.official.templates.send(
                 call, openid, values, url=url, client_msg_id=_live_key(job, index)

@@ -41,7 +41,9 @@ async def deliver(runtime: Runtime, lease: Lease) -> float | None:
 async def _deliver(job: Job) -> float | None:
     """By the broadcast's route. A refusal of what goes before a call (a token, a draft, a tag) is followed up here."""
     try:
-        async with accounts.connect(job.runtime, job.lease.workspace, job.account.id) as connected:
+        async with accounts.connect(
+            job.runtime, job.lease.workspace, job.account.id, backoff=accounts.DURABLE
+        ) as connected:
             return await ROUTES[job.broadcast.route](job, connected)
     except (ChannelError, TagcastError) as error:
         wait = float(error.wait_seconds) if isinstance(error, ChannelError) else 0.0
