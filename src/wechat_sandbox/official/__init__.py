@@ -6,6 +6,7 @@ from wechat_sandbox.official import (
     articles,
     blacklist,
     custom,
+    datacube,
     drafts,
     mass,
     mass_jobs,
@@ -40,5 +41,6 @@ MODULES: tuple[Any, ...] = (
     qrcode,
     oauth,
     mini,
+    datacube,
 )
 """Each has ROUTES; one with jobs under way also has `resume(world)`, called after a start."""

@@ -17,11 +17,15 @@ _TRIGGERS = ("message", "follow", "scan", "click")
 SOURCES = {"ADD_SCENE_SEARCH": 1, "ADD_SCENE_PROFILE_CARD": 17, "ADD_SCENE_QR_CODE": 30, "ADD_SCENE_OTHERS": 0}
 
 
+def hour_of(now_ms: int) -> int:
+    """The hour of the day in Asia/Shanghai, 0 to 23."""
+    return (now_ms + _ZONE_MS) // 3_600_000 % 24
+
+
 def note(world: World, account: int, kind: str, person: str, *, subject: str = "", scene: int = 0) -> None:
     """Write one happening for the statistics."""
     now = world.now()
-    hour = (now + _ZONE_MS) // 3_600_000 % 24
-    world.state.happening_rows.append((account, day_of(now), hour, kind, person, subject, scene))
+    world.state.happening_rows.append((account, day_of(now), hour_of(now), kind, person, subject, scene))
 
 
 def open_window(world: World, account: Document, person: str, trigger: str) -> None:

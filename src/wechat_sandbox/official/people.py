@@ -4,6 +4,7 @@ from typing import Any
 
 from wechat_sandbox.errors import ControlError
 from wechat_sandbox.official import interact
+from wechat_sandbox.official.blacklist import blacklisted
 from wechat_sandbox.people import relations
 from wechat_sandbox.state import Document
 from wechat_sandbox.world import World
@@ -26,7 +27,10 @@ def _person(world: World, body: dict[str, Any], *, follower: bool = True) -> tup
 
 
 def say(world: World, query: dict[str, str], body: dict[str, Any]) -> Answer:
-    """Control: a person writes to the account: text, or image, voice, video with `media_id`."""
+    """Control: a person writes to the account: text, or image, voice, video with `media_id`.
+
+    Whom the account put on its blacklist it does not hear.
+    """
     account, _, person = _person(world, body)
     kind = str(body.get("type", "text"))
     if kind not in ("text", "image", "voice", "video", "location", "link"):
@@ -41,6 +45,8 @@ def say(world: World, query: dict[str, str], body: dict[str, Any]) -> Answer:
         "location": {"Location_X": "23.134", "Location_Y": "113.358", "Scale": 20, "Label": str(body.get("text", ""))},
         "link": {"Title": str(body.get("text", "")), "Description": "", "Url": str(body.get("url", ""))},
     }
+    if blacklisted(world, account, person):
+        return 200, {"openid": person, "MsgId": None}
     interact.note(world, account["id"], "say", person, subject=kind)
     interact.open_window(world, account, person, "message")
     world.callbacks.send(account, "", person, {"MsgType": kind, **shapes[kind], "MsgId": number}, world.now())
