@@ -14,7 +14,8 @@ from tagcast.channels.errors import ChannelError, Effect
 from tagcast.channels.official.notices import Subscriptions
 from tagcast.kit.http import Transport
 
-AUTHORIZE_URL = "https://open.weixin.qq.com/connect/oauth2/authorize"
+OPEN_URL = "https://open.weixin.qq.com"
+"""The host of the page that asks a visitor."""
 MAX_STATE_BYTES = 128
 """Length of the state that comes back with the code."""
 
@@ -73,8 +74,11 @@ class _PhoneAnswer(Answer):
 class OAuth:
     """Web OAuth of one 服务号; 50,000 calls a minute each. Every method raises `ChannelError`; none repeats a call."""
 
-    def __init__(self, transport: Transport, base_url: str, appid: str, secret: str) -> None:
+    def __init__(
+        self, transport: Transport, base_url: str, appid: str, secret: str, *, open_url: str = OPEN_URL
+    ) -> None:
         self._caller = Caller(transport, base_url, "official", None)
+        self._open_url = open_url.rstrip("/")
         self._appid = appid
         self._secret = secret
 
@@ -93,7 +97,7 @@ class OAuth:
             "scope": scope,
             "state": state,
         }
-        return f"{AUTHORIZE_URL}?{urlencode(query)}#wechat_redirect"
+        return f"{self._open_url}/connect/oauth2/authorize?{urlencode(query)}#wechat_redirect"
 
     async def grant(self, code: str) -> Grant:
         """Exchange the code that a visitor came back with."""

@@ -10,13 +10,14 @@ from tagcast.channels.calls import Answer, Caller
 
 MAX_SECONDS = 2_592_000
 """Longest life of a temporary code, in seconds: 30 days."""
-MAX_SCENE_BYTES = 64
-"""Length of a scene that is a text (64 characters on the page; bytes are the safe reading)."""
+MAX_SCENE_CHARS = 64
+"""Length of a scene that is a text."""
 MAX_PERMANENT_SCENE = 100_000
 """Largest number of a permanent code's scene; also how many permanent codes an account can have (45029)."""
 MAX_TEMPORARY_SCENE = 2**32 - 1
 """Largest number of a temporary code's scene."""
-SHOW_URL = "https://mp.weixin.qq.com/cgi-bin/showqrcode"
+SHOW_URL = "https://mp.weixin.qq.com"
+"""The host of the pictures."""
 
 Scene = int | str
 
@@ -50,15 +51,15 @@ class QrCodes:
         return await self._caller.post("/cgi-bin/qrcode/create", body, QrCode)
 
 
-def picture_url(code: QrCode) -> str:
+def picture_url(code: QrCode, *, base_url: str = SHOW_URL) -> str:
     """Where the code's picture is; no token is needed."""
-    return f"{SHOW_URL}?{urlencode({'ticket': code.ticket})}"
+    return f"{base_url}/cgi-bin/showqrcode?{urlencode({'ticket': code.ticket})}"
 
 
 def _body(action: str, scene: Scene, largest: int) -> dict[str, Any]:
     if isinstance(scene, str):
-        if not 0 < len(scene.encode()) <= MAX_SCENE_BYTES:
-            raise ValueError(f"a scene has 1 to {MAX_SCENE_BYTES} bytes")
+        if not 0 < len(scene) <= MAX_SCENE_CHARS:
+            raise ValueError(f"a scene has 1 to {MAX_SCENE_CHARS} characters")
         return {"action_name": action, "action_info": {"scene": {"scene_str": scene}}}
     if not 0 < scene <= largest:
         raise ValueError(f"a scene is a number of 1 to {largest}")
