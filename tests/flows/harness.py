@@ -95,9 +95,9 @@ class World:
     accounts: dict[str, int] = field(default_factory=dict)
     remote: dict[str, dict[str, Any]] = field(default_factory=dict)
 
-    def add_account(self, kind: str) -> int:
-        """An account of a kind, in the sandbox and in the workspace."""
-        remote = self.sandbox.post("/sandbox/accounts", kind=kind, name=kind)
+    def add_account(self, kind: str, **options: Any) -> int:
+        """An account of a kind, in the sandbox and in the workspace; `options` as the sandbox takes them."""
+        remote = self.sandbox.post("/sandbox/accounts", kind=kind, name=kind, **options)
         identifier = {"corpid": remote["corpid"]} if kind == "wecom" else {"appid": remote["appid"]}
         with self.runtime.work(1, "test") as work:
             account = accounts.add(
