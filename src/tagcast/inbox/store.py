@@ -35,23 +35,36 @@ class Stored:
 
 def insert_new(work: Work, deliveries: Sequence[Delivery]) -> dict[tuple[int, bytes], int]:
     """Store those that are not there yet: (account, dedupe) → id of the new ones."""
+    seal, workspace, at = work.vault.seal, work.workspace, work.now_ms
     rows = [
-        {
-            "workspace": work.workspace,
-            "account": one.account,
-            "dedupe": one.dedupe,
-            "received_at": work.now_ms,
-            "kind": one.kind,
-            "body": work.vault.seal(one.body, _context(one.account, one.dedupe)),
-        }
+        (workspace, one.account, one.dedupe, at, one.kind, seal(one.body, _context(one.account, one.dedupe)))
         for one in deliveries
     ]
-    statement = (
-        db.insert_or(work.connection, messages)
-        .on_conflict_do_nothing(index_elements=["workspace", "account", "dedupe"])
-        .returning(_c.id, _c.account, _c.dedupe)
-    )
-    return {(row.account, bytes(row.dedupe)): row.id for row in work.connection.execute(statement, rows)}
+    insert = _insert_sqlite if work.connection.dialect.name == "sqlite" else _insert_postgresql
+    return insert(work.connection, rows)
+
+
+_Row = tuple[int, int, bytes, int, str, bytes]
+_INTO = "inbox_message (workspace, account, dedupe, received_at, kind, body)"
+_SKIP = "ON CONFLICT (workspace, account, dedupe) DO NOTHING"
+_POSTGRESQL = (
+    f"INSERT INTO {_INTO} SELECT * FROM unnest"  # noqa: S608 - no input
+    f"(%s::int[], %s::int[], %s::bytea[], %s::bigint[], %s::text[], %s::bytea[]) {_SKIP} RETURNING id, account, dedupe"
+)
+
+
+def _insert_sqlite(connection: sa.Connection, rows: Sequence[_Row]) -> dict[tuple[int, bytes], int]:
+    """Only one transaction writes at a time, and SQLite numbers new rows on from the highest, in their order."""
+    before = connection.exec_driver_sql("SELECT max(id) FROM inbox_message").scalar() or 0
+    if db.insert_packed(connection, _INTO, rows, tail=_SKIP) == len(rows):
+        return {(row[1], row[2]): number for number, row in enumerate(rows, before + 1)}
+    found = connection.execute(sa.select(_c.id, _c.account, _c.dedupe).where(_c.id > before))
+    return {(account, dedupe): number for number, account, dedupe in found}
+
+
+def _insert_postgresql(connection: sa.Connection, rows: Sequence[_Row]) -> dict[tuple[int, bytes], int]:
+    found = connection.exec_driver_sql(_POSTGRESQL, tuple(list(column) for column in zip(*rows, strict=True)))
+    return {(account, bytes(dedupe)): number for number, account, dedupe in found}
 
 
 def read(work: Work, ids: Sequence[int]) -> list[Stored]:

@@ -1,7 +1,7 @@
 """Events: facts that a module publishes in its own transaction; `reactions` says what follows."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 import sqlalchemy as sa
@@ -46,10 +46,23 @@ class Recorded:
 
 def publish(work: Work, *facts: Event) -> None:
     """Record facts in the caller's transaction."""
-    rows = [
-        {"workspace": work.workspace, "name": fact.name, "payload": asdict(fact), "at": work.now_ms} for fact in facts
-    ]
+    at = work.now_ms
+    if work.connection.dialect.name == "sqlite":
+        packed = [(work.workspace, fact.name, db.json(_payload(fact)), at) for fact in facts]
+        db.insert_packed(work.connection, "event (workspace, name, payload, at)", packed)
+        return
+    rows = [{"workspace": work.workspace, "name": fact.name, "payload": _payload(fact), "at": at} for fact in facts]
     db.insert_many(work.connection, events, rows)
+
+
+_names: dict[type, tuple[str, ...]] = {}
+
+
+def _payload(fact: Event) -> dict[str, Any]:
+    kind = type(fact)
+    if kind not in _names:
+        _names[kind] = tuple(field.name for field in fields(kind))
+    return {name: getattr(fact, name) for name in _names[kind]}
 
 
 def open_batch(connection: Connection, limit: int) -> list[Recorded]:

@@ -1,16 +1,17 @@
 """Group commit: one writer thread, one transaction for all that came in while the last one was written.
 
 Who submits is answered only after the commit that holds the item, so what was acknowledged survives a kill. A quiet
-writer waits for nothing; under load batches grow by themselves, up to `BATCH`, and many items pay one sync.
+writer waits for nothing; a busy one, whose last batch had company, waits `LINGER` seconds for more, so that many items
+pay one sync. A batch has at most `BATCH` items.
 """
 
 import asyncio
 import queue
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from tagcast.kit import logs
 from tagcast.kit.errors import Unavailable
@@ -20,14 +21,15 @@ Result = TypeVar("Result")
 
 BATCH = 500
 """Most items of one transaction."""
+LINGER = 0.003
+_BUSY = 8
 WAITING = 10_000
 """Items that may wait for their commit; beyond it the caller is told to come again instead of waiting longer."""
 
 _log = logs.get("groupcommit")
 
 
-@dataclass(frozen=True, slots=True)
-class _Waiter(Generic[Item, Result]):
+class _Waiter(NamedTuple, Generic[Item, Result]):
     workspace: int
     item: Item
     loop: asyncio.AbstractEventLoop
@@ -79,9 +81,12 @@ class GroupCommit(Generic[Item, Result]):
 
     def _run(self) -> None:
         is_open = True
+        size = 0
         while is_open:
             groups: defaultdict[int, list[_Waiter[Item, Result]]] = defaultdict(list)
             waiter = self._queue.get()
+            if size >= _BUSY and self._queue.qsize() < BATCH:
+                time.sleep(LINGER)
             for size in range(BATCH):
                 if waiter is None:
                     is_open = False
