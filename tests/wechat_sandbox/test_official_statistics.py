@@ -135,3 +135,22 @@ def test_callbacks_are_counted_with_their_failures(sandbox: Sandbox, receiver: R
     assert (row["callback_count"], row["fail_count"]) == (4, 2)
     assert row["total_time_cost"] >= row["max_time_cost"] >= 0
     assert _rows(client, "getinterfacesummaryhour", day)[0]["ref_hour"] == 1200
+
+
+def test_what_the_population_reads_and_shares_is_counted(sandbox: Sandbox, client: Client) -> None:
+    day = _today(sandbox)
+    cover = client.upload("material/add_material", b"\x89PNG\r\n\x1a\n")["media_id"]
+    article = {"title": "数码新品", "content": "<p>看看</p>", "thumb_media_id": cover}
+    article["content_source_url"] = f"{sandbox.url}/sandbox/clock"
+    draft = client.post("draft/add", {"articles": [article]})["media_id"]
+    body = {"touser": client.reachable(), "msgtype": "mpnews", "mpnews": {"media_id": draft}}
+    sent = client.post("message/mass/send", body)
+    sandbox.quiet()
+    sandbox.post("/sandbox/population/act", {"days": 1})
+    wait_for(lambda: sandbox.get("/sandbox/population/act")["state"] == "done")
+    _next_day(client)
+    (row,) = _rows(client, "getarticlesummary", day)
+    assert row["msgid"] == f"{sent['msg_data_id']}_1"
+    assert 400 > row["int_page_read_user"] > row["ori_page_read_user"] > 0
+    shared = sum(share["share_count"] for share in _rows(client, "getusershare", day))
+    assert shared == row["share_count"]

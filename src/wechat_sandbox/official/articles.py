@@ -39,6 +39,11 @@ def _sign(account: Document, number: int, place: int) -> str:
     return hashlib.blake2b(f"{account['appid']}:{number}:{place}".encode(), digest_size=16).hexdigest()
 
 
+def is_page(world: World, link: str) -> bool:
+    """Whether an address is a page of this sandbox, which counts its views itself."""
+    return link.startswith(f"{world.address}/s?")
+
+
 def find(world: World, account: Document, link: str) -> tuple[Document, int] | None:
     """The articles and the place that an address of the account means."""
     for entry in world.state.documents["article"].values():

@@ -146,7 +146,7 @@ def send_all(world: World, call: Call) -> dict[str, Any]:
     chosen, account = call.record("filter", 47001), call.account
     reach = world.reach_of(account)
     if chosen.get("is_to_all"):
-        people = [ident for ident, follows in zip(reach.ids, reach.follows, strict=True) if follows]
+        people = reach.ids.many(reach.following())
         return _accept(world, call, people, "all", to_all=True)
     tag = chosen.get("tag_id", chosen.get("group_id"))
     if tag not in tags.tags_of(world, account):

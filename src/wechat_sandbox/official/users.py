@@ -41,12 +41,7 @@ def get(world: World, call: Call) -> dict[str, Any]:
     reach, page = world.reach_of(call.account), world.limits["user_page"]
     after = call.query.get("next_openid") or ""
     start = follower(world, call.account, after) + 1 if after else 0
-    found: list[str] = []
-    for index in range(start, len(reach.ids)):
-        if reach.follows[index]:
-            found.append(reach.ids[index])
-            if len(found) == page:
-                break
+    found = reach.page(start, page)
     answer: dict[str, Any] = {"total": reach.follows.count(1), "count": len(found)}
     if found:
         answer["data"] = {"openid": found}

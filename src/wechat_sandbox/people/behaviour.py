@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from wechat_sandbox.callbacks import Browser
 from wechat_sandbox.errors import ControlError
+from wechat_sandbox.official import reading
 from wechat_sandbox.people import arrivals, relations
 from wechat_sandbox.people.arrivals import Arrivals
 from wechat_sandbox.people.friends import Friends
@@ -216,6 +217,8 @@ class Behaviour:
     def _apply(self, arrived: Arrivals, decided: "_Decided") -> None:
         """Who leaves, refuses messages or follows from now on, with the platform's events."""
         world, progress = self._world, self.progress
+        reading.note(world, arrived, decided.opens, decided.clicks)
+        reading.note_shares(world, arrived, decided.shares)
         for place in np.flatnonzero(decided.leaves | decided.blocks).tolist():
             account = world.account(int(arrived.account[place]))
             leaves, stays = bool(decided.leaves[place]), account["kind"] == "wecom"
