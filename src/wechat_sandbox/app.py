@@ -10,8 +10,9 @@ from urllib.parse import parse_qsl
 import orjson
 from starlette.types import Receive, Scope, Send
 
-from wechat_sandbox import ads, errors, media, official, tokens, wecom
+from wechat_sandbox import ads, errors, media, official, page, tokens, wecom
 from wechat_sandbox.call import MINI, MP, OK, Call, Raw, Route
+from wechat_sandbox.callbacks import loopback
 from wechat_sandbox.control import Control, is_stream
 from wechat_sandbox.errors import ApiError, ControlError
 from wechat_sandbox.faults import Fault
@@ -93,8 +94,8 @@ class App:
                 break
         path = scope["path"]
         try:
-            if path.startswith("/sandbox/"):
-                status, payload = await self._control(scope, raw)
+            if path == "/" or path.startswith("/sandbox/"):
+                status, payload = await self._local(scope, raw)
             else:
                 status, payload = await self._platform(scope, raw)
         except _Cut:
@@ -126,6 +127,18 @@ class App:
         await send(
             {"type": "http.response.body", "body": b"\n".join(lines) + b"\n" if lines else b"", "more_body": False}
         )
+
+    async def _local(self, scope: Scope, raw: bytes) -> tuple[int, Any]:
+        """The page and the control API: for programs of this machine and the page itself, for no other site's pages."""
+        headers = dict(scope["headers"])
+        host = headers.get(b"host", b"").decode("latin-1")
+        origin = headers.get(b"origin", b"").decode("latin-1")
+        if not loopback(f"http://{host}") or (origin and origin != f"http://{host}"):
+            return 403, {"error": "only programs and pages of this machine may use the control API"}
+        found = page.file(scope["path"]) if scope["method"] == "GET" else None
+        if found is not None:
+            return 200, Raw(found[0], found[1], headers=page.HEADERS)
+        return await self._control(scope, raw)
 
     async def _control(self, scope: Scope, raw: bytes) -> tuple[int, Any]:
         query = dict(parse_qsl(scope["query_string"].decode()))

@@ -34,7 +34,10 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 def loopback(address: str) -> bool:
     """Whether an address stays on this machine."""
-    return urlsplit(address).hostname in _LOOPBACK
+    try:
+        return urlsplit(address).hostname in _LOOPBACK
+    except ValueError:
+        return False
 
 
 def to_xml(fields: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ from wechat_sandbox import official, tokens, wecom
 from wechat_sandbox.errors import ControlError
 from wechat_sandbox.faults import PRESETS
 from wechat_sandbox.official import people as acts
-from wechat_sandbox.people import relations
+from wechat_sandbox.people import employees, phone, relations
 from wechat_sandbox.people.behaviour import Behaviour
 from wechat_sandbox.state import Document
 from wechat_sandbox.wecom import tasks as wecom_tasks
@@ -71,7 +71,7 @@ class Control:
             ("GET", "limits"): self.limits,
             ("POST", "limits"): self.limits,
         }
-        for module in (*official.MODULES, acts, *wecom.MODULES):
+        for module in (*official.MODULES, acts, phone, employees, *wecom.MODULES):
             for (method, path), handler in getattr(module, "CONTROL", {}).items():
                 self._table[method, path] = partial(handler, world)
 
@@ -191,8 +191,11 @@ class Control:
         return 200, self.world.ledger.summary(self._account(query, body)["id"], int(query.get("since_seq", 0)))
 
     def ledger(self, query: dict[str, str], body: dict[str, Any]) -> Answer:
-        account = self._account(query, body)["id"] if "account" in query else None
-        return 200, self.world.ledger.entries(account, int(query.get("after", 0)), int(query.get("limit", 100_000)))
+        filters: dict[str, Any] = dict(query)
+        if "account" in query:
+            filters["account"] = self._account(query, body)["id"]
+        after, limit = int(query.get("after", 0)), int(query.get("limit", 100_000))
+        return 200, self.world.ledger.entries(filters, after=after, limit=limit, newest="newest" in query)
 
     def judge(self, query: dict[str, str], body: dict[str, Any]) -> Answer:
         account = self._account(query, body)

@@ -12,6 +12,11 @@ _ADDRESS = re.compile(r"https?://[^\s\"'<>\\，。；）]+")
 _FIELDS = ("seq", "account", "person", "key", "content", "at", "outcome", "via", "link", "topic", "client")
 
 
+_FILTERS = ("account", "person", "key", "outcome", "via")
+# Texts of so many different contents are kept, to be shown.
+_CONTENTS = 200_000
+
+
 class Message(NamedTuple):
     """What the ledger remembers of one message: `key` is the platform's id, `client` the caller's de-duplication id."""
 
@@ -23,11 +28,20 @@ class Message(NamedTuple):
     client: str = ""
 
 
+class Fingerprint(str):
+    """The hash of a content, which remembers what it was made from until the ledger has kept it."""
+
+    __slots__ = ("text",)
+    text: str
+
+
 def fingerprint(text: str) -> str:
     """Hash of a content, the addresses in it left out (they may bear a per-recipient token)."""
     if "http" in text:
         text = _ADDRESS.sub("·", text)
-    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+    made = Fingerprint(hashlib.blake2b(text.encode(), digest_size=8).hexdigest())
+    made.text = text
+    return made
 
 
 def first_link(text: str) -> str:
@@ -43,6 +57,7 @@ class Ledger:
         self._state = state
         self.seq = int(state.query("SELECT COALESCE(MAX(seq), 0) FROM ledger")[0][0])
         self.received: dict[tuple[int, str], list[int]] = {}
+        self._contents = {row[0] for row in state.query("SELECT hash FROM content")}
 
     def load_received(self, since_ms: int) -> None:
         """Bring back, per (account, person), when mass messages and tasks arrived since `since_ms`."""
@@ -60,8 +75,11 @@ class Ledger:
         """Append one entry; `allowed` tells whether the rules let this message reach this person."""
         self.seq += 1
         key, content, via, link, topic, client = message
+        if content not in self._contents and len(self._contents) < _CONTENTS and isinstance(content, Fingerprint):
+            self._contents.add(str(content))
+            self._state.content_rows.append((str(content), content.text))
         self._state.ledger_rows.append(
-            (self.seq, account, person, key, content, at, outcome, via, link, topic, client, int(allowed))
+            (self.seq, account, person, key, str(content), at, outcome, via, link, topic, client, int(allowed))
         )
         if outcome == "arrived" and via in ("mass", "task"):
             self.received.setdefault((account, person), []).append(at)
@@ -102,11 +120,26 @@ class Ledger:
         )
         return [(row[0], row[1], row[2], row[3], row[4], row[5]) for row in rows]
 
-    def entries(self, account: int | None, after: int, limit: int) -> Iterator[dict[str, Any]]:
-        """Entries after a position as dicts, of one account or of all."""
-        sql = "SELECT * FROM ledger WHERE seq>? AND (account=? OR ? IS NULL) ORDER BY seq LIMIT ?"
-        for *row, _ in self._state.query(sql, (after, account, account, limit)):
+    def entries(
+        self, filters: dict[str, Any], *, after: int = 0, limit: int = 100_000, newest: bool = False
+    ) -> Iterator[dict[str, Any]]:
+        """Entries after a position as dicts; `filters` by account, person, key, outcome, via; in either order."""
+        chosen = {name: value for name, value in filters.items() if name in _FILTERS}
+        where = "".join(f" AND {name}=?" for name in chosen)
+        order = "DESC" if newest else "ASC"
+        sql = f"SELECT * FROM ledger WHERE seq>?{where} ORDER BY seq {order} LIMIT ?"  # noqa: S608 - names of our own
+        for *row, _ in self._state.query(sql, (after, *chosen.values(), limit)):
             yield dict(zip(_FIELDS, row, strict=True))
+
+    def had_by(self, idents: list[str], limit: int) -> list[dict[str, Any]]:
+        """What arrived at a person, given by all of his ids, the newest first, with the text as `text`."""
+        marks = ",".join("?" * len(idents))
+        sql = (
+            "SELECT ledger.*, content.text FROM ledger LEFT JOIN content ON content.hash=ledger.content"  # noqa: S608 - marks
+            f" WHERE person IN ({marks}) AND outcome='arrived' ORDER BY seq DESC LIMIT ?"
+        )
+        rows = self._state.query(sql, (*idents, limit))
+        return [{**dict(zip(_FIELDS, row, strict=False)), "text": row[-1] or ""} for row in rows]
 
     def summary(self, account: int, since_seq: int = 0) -> dict[str, Any]:
         """Totals of one account after a ledger position."""

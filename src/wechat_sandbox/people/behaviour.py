@@ -28,9 +28,9 @@ from wechat_sandbox.people.sharing import Share, Spread
 from wechat_sandbox.people.truth import truth
 from wechat_sandbox.world import World
 
-_BUTTON = re.compile(r"<a\b[^>]*\bdata-button\b[^>]*>", re.IGNORECASE)
-_HREF = re.compile(r"\bhref\s*=\s*[\"']([^\"']+)[\"']", re.IGNORECASE)
-_SHARE = re.compile(r"<[a-z]+\b[^>]*\bdata-share\b[^>]*>", re.IGNORECASE)
+BUTTON = re.compile(r"<a\b[^>]*\bdata-button\b[^>]*>", re.IGNORECASE)
+HREF = re.compile(r"\bhref\s*=\s*[\"']([^\"']+)[\"']", re.IGNORECASE)
+SHARE = re.compile(r"<[a-z]+\b[^>]*\bdata-share\b[^>]*>", re.IGNORECASE)
 _WECHAT = " MicroMessenger/8.0.50 NetType/WIFI Language/zh_CN"
 _APPLE = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/15E148"
 _ANDROID = (
@@ -204,14 +204,14 @@ class Behaviour:
             progress["open_failed"] += 1
             return ""
         progress["opened"] += 1
-        button = _BUTTON.search(page) if visit.clicks else None
-        target = _HREF.search(button.group(0)) if button else None
+        button = BUTTON.search(page) if visit.clicks else None
+        target = HREF.search(button.group(0)) if button else None
         if target is not None:
             _, end = await browser.fetch(urljoin(address, html.unescape(target.group(1))), agent, referer=address)
             progress["clicked"] += 1
             progress["locations"][end] = progress["locations"].get(end, 0) + 1
-        offered = _SHARE.search(page)
-        shared = _HREF.search(offered.group(0)) if offered else None
+        offered = SHARE.search(page)
+        shared = HREF.search(offered.group(0)) if offered else None
         return urljoin(address, html.unescape(shared.group(1))) if shared else ""
 
     def _apply(self, arrived: Arrivals, decided: "_Decided") -> None:

@@ -71,6 +71,17 @@ class Names:
         first, second, third = self._parts[:, index].tolist()
         return self._surnames[first] + self._given[second] + self._given[third]
 
+    def containing(self, text: str) -> NDArray[np.int64]:
+        """Indexes of those whose name has a text of one to three characters in it."""
+        alphabets = (self._surnames, self._given, self._given)
+        found = np.zeros(self._parts.shape[1], dtype=np.bool_)
+        for start in range(4 - len(text)):
+            places = [alphabets[start + offset].find(character) for offset, character in enumerate(text)]
+            if min(places, default=-1) >= 0:
+                hits = [self._parts[start + offset] == place for offset, place in enumerate(places)]
+                found |= np.logical_and.reduce(hits)
+        return np.flatnonzero(found)
+
 
 class People:
     """Traits of `size` people, by index, from one seed."""
