@@ -106,6 +106,15 @@ def test_a_tag_of_another_app_is_not_a_question_of_visibility() -> None:
     assert refusal("wecom", "message/send", 81011, effect=Effect.KEYED).reason == "out_of_scope"
 
 
+def test_a_chat_that_is_none_is_not_a_refused_hand_over() -> None:
+    for operation in ("groupchat/get", "groupchat/add_join_way", "add_msg_template"):
+        error = refusal("wecom", f"externalcontact/{operation}", 90508, effect=Effect.READ)
+        assert (error.reason, error.scope) == ("no_group_chat", Scope.JOB)
+    assert (
+        refusal("wecom", "externalcontact/groupchat/transfer", 90508, effect=Effect.READ).reason == "transfer_refused"
+    )
+
+
 @pytest.mark.parametrize(("code", "seconds"), [(45009, 60), (41063, 60), (41078, 300), (41094, 86400)])
 def test_waits_of_wecom(code: int, seconds: int) -> None:
     error = refusal("wecom", "x", code, effect=Effect.SEND)

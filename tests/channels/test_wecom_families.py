@@ -507,6 +507,9 @@ def test_acquisition_links() -> None:
     assert (path, figures.click_link_customer_cnt, figures.new_customer_cnt) == (f"{base}statistic", 5, 2)
     path, _, quota = asked(lambda c: c.acquisition.quota(), {"total": 9, "balance": 4})
     assert (path, quota.balance) == (f"{EXTERNAL}customer_acquisition_quota", 4)
+    talk = {"userid": "zhang", "external_userid": "wm1", "chat_info": {"recv_msg_cnt": 1, "link_id": "L"}}
+    path, body, chat = asked(lambda c: c.acquisition.chat("key"), talk)
+    assert (path, body, chat.chat_info.link_id) == (f"{base}get_chat_info", {"chat_key": "key"}, "L")
     assert with_channel("https://l/x", "门 店") == "https://l/x?customer_channel=%E9%97%A8%20%E5%BA%97"
     assert with_channel("https://l/x?a=1", "s").endswith("?a=1&customer_channel=s")
     with pytest.raises(ValueError, match="link_channel: 66 bytes, at most 64"):
@@ -620,6 +623,15 @@ def test_customers_are_handed_over() -> None:
     path, _, rows = asked(lambda c: c.handover.results("a", "b"), result)
     assert (path, rows[0].status) == (f"{EXTERNAL}transfer_result", 3)
     assert asked(lambda c: c.handover.results_resigned("a", "b"), result)[0] == f"{EXTERNAL}resigned/transfer_result"
+    failed = {"failed_chat_list": [{"chat_id": "wr2", "errcode": 90501, "errmsg": "x"}]}
+    path, body, chats = asked(lambda c: c.handover.transfer_chats(["wr1", "wr2"], "b"), failed)
+    assert (path, body) == (
+        f"{EXTERNAL}groupchat/onjob_transfer",
+        {"chat_id_list": ["wr1", "wr2"], "new_owner": "b"},
+    )
+    assert [(one.chat_id, one.errcode) for one in chats] == [("wr2", 90501)]
+    left = asked(lambda c: c.handover.transfer_chats_resigned(["wr1"], "b"), {"failed_chat_list": []})
+    assert (left[0], left[2]) == (f"{EXTERNAL}groupchat/transfer", ())
     refused(lambda c: c.handover.transfer("a", "b", ["w"] * 101), "handover_customers")
     refused(lambda c: c.handover.transfer("a", "b", []), "at least 1")
 

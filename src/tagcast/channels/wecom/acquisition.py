@@ -76,6 +76,22 @@ class NewLink:
     skip_verify: bool = True
 
 
+class ChatInfo(Answer):
+    """How a chat came about that a link began."""
+
+    recv_msg_cnt: int = 0
+    link_id: str = ""
+    state: str = ""
+
+
+class LinkChat(Answer):
+    """Who talks, and by which link they met (the answer's shape is UNCONFIRMED)."""
+
+    userid: str
+    external_userid: str
+    chat_info: ChatInfo = ChatInfo()
+
+
 class _Link(Answer):
     link: Link
 
@@ -141,6 +157,11 @@ class Acquisition:
     async def quota(self) -> LinkQuota:
         """What is left of the paid quota."""
         return await self._caller.get("/cgi-bin/externalcontact/customer_acquisition_quota", LinkQuota)
+
+    async def chat(self, chat_key: str) -> LinkChat:
+        """The chat of a key that an event gave, good for 30 minutes."""
+        body = {"chat_key": chat_key}
+        return await self._caller.post("/cgi-bin/externalcontact/customer_acquisition/get_chat_info", body, LinkChat)
 
 
 def with_channel(url: str, channel: str) -> str:
