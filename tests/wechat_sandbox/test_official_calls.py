@@ -20,11 +20,12 @@ def test_the_quota_of_a_path_counts_its_calls(sandbox: Sandbox) -> None:
     assert "tags" in client.get("tags/get")
     sandbox.post("/sandbox/limits", {"mp_api_daily": 10_000_000})
     codes = [
-        client.code("openapi/quota/get", {"cgi_path": path})
-        for path in ("tags/get", "/cgi-bin/nothing", "/sns/auth")
+        client.code("openapi/quota/get", {"cgi_path": path}) for path in ("tags/get", "/cgi-bin/nothing", "/sns/auth")
     ]
     assert codes == [76021, 76021, 76022]
-    assert sandbox.account("official").code("openapi/quota/get", {"cgi_path": "/cgi-bin/message/template/send"}) == 76022
+    assert (
+        sandbox.account("official").code("openapi/quota/get", {"cgi_path": "/cgi-bin/message/template/send"}) == 76022
+    )
 
 
 def test_the_calendar_month_has_ten_clearings(sandbox: Sandbox) -> None:
