@@ -5,13 +5,14 @@ import time
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from tagcast import access, broadcasts, inbox, tags, tracking
+from tagcast import access, broadcasts, contacts, inbox, tags, tracking
 from tagcast.kit import leases
 from tagcast.kit.leases import Lease
 from tagcast.kit.uow import Runtime
 
 FOLD_SECONDS = 2.0
 PURGE_SECONDS = 3600.0
+SYNC_SECONDS = 300.0
 # How long the answer of a write is kept for its repetition.
 ANSWERS_KEPT = timedelta(days=7)
 
@@ -33,6 +34,7 @@ class Clockwork:
 
     folded: float = field(default=float("-inf"))
     purged: float = field(default=float("-inf"))
+    synced: float = field(default=float("-inf"))
 
     def turn(self, runtime: Runtime) -> None:
         """Do what is due."""
@@ -45,6 +47,10 @@ class Clockwork:
             self.purged = now
             for workspace in _workspaces(runtime):
                 purge(runtime, workspace)
+        if now - self.synced >= SYNC_SECONDS:
+            self.synced = now
+            for workspace in _workspaces(runtime):
+                start_syncs(runtime, workspace)
 
 
 def _workspaces(runtime: Runtime) -> list[int]:
@@ -67,3 +73,10 @@ def purge(runtime: Runtime, workspace: int) -> None:
         inbox.purge(work)
         broadcasts.purge_receipts(work)
         access.purge_answers(work, work.now - ANSWERS_KEPT)
+
+
+def start_syncs(runtime: Runtime, workspace: int) -> None:
+    """Ask for the syncs with the platforms whose time has come: first who is there, then who has which tag."""
+    with runtime.work(workspace, "schedule") as work:
+        contacts.start_due(work)
+        tags.sync.start_due(work)

@@ -11,7 +11,7 @@ import socket
 import threading
 from collections.abc import Awaitable, Callable, Collection
 
-from tagcast import broadcasts, chores, groups, reactions, tags
+from tagcast import broadcasts, chores, contacts, groups, reactions, tags
 from tagcast.broadcasts.delivery import deliver, settle
 from tagcast.kit import leases, logs, loop
 from tagcast.kit.leases import Lease, Lost
@@ -24,6 +24,7 @@ HANDLERS: dict[str, Handler] = {
     broadcasts.SETTLE: settle,
     tags.EXPIRE: chores.expire_tags,
     tags.sync.KIND: tags.sync.work,
+    contacts.SYNC: contacts.work_off,
     groups.REFRESH: groups.refresh,
 }
 

@@ -6,14 +6,17 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from pyroaring import BitMap
 
 from tagcast import accounts, contacts
 from tagcast.contacts import Identity, PersonIn
-from tagcast.kit.errors import TagcastError
+from tagcast.kit import clock, leases
+from tagcast.kit.errors import Invalid, TagcastError
 from tagcast.kit.uow import Runtime
 
 
@@ -145,7 +148,7 @@ def test_an_interrupted_sync_goes_on(runtime_sqlite: Runtime, sandbox: Sandbox) 
     result = sync(runtime_sqlite, wecom)
     resumed = sandbox.call("GET", "/sandbox/health")["requests"] - asked
     assert (result.seen, result.made, result.left) == (held, held - kept, 0)
-    sync(runtime_sqlite, wecom)
+    asyncio.run(contacts.sync_account(runtime_sqlite, 1, wecom, full=True))
     assert resumed < sandbox.call("GET", "/sandbox/health")["requests"] - asked - resumed
 
 
@@ -156,7 +159,8 @@ def test_identities_of_two_contacts_are_counted_and_not_merged(runtime_sqlite: R
         one, two = contacts.ensure(
             work, [PersonIn({Identity("openid", account): ids["openid"]}), PersonIn({Identity("unionid"): unionid})]
         )
-    assert sync(runtime_sqlite, account).conflicts == 1
+    assert sync(runtime_sqlite, account).conflicts == 0
+    assert asyncio.run(contacts.sync_account(runtime_sqlite, 1, account, full=True)).conflicts == 1
     with runtime_sqlite.read(1, "t") as work:
         assert one in work.bitmaps.read(f"following:{account}")
         assert two not in work.bitmaps.read(f"following:{account}")
@@ -169,3 +173,69 @@ def test_a_refusal_of_the_platform_has_a_sentence(runtime_sqlite: Runtime, sandb
         sync(runtime_sqlite, account)
     assert caught.value.code.startswith("accounts.")
     assert sync(runtime_sqlite, account).seen > 0
+
+
+def requests(sandbox: Sandbox) -> int:
+    return int(sandbox.call("GET", "/sandbox/health")["requests"])
+
+
+def follows(sandbox: Sandbox, account: int, people: list[str], yes: bool) -> None:
+    sandbox.call("POST", "/sandbox/people/change", {"account": account, "people": people, "follows": yes})
+
+
+@pytest.mark.parametrize("kind", ["official", "wecom"])
+def test_after_the_first_only_new_people_are_asked_about(runtime_sqlite: Runtime, sandbox: Sandbox, kind: str) -> None:
+    account, theirs, employees = add(runtime_sqlite, sandbox, kind)
+    people = sandbox.people(theirs)
+    name = "external_userid" if kind == "wecom" else "openid"
+    held = sorted(ids[name] for ids in people.values() if ids["follows"])
+    follows(sandbox, theirs, held[:2], False)
+    first = sync(runtime_sqlite, account)
+    assert (first.seen, first.made) == (len(held) - 2, len(held) - 2)
+    follows(sandbox, theirs, held[2:6], False)
+    follows(sandbox, theirs, held[:2], True)
+    before = read(runtime_sqlite, f"following:{account}")
+    dry = asyncio.run(contacts.sync_account(runtime_sqlite, 1, account, dry_run=True))
+    assert (dry.seen, dry.made, dry.joined, dry.left, dry.dry_run) == (len(held) - 4, 2, 2, 4, True)
+    assert read(runtime_sqlite, f"following:{account}") == before
+    asked = requests(sandbox)
+    again = sync(runtime_sqlite, account)
+    assert (again.seen, again.made, again.joined, again.left) == (len(held) - 4, 2, 2, 4)
+    assert 2 <= again.asked <= 6
+    most = 2 + 3 * len(employees) + 1 + 2 * 3 if kind == "wecom" else 4
+    assert requests(sandbox) - asked <= most
+    assert names(runtime_sqlite, read(runtime_sqlite, f"following:{account}"), name, account) == set(held) - set(
+        held[2:6]
+    )
+    everybody = asyncio.run(contacts.sync_account(runtime_sqlite, 1, account, full=True))
+    assert (everybody.seen, everybody.made, everybody.joined, everybody.left) == (len(held) - 4, 0, 0, 0)
+
+
+def test_an_account_synchronised_once_is_compared_again_on_its_schedule(runtime: Runtime, sandbox: Sandbox) -> None:
+    account, theirs, _ = add(runtime, sandbox, "official")
+
+    def due(hours: int) -> list[int]:
+        with runtime.work(1, "test", now=clock.now() + timedelta(hours=hours)) as work:
+            return contacts.start_due(work)
+
+    assert due(100) == []
+    sync(runtime, account)
+    assert (due(23), due(25)) == ([], [account])
+    with runtime.work(1, "test") as work:
+        contacts.schedule(work, account, 0)
+    assert due(100) == []
+    with runtime.work(1, "test") as work:
+        contacts.schedule(work, account, 2)
+    assert due(1) == []
+    follows(sandbox, theirs, [next(i["openid"] for i in sandbox.people(theirs).values() if i["follows"])], False)
+    held = len(read(runtime, f"following:{account}"))
+    assert due(3) == [account]
+    with runtime.system() as connection:
+        connection.execute(sa.update(leases.leases).values(due_at=0))  # it was asked for in the days to come
+        lease = leases.claim(connection, "test", [contacts.SYNC], 10)
+    assert lease is not None
+    asyncio.run(contacts.work_off(runtime, lease))
+    assert len(read(runtime, f"following:{account}")) == held - 1
+    assert due(1) == []
+    with pytest.raises(Invalid), runtime.work(1, "test") as work:
+        contacts.schedule(work, account, 1000)

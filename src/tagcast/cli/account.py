@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tagcast import access, accounts, contacts
-from tagcast.cli.frame import Frame, read_text
+from tagcast.cli.frame import Frame, actor, read_text
 from tagcast.kit.errors import Invalid
 
 app = typer.Typer(no_args_is_help=True, help="WeChat accounts 渠道账号: add, list, check, limits.")
@@ -87,16 +87,30 @@ def check(ctx: typer.Context, account: Which) -> None:
 
 
 @app.command()
-def sync(ctx: typer.Context, account: Which) -> None:
+def sync(
+    ctx: typer.Context,
+    account: Which,
+    full: Annotated[bool, typer.Option("--full", help="Ask about everybody again, not about new people only.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count what would change, and change nothing.")] = False,
+    every: Annotated[int | None, typer.Option(help="Only set how often, in hours; 0: never. Else daily.")] = None,
+) -> None:
     """Read its followers or customers from the platform; interrupted, it goes on where it stopped."""
     frame = Frame.of(ctx)
     with frame.runtime() as runtime, frame.progress("people") as bar:
         workspace = access.only_workspace(runtime)
         with runtime.read(workspace, "sync") as work:
             found = accounts.get(work, which(account))
+        if every is not None:
+            with runtime.work(workspace, actor()) as work:
+                contacts.schedule(work, found.id, every)
+            frame.done(f"Every {every} hours.", f"每 {every} 小时一次。", account=found.name, every_hours=every)
+            return
         result = asyncio.run(
-            contacts.sync_account(runtime, workspace, found.id, progress=lambda done, total: bar(done, total or None))
-        )
+            contacts.sync_account(
+                runtime, workspace, found.id, full=full, dry_run=dry_run,
+                progress=lambda done, total: bar(done, total or None),
+            )
+        )  # fmt: skip
     frame.emit(result)
 
 

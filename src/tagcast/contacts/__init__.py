@@ -26,7 +26,8 @@ from tagcast.contacts.imports import (
     parse_identity,
 )
 from tagcast.contacts.rules import Attribute, Identity, PersonIn, parse_day
-from tagcast.contacts.sync import SyncResult, sync_account
+from tagcast.contacts.sync import KIND as SYNC
+from tagcast.contacts.sync import SyncResult, schedule, start_due, sync_account, work_off
 from tagcast.contacts.values import (
     ContactView,
     attributes,
@@ -66,6 +67,7 @@ __all__ = [
     "PersonIn",
     "Problem",
     "Progress",
+    "SYNC",
     "SyncResult",
     "attributes",
     "check_columns",
@@ -91,12 +93,15 @@ __all__ = [
     "identity_of",
     "parse_identity",
     "run_import",
+    "schedule",
     "select",
     "select_field",
     "set_choices",
     "set_numbers",
     "set_values",
+    "start_due",
     "sync_account",
     "values_of",
     "values_of_field",
+    "work_off",
 ]

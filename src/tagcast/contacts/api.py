@@ -17,7 +17,7 @@ from tagcast import bitmaps, files
 from tagcast.access import Guarded
 from tagcast.contacts import actions, store, values, workflows
 from tagcast.contacts.rules import Attribute, AttributeType
-from tagcast.contacts.sync import sync_account
+from tagcast.contacts.sync import schedule, sync_account
 from tagcast.kit import clock
 from tagcast.kit.errors import Invalid
 from tagcast.kit.uow import Runtime, Work
@@ -110,7 +110,7 @@ class ExportIn(Strict):
 
 
 class SyncOut(BaseModel):
-    """What a full sync found."""
+    """What a sync found. `asked`: people of whom more than their id was read."""
 
     account: int
     seen: int
@@ -118,6 +118,14 @@ class SyncOut(BaseModel):
     joined: int
     left: int
     conflicts: int
+    asked: int
+    dry_run: bool
+
+
+class ScheduleIn(Strict):
+    """How often an account is compared with its platform, in hours; 0: never."""
+
+    every_hours: int
 
 
 @router.get("", summary="列出联系人，或按身份查找 · List contacts, or find one by identity")
@@ -216,10 +224,23 @@ def export(entry: Guarded, body: ExportIn) -> Response:
     return FileResponse(path, filename=f"contacts.{body.format}", background=BackgroundTask(path.unlink))
 
 
-@router.post("/sync/{account}", summary="从平台全量同步 · Full sync of an account from its platform")
-async def sync(entry: Guarded, account: int) -> SyncOut:
-    """Answers when the sync is done; interrupted, it goes on where it stopped when it is asked for again."""
-    return SyncOut(**asdict(await sync_account(entry.runtime, entry.caller.workspace, account)))
+@router.post("/sync/{account}", summary="从平台同步联系人 · Sync an account's people from its platform")
+async def sync(entry: Guarded, account: int, full: bool = False, dry_run: bool = False) -> SyncOut:
+    """Answers when the sync is done; interrupted, it goes on where it stopped when it is asked for again.
+
+    `full`: ask about everybody again, not about new people only. `dry_run`: count, and change nothing.
+    """
+    found = await sync_account(entry.runtime, entry.caller.workspace, account, full=full, dry_run=dry_run)
+    return SyncOut(**asdict(found))
+
+
+@router.put("/sync/{account}/schedule", summary="设置定期同步 · How often an account's people are compared")
+def sync_schedule(entry: Guarded, account: int, body: ScheduleIn) -> ScheduleIn:
+    def use_case(work: Work) -> ScheduleIn:
+        schedule(work, account, body.every_hours)
+        return body
+
+    return entry.write(use_case)
 
 
 @router.get("/{number}", summary="联系人详情 · One contact")

@@ -16,6 +16,7 @@ ACCOUNT_KINDS = ("openid", "external_userid")
 KINDS = FREE_KINDS + ACCOUNT_KINDS
 
 EPOCH = date(1970, 1, 1)
+_MOST_HOURS = 31 * 24
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,59}")
 _PHONE_NOISE = re.compile(r"[\s\-()（）]")
 _CHINESE_MOBILE = re.compile(r"(?:\+?86|0086)?(1\d{10})")
@@ -180,3 +181,10 @@ def _day(attribute: Attribute, text: str) -> int:
     if day is None:
         raise Invalid("contacts.bad_date", name=attribute.name)
     return value_of_day(day)
+
+
+def check_every(hours: int) -> int:
+    """How often an account is compared with its platform, in hours; 0: never. Raises Invalid outside of a month."""
+    if not 0 <= hours <= _MOST_HOURS:
+        raise Invalid("contacts.sync_every", hours=hours, most=_MOST_HOURS)
+    return hours

@@ -180,21 +180,39 @@ def advance_job(work: Work, job: int, before: int, values: Mapping[str, int]) ->
 
 
 def find_sync(work: Work, account: int) -> Row[Any] | None:
-    """A full sync of an account that is under way."""
+    """The syncs of an account, if there was one or its schedule was set."""
     return work.connection.execute(
         sa.select(syncs).where(syncs.c.workspace == work.workspace, syncs.c.account == account)
     ).one_or_none()
 
 
 def put_sync(work: Work, account: int, values: Mapping[str, Any]) -> None:
-    """Write how far a full sync came: cursor, seen, before, started_at."""
-    row = {"workspace": work.workspace, "account": account, **values}
-    db.upsert(work.connection, syncs, [row], ["workspace", "account"])
+    """Write how far a sync came (cursor, seen, before, started_at), or its schedule (every_hours)."""
+    key = {"workspace": work.workspace, "account": account}
+    none = {"cursor": "", "seen": b"", "before": b"", "started_at": 0, "ended_at": 0}
+    db.upsert_ignore(work.connection, syncs, [key | none], ["workspace", "account"])
+    here = sa.and_(syncs.c.workspace == work.workspace, syncs.c.account == account)
+    work.connection.execute(sa.update(syncs).where(here).values(**values))
 
 
-def drop_sync(work: Work, account: int) -> None:
+def end_sync(work: Work, account: int) -> None:
     """The sync is over."""
-    work.connection.execute(sa.delete(syncs).where(syncs.c.workspace == work.workspace, syncs.c.account == account))
+    none = {"cursor": "", "seen": b"", "before": b"", "started_at": 0}
+    put_sync(work, account, {**none, "ended_at": work.now_ms})
+
+
+def due_syncs(work: Work, every_hours: int) -> list[int]:
+    """Accounts that were synchronised once, and not for as many hours as are set for them (else `every_hours`)."""
+    hours = sa.func.coalesce(syncs.c.every_hours, every_hours)
+    rows = work.connection.scalars(
+        sa.select(syncs.c.account).where(
+            syncs.c.workspace == work.workspace,
+            syncs.c.ended_at > 0,
+            hours > 0,
+            syncs.c.ended_at + sa.cast(hours, sa.BigInteger) * 3_600_000 <= work.now_ms,
+        )
+    )
+    return list(rows)
 
 
 def _insert(work: Work, table: sa.Table, rows: Sequence[tuple[Any, ...]]) -> None:

@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 
-from tagcast.kit import db
+from tagcast.kit import db, sealed
 
 contacts = sa.Table(
     "contact",
@@ -64,7 +64,8 @@ import_jobs = sa.Table(
     sa.UniqueConstraint("workspace", "kind", "content", "mapping"),
 )
 
-# A full sync under way: how far it came, whom it saw, who followed when it began (packed sets).
+# Syncs of an account. One under way (`started_at` is not 0): how far it came, whom it saw, who followed when it began
+# (packed sets). `ended_at`: when the last one ended; `every_hours`: how often there is to be one, 0 for never.
 syncs = sa.Table(
     "contact_sync",
     db.metadata,
@@ -74,4 +75,8 @@ syncs = sa.Table(
     sa.Column("seen", sa.LargeBinary, nullable=False),
     sa.Column("before", sa.LargeBinary, nullable=False),
     sa.Column("started_at", db.Ms, nullable=False),
+    sa.Column("ended_at", db.Ms, nullable=False),
+    sa.Column("every_hours", sa.Integer),
 )
+
+sealed.register(contacts.c.sealed, lambda row: f"contact:{row.number}")

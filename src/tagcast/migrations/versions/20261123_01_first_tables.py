@@ -246,6 +246,8 @@ def upgrade() -> None:
     sa.Column('seen', sa.LargeBinary(), nullable=False),
     sa.Column('before', sa.LargeBinary(), nullable=False),
     sa.Column('started_at', sa.BigInteger(), nullable=False),
+    sa.Column('ended_at', sa.BigInteger(), nullable=False),
+    sa.Column('every_hours', sa.Integer(), nullable=True),
     sa.PrimaryKeyConstraint('workspace', 'account', name=op.f('pk_contact_sync'))
     )
     op.create_table('delivery_receipt',
@@ -550,6 +552,13 @@ def upgrade() -> None:
     sa.Column('created_at', sa.BigInteger(), nullable=False),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_workspace')),
     sa.UniqueConstraint('name', name=op.f('uq_workspace_name'))
+    )
+    op.create_table('workspace_key',
+    sa.Column('workspace', sa.Integer(), nullable=False),
+    sa.Column('number', sa.Integer(), autoincrement=False, nullable=False),
+    sa.Column('wrapped', sa.LargeBinary(), nullable=False),
+    sa.Column('created_at', sa.BigInteger(), nullable=False),
+    sa.PrimaryKeyConstraint('workspace', 'number', name=op.f('pk_workspace_key'))
     )
     op.create_table('workspace_profile',
     sa.Column('workspace', sa.Integer(), nullable=False),
