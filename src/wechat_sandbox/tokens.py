@@ -79,11 +79,19 @@ def credentials(world: World, appid: Any, secret: Any) -> Document:
     raise ApiError(40013)
 
 
+def _allowed(account: Document, call: Call) -> Document:
+    """The account, or 40164 when it has an allow-list (`trusted_ips`) without the caller's address."""
+    known = account.get("trusted_ips")
+    if known and call.client not in known:
+        raise ApiError(40164, f"{call.client} ipv6 ::ffff:{call.client}, not in whitelist")
+    return account
+
+
 def token(world: World, call: Call) -> dict[str, Any]:
     """GET /cgi-bin/token: a new token each time; the former lives on for the overlap."""
     query = call.query
     _granted(query.get("grant_type"))
-    account = credentials(world, query.get("appid"), query.get("secret"))
+    account = _allowed(credentials(world, query.get("appid"), query.get("secret")), call)
     _kill(world, _current(world, account, "classic"), world.now() + world.limits["token_overlap_seconds"] * 1000)
     return _answer(world, _issue(world, account, "classic"))
 
@@ -92,7 +100,7 @@ def stable_token(world: World, call: Call) -> dict[str, Any]:
     """POST /cgi-bin/stable_token: the living token, renewed near its end or by force."""
     body, now = call.body, world.now()
     _granted(body.get("grant_type"))
-    account = credentials(world, body.get("appid"), body.get("secret"))
+    account = _allowed(credentials(world, body.get("appid"), body.get("secret")), call)
     subject = f"{account['id']}:{call.path}"
     if not world.windows.take(subject, "minute", world.limits["stable_token_per_minute"], now):
         raise ApiError(45011)

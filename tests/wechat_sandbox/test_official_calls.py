@@ -119,3 +119,15 @@ def test_a_tag_with_too_many_fans_is_not_deleted(sandbox: Sandbox) -> None:
     code = client.code("tags/delete", {"tag": {"id": tag}})
     sandbox.post("/sandbox/limits", {"tag_delete_fans": 100_000})
     assert [code, client.code("tags/delete", {"tag": {"id": tag}})] == [45057, 0]
+
+
+def test_an_allow_list_names_the_address_that_is_not_on_it(sandbox: Sandbox) -> None:
+    client = sandbox.account("service")
+    sandbox.call("PATCH", f"/sandbox/accounts/{client.id}", {"trusted_ips": ["192.0.2.1"]})
+    asked = {"grant_type": "client_credential", "appid": client.account["appid"], "secret": client.account["secret"]}
+    refused = [sandbox.get("/cgi-bin/token", **asked), sandbox.post("/cgi-bin/stable_token", asked)]
+    for answer in refused:
+        assert answer["errcode"] == 40164
+        assert answer["errmsg"].startswith("invalid ip 127.0.0.1 ipv6 ::ffff:127.0.0.1, not in whitelist rid: ")
+    sandbox.call("PATCH", f"/sandbox/accounts/{client.id}", {"trusted_ips": ["127.0.0.1"]})
+    assert sandbox.post("/cgi-bin/stable_token", asked)["access_token"] == client.token

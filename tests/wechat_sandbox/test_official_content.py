@@ -251,6 +251,16 @@ def test_the_speed_decides_when_a_mass_message_is_done(sandbox: Sandbox, client:
     assert client.post("message/mass/get", {"msg_id": sent["msg_id"]})["msg_status"] == "SEND_SUCCESS"
 
 
+def test_many_recipients_are_settled_in_slices(sandbox: Sandbox, client: Client) -> None:
+    sandbox.post("/sandbox/limits", {"mass_slice": 3})
+    _mass(client, msgtype="text", text={"content": "你好"})
+    client.post("message/mass/sendall", {"filter": {"is_to_all": True}, "msgtype": "text", "text": {"content": "好"}})
+    sandbox.quiet()
+    sandbox.post("/sandbox/limits", {"mass_slice": 20_000})
+    totals = client.summary()
+    assert (totals["asked"], totals["arrived"], totals["duplicated"]) == (403, 403, 0)
+
+
 def test_types_of_mass_messages(client: Client) -> None:
     picture = client.upload("media/upload", _PNG)["media_id"]
     assert _mass(client, msgtype="wxcard", wxcard={"card_id": "x"})["errcode"] == 45113

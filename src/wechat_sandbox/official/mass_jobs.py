@@ -101,30 +101,45 @@ def outcome(world: World, account: Document, person: str, key: str, since: int) 
 
 
 def finish(world: World, job: Document) -> None:
-    """The job ran: review, outcomes into the ledger, the draft is used up, the event goes out."""
+    """The sending begins: the review first, then the recipients, slice by slice."""
     if job["status"] != "SENDING":
         return
-    account, message, now = world.account(job["account"]), Message(*job["message"]), world.now()
-    draft = world.state.get("draft", job["draft"]) if job["draft"] else None
-    texts = draft["articles"] if draft is not None else []
+    texts = _texts(world, job)
     check, code = review.copyright_check([f"{text['title']}\n{text['content']}" for text in texts], job["ignore"])
     code = review.verdict("mass", job["text"]) or code
     if code:
         _fail(world, job, code, check)
-        return
-    counts = {"arrived": 0, "failed:system_failed": 0}
-    people, since = world.ledger.asked_for(message.key), month_start(now)
-    for person in people:
+    else:
+        _slice(world, job, world.ledger.asked_for(str(job["msg_id"])), check)
+
+
+def _texts(world: World, job: Document) -> list[Document]:
+    draft = world.state.get("draft", job["draft"]) if job["draft"] else None
+    return draft["articles"] if draft is not None else []
+
+
+def _slice(world: World, job: Document, people: list[str], check: dict[str, Any]) -> None:
+    """The next recipients' outcomes; what is done is in the same commit as they, so that a kill repeats none."""
+    account, message, now = world.account(job["account"]), Message(*job["message"]), world.now()
+    since, counts, done = month_start(now), job.setdefault("counts", {}), int(job.get("done", 0))
+    end = done + world.limits["mass_slice"]
+    for person in people[done:end]:
         what = outcome(world, account, person, message.key, since)
         counts[what] = counts.get(what, 0) + 1
         world.ledger.write(account["id"], person, message, what, at=now)
+    job["done"] = end
+    if end < len(people):
+        world.state.put("mass", str(job["msg_id"]), job)
+        world.later(0, partial(_slice, world, job, people, check))
+        return
+    texts = _texts(world, job)
     job["status"] = "SEND_SUCCESS"
     world.state.put("mass", str(job["msg_id"]), job)
     if texts:
         articles.create(world, account, texts, job["data_id"], via="mass")
         world.state.remove("draft", job["draft"])
     filtered = sum(counts.get(f"failed:{reason}", 0) for reason in _FILTERED)
-    numbers = (len(people), len(people) - filtered, counts["arrived"], counts["failed:system_failed"])
+    numbers = (len(people), len(people) - filtered, counts.get("arrived", 0), counts.get("failed:system_failed", 0))
     _tell(world, job, "send success", numbers, check)
 
 

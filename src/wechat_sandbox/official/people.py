@@ -109,9 +109,20 @@ def accept(world: World, query: dict[str, str], body: dict[str, Any]) -> Answer:
     return 200, {"openid": person, "left": known["left"]}
 
 
+def event(world: World, query: dict[str, str], body: dict[str, Any]) -> Answer:
+    """Control: any other event of a person, as `event` and its `fields` (LOCATION, user_authorization_revoke, …)."""
+    account, _, person = _person(world, body, follower=False)
+    name, fields = body.get("event"), body.get("fields") or {}
+    if not isinstance(name, str) or not name or not isinstance(fields, dict):
+        raise ControlError(400, "event must be a name, and fields an object")
+    world.callbacks.send(account, name, person, fields, world.now())
+    return 200, {"openid": person}
+
+
 CONTROL = {
     ("POST", "people/say"): say,
     ("POST", "people/tap"): tap,
     ("POST", "people/scan"): scan,
     ("POST", "people/accept"): accept,
+    ("POST", "people/event"): event,
 }
