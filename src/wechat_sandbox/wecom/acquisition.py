@@ -1,6 +1,5 @@
 """企业微信 获客助手: links by which people become customers, and what came of them."""
 
-import secrets
 from typing import Any
 
 from wechat_sandbox.call import WORK, Call, Route
@@ -61,7 +60,7 @@ def create(world: World, call: Call) -> dict[str, Any]:
     fields = _check(world, call)
     if len(_links(world, call.account)) >= world.limits["acquisition_links"]:
         raise ApiError(41095)
-    ident = f"cawc{secrets.token_hex(8)}"
+    ident = f"cawc{world.fresh('link', 16)}"
     link = {
         "link_id": ident,
         "account": call.account["id"],
@@ -172,7 +171,7 @@ def visit(world: World, query: dict[str, str], body: dict[str, Any]) -> tuple[in
         ):
             left -= 1
             link["customers"].append({"external_userid": ident, "userid": userid, "state": state, "at": now // 1000})
-            key = secrets.token_urlsafe(24)
+            key = world.fresh("chat_key", 32)
             chat = {"account": account["id"], "link_id": link["link_id"], "userid": userid, "state": state, "at": now}
             world.state.put("acquisition_chat", key, {**chat, "external_userid": ident})
             code = friends.added(world, account, number, index)

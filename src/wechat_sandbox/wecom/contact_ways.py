@@ -1,6 +1,5 @@
 """企业微信 联系我: ways by which people add members, and people who take them."""
 
-import secrets
 from typing import Any
 
 from wechat_sandbox.call import WORK, Call, Route
@@ -30,7 +29,7 @@ def ways_used(world: World, account: Document) -> int:
 
 def new_qr(world: World) -> str:
     """The address of a new QR code's picture; nothing is behind it."""
-    return f"https://wework.qpic.cn/wwpic/{secrets.token_urlsafe(18)}/0"
+    return f"https://wework.qpic.cn/wwpic/{world.fresh('qr', 24)}/0"
 
 
 def _check(world: World, call: Call, kind: int) -> dict[str, Any]:
@@ -67,7 +66,7 @@ def add(world: World, call: Call) -> dict[str, Any]:
         raise ApiError(41043)
     if not temporary and ways_used(world, account) >= world.limits["contact_ways"]:
         raise ApiError(41043)
-    ident = secrets.token_hex(16)
+    ident = world.fresh("contact_way", 32)
     entry = {
         "config_id": ident,
         "account": account["id"],

@@ -1,6 +1,5 @@
 """企业微信: welcome material of chats (入群欢迎语素材)."""
 
-import secrets
 from typing import Any
 
 from wechat_sandbox.call import WORK, Call, Route
@@ -39,7 +38,7 @@ def add(world: World, call: Call) -> dict[str, Any]:
     used = sum(entry["account"] == account["id"] for entry in world.state.documents["group_welcome"].values())
     if used >= world.limits["group_welcome_templates"]:
         raise ApiError(41055)
-    ident = f"msgTpl{secrets.token_urlsafe(18)}"
+    ident = f"msgTpl{world.fresh('group_welcome', 24)}"
     world.state.put("group_welcome", ident, {"template_id": ident, "account": account["id"], "content": fields})
     return {"template_id": ident}
 

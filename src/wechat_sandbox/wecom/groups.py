@@ -1,7 +1,6 @@
 """企业微信 客户群: chats of members and customers; who joins, leaves, owns them, and what the corp is told."""
 
 import hashlib
-import secrets
 from typing import Any
 
 from wechat_sandbox.call import WORK, Call, Route
@@ -46,7 +45,7 @@ def _begin(world: World, account: Document, number: int) -> None:
 def create(world: World, account: Document, owner: str, name: str, *, at: int | None = None) -> Document:
     """A chat with its owner alone in it; the event is the caller's."""
     at = world.now() // 1000 if at is None else at
-    ident = f"wr{secrets.token_urlsafe(22)}"
+    ident = f"wr{world.fresh('chat', 30)}"
     chat = {
         "chat_id": ident,
         "account": account["id"],

@@ -1,7 +1,6 @@
 """企业微信: one person's ids on other platforms: openid, unionid, pending id."""
 
 import hashlib
-import secrets
 from typing import Any
 
 from wechat_sandbox.call import WORK, Call, Route
@@ -79,7 +78,7 @@ def _pending(world: World, account: Document, index: int) -> str:
     key, now = f"{account['id']}:{index}", world.now()
     known = world.state.get("pending", key)
     if known is None or now - known["at"] > world.limits["pending_id_days"] * _DAY_MS:
-        known = world.state.put("pending", key, {"id": f"pd{secrets.token_urlsafe(21)}", "at": now})
+        known = world.state.put("pending", key, {"id": f"pd{world.fresh('pending', 28)}", "at": now})
     return str(known["id"])
 
 

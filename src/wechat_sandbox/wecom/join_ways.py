@@ -1,6 +1,5 @@
 """企业微信: ways into chats (入群方式), people who take them, and what else happens to chats by hand."""
 
-import secrets
 from typing import Any
 
 from wechat_sandbox.call import WORK, Call, Route
@@ -57,7 +56,7 @@ def add(world: World, call: Call) -> dict[str, Any]:
     fields = _check(world, call)
     if ways_used(world, call.account) >= world.limits["contact_ways"]:
         raise ApiError(41043)
-    ident = secrets.token_hex(16)
+    ident = world.fresh("join_way", 32)
     entry = {"config_id": ident, "account": call.account["id"], "qr_code": new_qr(world), "at": world.now(), **fields}
     world.state.put("join_way", ident, entry)
     return {"config_id": ident}

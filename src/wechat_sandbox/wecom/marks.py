@@ -12,7 +12,7 @@ from wechat_sandbox.wecom.access import visible
 from wechat_sandbox.wecom.contacts import marks, relation
 from wechat_sandbox.world import World
 
-_LAST: WeakKeyDictionary[World, dict[str, float]] = WeakKeyDictionary()
+_UNDER_WAY: WeakKeyDictionary[World, tuple[set[str], dict[str, float]]] = WeakKeyDictionary()
 
 
 def tag_group(world: World, account: Document, ident: Any) -> Document:
@@ -87,14 +87,15 @@ def put(world: World, account: Document, userid: str, ident: str, changes: tuple
 
 def _one_at_a_time(world: World, owner: str) -> None:
     """45035 for a pair whose former mark is not answered yet, or came less than the limit's gap ago."""
-    last, now, gap = _LAST.setdefault(world, {}), time.monotonic() * 1000, world.limits["mark_gap_ms"]
-    before = last.get(owner)
-    if before is not None and (gap == 0 or now - before < gap):
+    busy, last = _UNDER_WAY.setdefault(world, (set(), {}))
+    now, gap, loop = time.monotonic() * 1000, world.limits["mark_gap_ms"], asyncio.get_running_loop()
+    if owner in busy or (gap and now - last.get(owner, -gap) < gap):
         raise ApiError(45035)
-    last[owner] = now
-    if gap == 0:
-        loop = asyncio.get_running_loop()
-        loop.call_soon(lambda: loop.call_soon(last.pop, owner, None))
+    busy.add(owner)
+    # The answer leaves in the next turn of the loop, after the commit.
+    loop.call_soon(lambda: loop.call_soon(busy.discard, owner))
+    if gap:
+        last[owner] = now
 
 
 def forget(world: World, account: Document, ident: str, userid: str | None = None) -> None:

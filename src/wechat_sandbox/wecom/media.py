@@ -1,7 +1,6 @@
 """企业微信: temporary media, pictures kept for ever, attachments of moments."""
 
 import base64
-import secrets
 import struct
 from typing import Any
 
@@ -49,7 +48,7 @@ def _keep(world: World, call: Call, kind: str, code: int) -> Document:
     if len(content) > world.limits[f"wecom_{kind}_bytes"]:
         raise ApiError(45007)
     entry: Document = {
-        "media_id": secrets.token_urlsafe(48),
+        "media_id": world.fresh("wecom_media", 64),
         "account": call.account["id"],
         "type": kind,
         "name": name,
@@ -88,7 +87,7 @@ def upload_picture(world: World, call: Call) -> dict[str, Any]:
     if not world.windows.take(subject, "day", world.limits["wecom_pictures_daily"], now):
         raise ApiError(45009)
     world.state.put("window", f"{subject}:month", {"month": month_start(now), "n": used + 1, "day": 0})
-    url = f"{media.IMAGE_HOST}/{secrets.token_urlsafe(24)}/0"
+    url = f"{media.IMAGE_HOST}/{world.fresh('picture', 32)}/0"
     world.state.put("picture", url, {"account": call.account["id"]})
     return {"url": url}
 

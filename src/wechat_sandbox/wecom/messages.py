@@ -1,6 +1,5 @@
 """企业微信: messages of the app to members of the corp, and their recall."""
 
-import secrets
 from typing import Any
 
 from wechat_sandbox.call import WORK, Call, Route
@@ -101,11 +100,11 @@ def send(world: World, call: Call) -> dict[str, Any]:
     _check(world, call, kind, body[kind])
     if not known:
         raise ApiError(81013)
-    answer = {"invaliduser": "|".join(unknown), **invalid, "msgid": secrets.token_urlsafe(24)}
+    answer = {"invaliduser": "|".join(unknown), **invalid, "msgid": world.fresh("member_message", 32)}
     if _repeated(world, call, kind, now):
         return answer
     if kind == "template_card":
-        answer["response_code"] = secrets.token_urlsafe(24)
+        answer["response_code"] = world.fresh("response", 32)
     for name in known:
         _deliver(world, call, name, str(answer["msgid"]))
     return answer

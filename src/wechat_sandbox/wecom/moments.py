@@ -1,6 +1,5 @@
 """企业微信 客户朋友圈: a job makes a moment, members publish it or do not, customers see, like and comment."""
 
-import secrets
 from functools import partial
 from typing import Any
 
@@ -71,7 +70,7 @@ def add(world: World, call: Call) -> dict[str, Any]:
         raise ApiError(45009)
     if sum(not job["result"] for job in jobs) >= limits["moment_jobs"]:
         raise ApiError(41078)
-    ident = secrets.token_hex(16)
+    ident = world.fresh("moment_job", 32)
     chosen = call.body.get("visible_range") or {}
     if not isinstance(chosen, dict):
         raise ApiError(40058, "visible_range")
@@ -132,7 +131,7 @@ def _known(world: World, account: Document, tags: list[Any]) -> tuple[list[str],
 
 def _publishable(world: World, account: Document, job: Document, senders: list[str], tags: list[str]) -> Document:
     """Store the moment and, per member, which customers may see it; they are asked in the ledger."""
-    ident, now = f"mom{secrets.token_urlsafe(18)}", world.now()
+    ident, now = f"mom{world.fresh('moment', 24)}", world.now()
     moment = {
         "moment_id": ident,
         "account": account["id"],
@@ -162,10 +161,10 @@ def _publishable(world: World, account: Document, job: Document, senders: list[s
 
 
 def _schedule(world: World, part: Document) -> None:
-    """The member publishes after a while, or never; as likely as with mass messages."""
-    draw, share = unit(world.seed, part["moment_id"], part["userid"]), world.settings["confirm_share"]
-    if draw < share:
-        delay = world.settings["confirm_seconds"] * (0.5 + draw / share)
+    """The member publishes after a while, or never; as he confirms mass messages."""
+    account = world.state.documents["moment"][part["moment_id"]]["account"]
+    delay = world.confirms_after(account, part["userid"], unit(world.seed, part["moment_id"], part["userid"]))
+    if delay is not None:
         world.later(delay, partial(publish, world, f"{part['moment_id']}|{part['userid']}"))
 
 

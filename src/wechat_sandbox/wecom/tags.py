@@ -1,6 +1,5 @@
 """企业微信 customer tags: groups of tags per corp (企业标签) and per rule group (规则组标签)."""
 
-import secrets
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -105,7 +104,7 @@ def new_group(
     """A group that is not stored yet."""
     return {
         "account": account["id"],
-        "group_id": f"et{secrets.token_urlsafe(21)}",
+        "group_id": f"et{world.fresh('corp_group', 28)}",
         "group_name": name,
         "create_time": world.now() // 1000,
         "order": order,
@@ -118,7 +117,7 @@ def new_group(
 def new_tag(world: World, group: Document, name: str, order: int = 0, *, by: str = "api") -> Document:
     """Add a tag to a group and store both."""
     tag: Document = {
-        "id": f"et{secrets.token_urlsafe(21)}",
+        "id": f"et{world.fresh('corp_tag', 28)}",
         "name": name,
         "create_time": world.now() // 1000,
         "order": order,

@@ -63,7 +63,7 @@ def _begin(world: World, call: Call, ident: str, giver: int, taker: int) -> int:
     names = account["employees"]
     entry = {"account": account["id"], "person": ident, "giver": names[giver], "taker": names[taker]}
     world.state.put("transfer", number, {**entry, "status": WAITING, "at": now, "done": 0})
-    world.later(world.limits["transfer_seconds"], partial(settle, world, number, DONE))
+    world.later(world.limits["transfer_seconds"], partial(settle, world, number, DONE), f"transfer:{number}")
     return 0
 
 
@@ -72,6 +72,7 @@ def settle(world: World, number: str, status: int) -> bool:
     entry = world.state.documents["transfer"][number]
     if entry["status"] != WAITING:
         return False
+    world.cancel(f"transfer:{number}")
     account, now = world.account(entry["account"]), world.now()
     index = int(world.reach_of(account).index[entry["person"]])
     giver, taker = (account["employees"].index(entry[name]) for name in ("giver", "taker"))
@@ -205,7 +206,11 @@ def resume(world: World) -> None:
     for number, entry in world.state.documents["transfer"].items():
         if entry["status"] == WAITING:
             passed = (world.now() - entry["at"]) / 1000
-            world.later(max(0, world.limits["transfer_seconds"] - passed), partial(settle, world, number, DONE))
+            world.later(
+                max(0, world.limits["transfer_seconds"] - passed),
+                partial(settle, world, number, DONE),
+                f"transfer:{number}",
+            )
 
 
 _EXTERNAL = "/cgi-bin/externalcontact"

@@ -1,6 +1,5 @@
 """企业微信: the welcome code of a new customer, good for 20 seconds and one message."""
 
-import secrets
 from typing import Any
 
 from wechat_sandbox.call import WORK, Call, Route
@@ -18,7 +17,7 @@ def issue(world: World, account: Document, userid: str, ident: str) -> str:
     own = account.get("own_welcome") or ()
     if EVERYBODY in own or userid in own:
         return ""
-    code = secrets.token_urlsafe(24)
+    code = world.fresh("welcome", 32)
     entry = {"account": account["id"], "userid": userid, "person": ident, "at": world.now(), "used": False}
     world.state.put("welcome", code, entry)
     return code
