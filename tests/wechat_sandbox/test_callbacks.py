@@ -1,9 +1,10 @@
-"""Callbacks arrive signed and encrypted, are tried three times, and can be doubled, lost or refused."""
+"""Callbacks arrive signed and encrypted, are tried three times, and can be doubled, late, lost or out of order."""
 
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from tests.wechat_sandbox.conftest import Client, Receiver, Sandbox, wait_for
+from tests.wechat_sandbox.conftest import Client, Receiver, Sandbox, start, wait_for
 
 from wechat_sandbox import crypto
 
@@ -151,3 +152,84 @@ def test_only_this_machine_is_called(sandbox: Sandbox) -> None:
     body = {"kind": "service", "name": "x", "callback_url": "http://192.0.2.1/callback"}
     status, answer = sandbox.call("POST", "/sandbox/accounts", body)
     assert (status, "loopback" in answer["error"]) == (400, True)
+
+
+def _leave(client: Client, people: list[str]) -> None:
+    client.sandbox.post("/sandbox/people/change", {"account": client.id, "people": people, "follows": False})
+
+
+@pytest.mark.parametrize(("kind", "copies"), [("duplicate", 2), ("lost", 0)])
+def test_a_fault_doubles_or_loses_the_callbacks_of_one_event_and_account(
+    sandbox: Sandbox, receiver: Receiver, kind: str, copies: int
+) -> None:
+    client, other = _service(sandbox, receiver), _service(sandbox, receiver)
+    fault = {"event": "unsubscribe", "kind": kind, "account": client.id, "times": 1}
+    (added,) = sandbox.post("/sandbox/faults", fault)["faults"]
+    first, second = client.reachable()[:2]
+    _leave(client, [first])
+    _leave(other, other.reachable()[:1])
+    sandbox.quiet()
+    assert len(receiver.requests) == copies + 1
+    _leave(client, [second])
+    sandbox.quiet()
+    assert len(receiver.requests) == copies + 2
+    assert sandbox.get("/sandbox/faults")["faults"] == [{**added, "hit": 1}]
+    assert sandbox.call("DELETE", f"/sandbox/faults/{added['id']}")[1] == {"faults": []}
+
+
+def test_late_callbacks_wait_for_the_sandboxs_clock(sandbox: Sandbox, receiver: Receiver) -> None:
+    client = _service(sandbox, receiver)
+    people = client.reachable()[:2]
+    sandbox.post("/sandbox/faults", {"event": "*", "kind": "late", "seconds": 3600, "times": 1})
+    for person in people:
+        _leave(client, [person])
+    wait_for(lambda: len(receiver.requests) == 1)
+    assert sandbox.get("/sandbox/health")["pending"]["callbacks"] == 1
+    sandbox.post("/sandbox/clock", {"advance_seconds": 3601})
+    sandbox.quiet()
+    assert [event["FromUserName"] for event in _events(client, receiver)] == [people[1], people[0]]
+    sandbox.call("DELETE", "/sandbox/faults")
+
+
+def test_disordered_callbacks_overtake_one_another(sandbox: Sandbox, receiver: Receiver) -> None:
+    client = _service(sandbox, receiver)
+    people = client.reachable()[:30]
+    sandbox.post("/sandbox/faults", {"event": "unsubscribe", "kind": "disordered", "probability": 1, "seconds": 0.5})
+    _leave(client, people)
+    sandbox.quiet()
+    sandbox.call("DELETE", "/sandbox/faults")
+    came = [event["FromUserName"] for event in _events(client, receiver)]
+    assert came != people
+    assert sorted(came) == sorted(people)
+
+
+def test_callbacks_that_wait_survive_a_kill_and_so_do_faults(tmp_path: Path, receiver: Receiver) -> None:
+    state = tmp_path / "state.db"
+    first = start(state, "--population", "300")
+    client = _service(first, receiver)
+    people = client.reachable()[:20]
+    first.post("/sandbox/faults", {"event": "*", "kind": "late", "seconds": 600, "probability": 1})
+    _leave(client, people)
+    assert first.get("/sandbox/health")["pending"]["callbacks"] == 20
+    first.process.kill()
+    first.process.wait()
+    assert first.process.stdout is not None
+    first.process.stdout.close()
+    assert receiver.requests == []
+
+    second = start(state)
+    try:
+        assert second.get("/sandbox/faults")["faults"][0]["hit"] == 20
+        assert second.get("/sandbox/health")["pending"]["callbacks"] == 20
+        second.post("/sandbox/clock", {"advance_seconds": 601})
+        second.quiet()
+        assert sorted(event["FromUserName"] for event in _events(client, receiver)) == sorted(people)
+    finally:
+        second.stop()
+        assert second.process.stdout is not None
+        second.process.stdout.close()
+    third = start(state)
+    assert third.get("/sandbox/health")["pending"]["callbacks"] == 0
+    third.stop()
+    assert third.process.stdout is not None
+    third.process.stdout.close()

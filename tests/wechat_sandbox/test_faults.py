@@ -60,6 +60,51 @@ def test_a_slow_answer_is_still_right_and_too_many_reads_at_once_are_refused(san
     assert set(answers) == {0, 45033}
 
 
+def test_a_fault_strikes_one_account_within_its_time_with_its_own_words(sandbox: Sandbox, service: Client) -> None:
+    other = sandbox.account("service")
+    fault = {"path": "/cgi-bin/tags/*", "kind": "error", "probability": 1, "code": 88000, "message": "without comment"}
+    sandbox.post("/sandbox/faults", {**fault, "account": service.id, "from_seconds": 100, "until_seconds": 200})
+    found = []
+    for _ in range(3):
+        found.append((service.get("tags/get").get("errcode"), other.get("tags/get").get("errcode")))
+        sandbox.post("/sandbox/clock", {"advance_seconds": 110})
+    sandbox.call("DELETE", "/sandbox/faults")
+    assert found == [(None, None), (88000, None), (None, None)]
+    sandbox.post("/sandbox/faults", {**fault, "path": "/cgi-bin/stable_token", "account": service.id})
+    credentials = {"grant_type": "client_credential", "secret": "x"}
+    answers = [
+        sandbox.post("/cgi-bin/stable_token", {**credentials, "appid": one.account["appid"]})
+        for one in (service, other)
+    ]
+    sandbox.call("DELETE", "/sandbox/faults")
+    assert [answer["errcode"] for answer in answers] == [88000, 40125]
+    assert answers[0]["errmsg"].startswith("without comment rid: ")
+
+
+def test_a_gateway_answers_a_page_instead_of_the_platform(sandbox: Sandbox, service: Client) -> None:
+    sandbox.post("/sandbox/faults", {"path": "/cgi-bin/tags/get", "kind": "gateway", "code": 504})
+    with pytest.raises(json.JSONDecodeError):
+        service.get("tags/get")
+    assert "errcode" not in service.get("tags/get")
+    sandbox.call("DELETE", "/sandbox/faults")
+
+
+def test_presets_add_faults_for_an_account_or_all_and_can_be_removed_one_by_one(
+    sandbox: Sandbox, service: Client
+) -> None:
+    presets = sandbox.get("/sandbox/faults/presets")["presets"]
+    for name, preset in presets.items():
+        found = sandbox.post("/sandbox/faults", {"preset": name, "account": service.id})["faults"]
+        assert (len(found), {one["account"] for one in found}) == (len(preset["faults"]), {service.id})
+        left = sandbox.call("DELETE", f"/sandbox/faults/{found[0]['id']}")[1]["faults"]
+        assert left == found[1:]
+        sandbox.call("DELETE", "/sandbox/faults")
+    sandbox.post("/sandbox/faults", {"preset": "platform_down"})
+    assert service.get("tags/get")["errcode"] == -1
+    sandbox.call("DELETE", "/sandbox/faults")
+    assert sandbox.call("DELETE", "/sandbox/faults/12345")[0] == 404
+
+
 def test_the_judge_counts_lost_doubled_forbidden_and_unexpected(sandbox: Sandbox, service: Client) -> None:
     people = service.reachable()
     start_seq = service.summary()["last_seq"]
@@ -168,6 +213,14 @@ def test_the_control_api_says_what_is_wrong(sandbox: Sandbox) -> None:
         ("POST", "/sandbox/settings", {"sped": 1}, 400),
         ("POST", "/sandbox/limits", {"nothing": 1}, 400),
         ("POST", "/sandbox/faults", {"path": "/x", "kind": "fire"}, 400),
+        ("POST", "/sandbox/faults", {"kind": "busy"}, 400),
+        ("POST", "/sandbox/faults", {"path": "/x", "kind": "late"}, 400),
+        ("POST", "/sandbox/faults", {"path": "/x", "kind": "busy", "often": 1}, 400),
+        ("POST", "/sandbox/faults", {"path": "/x", "kind": "busy", "probability": 7}, 400),
+        ("POST", "/sandbox/faults", {"preset": "good_day"}, 400),
+        ("POST", "/sandbox/model", {"reaction.match": 1}, 400),
+        ("POST", "/sandbox/model", {"reaction.match.open": 2}, 400),
+        ("POST", "/sandbox/model", {"no.such": 1}, 400),
         ("POST", "/sandbox/clock", {"advance_seconds": "soon"}, 400),
     ]
     for method, path, body, expected in cases:

@@ -2,12 +2,18 @@
 
 import math
 import time
+import tomllib
 from collections import Counter
 from collections.abc import Iterator
+from importlib.resources import files
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tests.wechat_sandbox.conftest import Client, Receiver, Sandbox, start, wait_for
+
+from wechat_sandbox.people.codes import Codes
+from wechat_sandbox.people.friends import Friends
 
 _SIZE = 6000
 _PAGE = '<html><a href="/other">x</a> <a class="b" data-button href="/click?a=1&amp;b=2">立即购买</a></html>'
@@ -126,3 +132,128 @@ def test_taste_and_price_decide_the_effect(city: Sandbox) -> None:
     # open 0.60 × click 0.45 × buy 0.30, on those who would not have bought anyway at 0.6 % a day
     assert effect("数码", taste="数码", price_sensitivity="high") == pytest.approx(0.081 * 0.994**3)
     assert effect("数码优惠", taste="数码", price_sensitivity="high") == pytest.approx(0.081 * 1.6 * 0.994**3)
+
+
+def test_ids_are_computed_and_read_back_and_no_forged_one_is_taken() -> None:
+    size = 2_000_000
+    codes, others = Codes("wm", 30, size, "corp", 1), Codes("wm", 30, size, "corp", 2)
+    chosen = np.random.default_rng(3).integers(0, size, 5000)
+    ids = codes.many(chosen)
+    assert ids == [codes[int(index)] for index in chosen]
+    assert {len(ident) for ident in ids} == {32}
+    assert codes.find_many(ids).tolist() == chosen.tolist()
+    assert [codes.find(ident) for ident in ids[:500]] == chosen[:500].tolist()
+    forged = [ident[:-1] + ("A" if ident[-1] != "A" else "B") for ident in ids[:500]]
+    assert {codes.find(ident) for ident in forged} == {None}
+    assert set(codes.find_many([*forged, "", "wm", "é" * 32, others[1]]).tolist()) == {-1}
+    assert {others.find(ident) for ident in ids[:500]} == {None}
+
+
+def test_friendship_is_mutual_and_as_frequent_as_stated() -> None:
+    figures = tomllib.loads(files("wechat_sandbox.people").joinpath("behaviour.toml").read_text("utf-8"))["friends"]
+    for size in (1, 2, 3, 1001, 2_000_000):
+        graph = Friends(size, 7, figures)
+        for index in range(min(size, 300)):
+            friends = graph.of(index)
+            assert index not in friends
+            assert len(set(friends)) == len(friends)
+            assert all(index in graph.of(friend) for friend in friends)
+    degrees = [len(graph.of(index)) for index in range(4000)]
+    assert graph.mean() == pytest.approx(5.2695)
+    assert sum(degrees) / 4000 == pytest.approx(graph.mean(), rel=0.06)
+
+
+def _send(client: Client, people: list[str], text: str) -> None:
+    body = {"touser": people, "msgtype": "text", "text": {"content": text}}
+    assert client.post("message/mass/send", body)["errcode"] == 0
+
+
+def test_many_messages_tire_and_the_hour_counts(tmp_path: Path) -> None:
+    running = start(tmp_path / "state.db", "--population", "800", "--clock", "virtual")
+    noon = (running.get("/sandbox/clock")["now"] // 86_400_000 + 40) * 86_400_000 + 4 * 3_600_000
+    running.post("/sandbox/clock", {"to": noon})
+    running.post("/sandbox/settings", {"mass_finish_seconds": 0, "system_failed_share": 0, "mass_pace": 0})
+    client = running.account("service", reach=1)
+    people, tired = client.reachable()[:400], []
+    hours = {row["ids"]["1"]["openid"]: row["active_hour"] for row in running.people()}
+    for number in range(3):
+        client.renew()
+        since = client.summary()["last_seq"]
+        _send(client, people, f"数码 {number}")
+        running.post("/sandbox/clock", {"advance_seconds": 1})
+        asked = {"account": client.id, "since_seq": since}
+        tired.append(running.post("/sandbox/truth", {**asked, "people": people})["expected"])
+        running.post("/sandbox/clock", {"advance_seconds": 86_399})
+    # each message of the seven days before: opening × 0.97, buying × 0.98, leaving × 1.15
+    for number, found in enumerate(tired):
+        assert found["opened"] == pytest.approx(tired[0]["opened"] * 0.97**number)
+        assert found["left"] == pytest.approx(tired[0]["left"] * 1.15**number)
+        assert found["bought"] == pytest.approx(tired[0]["bought"] * (0.97 * 0.98) ** number)
+    running.post("/sandbox/clock", {"advance_seconds": 86_400 * 7})
+    at = running.get("/sandbox/clock")["now"]
+    fresh = [one for one in hours if one not in people]
+    asked = {"account": client.id, "text": "你好"}
+    rested = running.post("/sandbox/truth", {**asked, "people": people, "at": at})["expected"]["opened"] / 400
+    never = [
+        running.post("/sandbox/truth", {**asked, "people": [one], "at": at})["expected"]["opened"] for one in fresh
+    ]
+    # one's own hour +10 %, the opposite −10 %, in between a cosine; a message of weeks ago × 0.995
+    for one, opened in zip(fresh, never, strict=True):
+        distance = (at // 3_600_000 % 24 + 8) % 24 + at % 3_600_000 / 3_600_000 - hours[one]
+        assert opened == pytest.approx(0.35 * (1 + 0.1 * math.cos(2 * math.pi * distance / 24)))
+    swings = [1 + 0.1 * math.cos(2 * math.pi * (at / 3_600_000 + 8 - hours[one]) / 24) for one in people]
+    assert rested == pytest.approx(0.35 * 0.995**3 * sum(swings) / 400)
+    running.stop()
+    assert running.process.stdout is not None
+    running.process.stdout.close()
+
+
+def test_shares_go_from_friend_to_friend_with_the_simulated_effect(tmp_path: Path, receiver: Receiver) -> None:
+    offered = '<html><a data-share href="/shared">x</a><a data-button href="/click">y</a></html>'
+    receiver.answers = lambda path, query, n: (200, {"Content-Type": "text/html"}, offered)
+    running = start(tmp_path / "state.db", "--population", "6000")
+    running.post("/sandbox/settings", {"mass_finish_seconds": 0, "system_failed_share": 0})
+    certain = {f"reaction.{kind}.{step}": 1 for kind in ("match", "none", "other") for step in ("open", "click", "buy")}
+    silent = {f"reaction.{kind}.{step}": 0 for kind in ("match", "none", "other") for step in ("leave", "block")}
+    shares = {f"reaction.{kind}.share": 0.5 for kind in ("match", "none", "other")}
+    base = {f"purchase.daily_rate.{mood}": 0 for mood in ("low", "mid", "high")}
+    sharing = {"sharing.see": 0.5, "sharing.open": 0.8, "sharing.follow": 1, "sharing.again": 1, "hours.strength": 0}
+    running.post("/sandbox/model", {**certain, **silent, **shares, **base, **sharing})
+    client = running.account("service", reach=0.5)
+    sent, strangers = client.reachable()[:300], 6000 - len(client.reachable())
+    _send(client, sent, f"你好 {receiver.url}/page")
+    running.quiet()
+    truth = running.post("/sandbox/truth", {"account": client.id, "since_seq": 0, "people": sent, "simulations": 20})
+    assert (truth["with"], truth["without"]) == (1, 0)
+    done = _act(running, 1)
+    expected = truth["sharing"]
+    for name, told in (("shared", "shared"), ("reached", "reached"), ("followed", "followed")):
+        assert done[name] == pytest.approx(expected[told], rel=0.25), name
+    orders = running.get("/sandbox/orders")["orders"]
+    spread = 5 * expected["bought_deviation"] + 1
+    assert abs(len(orders) - len(sent) - expected["bought"]) < spread
+    assert len({order["unionid"] for order in orders}) == len(orders)
+    paths = Counter(path for path, _, _, _ in receiver.requests)
+    assert (paths["/page"], paths["/shared"]) == (300, len(orders) - 300)
+    assert strangers - (6000 - len(client.reachable())) == done["followed"] > 0
+    running.stop()
+    assert running.process.stdout is not None
+    running.process.stdout.close()
+
+
+def test_coupons_are_redeemed_as_stated(tmp_path: Path) -> None:
+    running = start(tmp_path / "state.db", "--population", "5000")
+    running.post("/sandbox/settings", {"mass_finish_seconds": 0, "system_failed_share": 0})
+    client = running.account("service", reach=1)
+    _send(client, client.reachable(), "数码新品，满减优惠")
+    running.quiet()
+    truth = running.post("/sandbox/truth", {"account": client.id, "since_seq": 0})
+    done = _act(running, 3)
+    orders = [order for order in running.get("/sandbox/orders")["orders"] if order["message"]]
+    assert (done["redeemed"], {order["coupon"] for order in orders}) == (sum(o["coupon"] for o in orders), {0, 1})
+    for name, count in (("bought", len(orders)), ("redeemed", done["redeemed"]), ("left", done["left"])):
+        expected = truth["expected"][name]
+        assert abs(count - expected) < 4 * math.sqrt(expected) + 5, name
+    running.stop()
+    assert running.process.stdout is not None
+    running.process.stdout.close()

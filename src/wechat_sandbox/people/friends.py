@@ -7,6 +7,7 @@ sum over r<c of P(offers > r) friends on the average, and any person's friends c
 """
 
 from bisect import bisect_right
+from functools import lru_cache
 from itertools import accumulate
 from typing import Any
 
@@ -14,6 +15,7 @@ from wechat_sandbox.people.codes import keys_of
 
 _MASK = (1 << 64) - 1
 _STEPS = 4
+_KNOWN = 1 << 16
 
 
 class Friends:
@@ -27,20 +29,21 @@ class Friends:
         self._half = max(1, ((max(size, 2) - 1).bit_length() + 1) // 2)
         self._low = (1 << self._half) - 1
         self._keys: dict[int, tuple[int, ...]] = {}
+        # The friends of a person, in a fixed order, each once.
+        self.of = lru_cache(_KNOWN)(self._friends)
 
     def offers(self, index: int) -> int:
         """How many friendships a person offers."""
         number: float = self._scatter(index ^ 0x5DEECE66D, self._round(-1)[0]) / 2**64
         return self._offers[bisect_right(self._edges, number)]
 
-    def of(self, index: int) -> list[int]:
-        """The friends of a person, in a fixed order, each once."""
+    def _friends(self, index: int) -> tuple[int, ...]:
         found: dict[int, None] = {}
         for turn in range(self.offers(index)):
             partner = self._partner(turn, index)
             if partner is not None and self.offers(partner) > turn:
                 found[partner] = None
-        return list(found)
+        return tuple(found)
 
     def mean(self) -> float:
         """The stated mean number of friends."""
