@@ -1,4 +1,4 @@
-"""Workspaces and API keys. Owns: workspace, api_key, idempotency."""
+"""Workspaces, their keys, and API keys. Owns: workspace, workspace_key, api_key, idempotency."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from tagcast.access.actions import (
     revoke_key,
 )
 from tagcast.access.home import initialise, is_current, is_initialised, migrate, open_home
+from tagcast.access.keyring import KeyStatus, KeyUse, key_status, prune_keys, rotate_keys
 from tagcast.access.store import all_keys as keys
 from tagcast.access.store import workspace_ids as workspaces
 
@@ -24,17 +25,22 @@ __all__ = [
     "create_workspace",
     "Entry",
     "Guarded",
+    "KeyStatus",
+    "KeyUse",
     "Replayed",
     "initialise",
     "is_current",
     "is_initialised",
     "issue_key",
+    "key_status",
     "keys",
     "migrate",
     "only_workspace",
     "open_home",
+    "prune_keys",
     "purge_answers",
     "revoke_key",
+    "rotate_keys",
     "workspaces",
 ]
 

@@ -21,10 +21,12 @@ class Caller:
 
 
 def create_workspace(connection: Connection, master_key: bytes, name: str) -> int:
-    """A new workspace with its own data key, wrapped by the master key."""
-    workspace = store.insert_workspace(connection, name, None, clock.to_ms(clock.now()))
-    wrapped = crypto.seal(master_key, crypto.new_key(), f"workspace:{workspace}")
-    store.set_data_key(connection, workspace, wrapped)
+    """A new workspace with its own root key and its first sealing key, wrapped by the master key."""
+    now = clock.to_ms(clock.now())
+    workspace = store.insert_workspace(connection, name, None, now)
+    store.set_data_key(connection, workspace, crypto.seal(master_key, crypto.new_key(), f"workspace:{workspace}"))
+    wrapped = crypto.seal(master_key, crypto.new_key(), f"workspace_key:{workspace}:1")
+    store.add_sealing_key(connection, workspace, 1, wrapped, now)
     return workspace
 
 

@@ -1,10 +1,12 @@
 """All SQL of access."""
 
+from dataclasses import dataclass, field
+
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
 from tagcast.access.tables import api_keys, idempotency
-from tagcast.kit.uow import Work, workspaces
+from tagcast.kit.uow import Work, sealing_keys, workspaces
 
 
 def insert_workspace(connection: Connection, name: str, data_key: bytes | None, created_at: int) -> int:
@@ -18,6 +20,67 @@ def insert_workspace(connection: Connection, name: str, data_key: bytes | None, 
 def set_data_key(connection: Connection, workspace: int, data_key: bytes) -> None:
     """Store the wrapped data key."""
     connection.execute(sa.update(workspaces).where(workspaces.c.id == workspace).values(data_key=data_key))
+
+
+def add_sealing_key(connection: Connection, workspace: int, number: int, wrapped: bytes, created_at: int) -> None:
+    """Store a workspace's next key, wrapped."""
+    connection.execute(
+        sa.insert(sealing_keys).values(workspace=workspace, number=number, wrapped=wrapped, created_at=created_at)
+    )
+
+
+def sealing_keys_of(connection: Connection) -> list[Row[int, int, int]]:
+    """(workspace, number, created_at) of all sealing keys."""
+    c = sealing_keys.c
+    return list(connection.execute(sa.select(c.workspace, c.number, c.created_at).order_by(c.workspace, c.number)))
+
+
+def newest_sealing_key(connection: Connection, workspace: int) -> int:
+    """The number of the key that seals."""
+    found = connection.scalar(
+        sa.select(sa.func.max(sealing_keys.c.number)).where(sealing_keys.c.workspace == workspace)
+    )
+    return int(found or 0)
+
+
+def remove_sealing_key(connection: Connection, workspace: int, number: int) -> None:
+    """Remove a key that nothing needs."""
+    connection.execute(
+        sa.delete(sealing_keys).where(sealing_keys.c.workspace == workspace, sealing_keys.c.number == number)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Wrapped:
+    """A key that the master key wraps; `number` None: a workspace's root key."""
+
+    workspace: int
+    number: int | None
+    value: bytes = field(repr=False)
+
+    @property
+    def context(self) -> str:
+        """What it was wrapped with."""
+        return f"workspace:{self.workspace}" if self.number is None else f"workspace_key:{self.workspace}:{self.number}"
+
+
+def wrapped_keys(connection: Connection) -> list[Wrapped]:
+    """All that the master key wraps."""
+    roots = connection.execute(sa.select(workspaces.c.id, workspaces.c.data_key)).all()
+    keys = connection.execute(sa.select(sealing_keys.c.workspace, sealing_keys.c.number, sealing_keys.c.wrapped)).all()
+    return [Wrapped(row.id, None, row.data_key) for row in roots] + [Wrapped(*row) for row in keys]
+
+
+def wrap_again(connection: Connection, wrapped: Wrapped, value: bytes) -> None:
+    """Store a key under another master key."""
+    if wrapped.number is None:
+        set_data_key(connection, wrapped.workspace, value)
+        return
+    connection.execute(
+        sa.update(sealing_keys)
+        .where(sealing_keys.c.workspace == wrapped.workspace, sealing_keys.c.number == wrapped.number)
+        .values(wrapped=value)
+    )
 
 
 def workspace_ids(connection: Connection) -> list[int]:

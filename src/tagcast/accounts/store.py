@@ -8,7 +8,7 @@ from sqlalchemy.engine import Connection, Row
 
 from tagcast.accounts.rules import Account, Kind, Secrets
 from tagcast.accounts.tables import accounts, profiles, tokens
-from tagcast.kit import db
+from tagcast.kit import db, sealed
 from tagcast.kit.leases import clock_ms
 from tagcast.kit.uow import Work
 
@@ -25,7 +25,7 @@ def _account(row: Any) -> Account:
 def insert(work: Work, kind: Kind, values: Mapping[str, Any], secrets: Secrets) -> int:
     """A new account's id; its secrets are sealed, each with its own context."""
     path = values["callback_path"]
-    sealed = {
+    hidden = {
         name: work.vault.seal(value.encode(), _context(path, name)) if value else None
         for name, value in (
             ("secret", secrets.secret),
@@ -34,7 +34,7 @@ def insert(work: Work, kind: Kind, values: Mapping[str, Any], secrets: Secrets) 
         )
     }
     made = work.connection.execute(
-        sa.insert(accounts).values(workspace=work.workspace, kind=kind, created_at=work.now_ms, **values, **sealed)
+        sa.insert(accounts).values(workspace=work.workspace, kind=kind, created_at=work.now_ms, **values, **hidden)
     ).inserted_primary_key
     assert made is not None
     account = int(made[0])
@@ -81,9 +81,9 @@ def secrets(work: Work, account: int) -> Secrets:
 
 def set_secret(work: Work, account: Account, secret: str) -> None:
     """Replace the secret and forget the token made with the former one."""
-    sealed = work.vault.seal(secret.encode(), _context(account.callback_path, "secret"))
+    hidden = work.vault.seal(secret.encode(), _context(account.callback_path, "secret"))
     work.connection.execute(
-        sa.update(accounts).where(_c.workspace == work.workspace, _c.id == account.id).values(secret=sealed)
+        sa.update(accounts).where(_c.workspace == work.workspace, _c.id == account.id).values(secret=hidden)
     )
     work.connection.execute(
         sa.update(tokens)
@@ -138,9 +138,9 @@ def token(work: Work, account: int) -> tuple[Row[Any], int]:
     return row, clock_ms(work.connection)
 
 
-def open_token(work: Work, account: int, sealed: bytes) -> str:
+def open_token(work: Work, account: int, value: bytes) -> str:
     """The text of a sealed token."""
-    return work.vault.open(sealed, f"account_token:{account}").decode()
+    return work.vault.open(value, f"account_token:{account}").decode()
 
 
 def claim_token(work: Work, account: int, epoch: int, owner: str, seconds: float) -> bool:
@@ -189,3 +189,12 @@ def _end_claim(work: Work, account: int, owner: str, **values: Any) -> bool:
 
 def _context(path: str, name: str) -> str:
     return f"account:{path}:{name}"
+
+
+def _register(name: str) -> None:
+    sealed.register(_c[name], lambda row: _context(row.callback_path, name))
+
+
+for _name in ("secret", "callback_token", "encoding_aes_key"):
+    _register(_name)
+sealed.register(tokens.c.value, lambda row: f"account_token:{row.account}")

@@ -26,6 +26,13 @@ TEMPLATE_CHUNK = 2_000
 RECEIPTS_KEPT = timedelta(days=30)
 
 
+@accounts.guard
+def in_progress(work: Work, account: int) -> list[str]:
+    """Names of the broadcasts that need an account until they have ended: it cannot be removed before."""
+    states = (State.SENDING, State.PAUSED, State.SETTLING)
+    return [f"{found.name} ({found.id})" for found in store.all_(work, account=account, states=states)]
+
+
 def draft(
     work: Work,
     *,

@@ -130,14 +130,14 @@ def get(work: Work, broadcast: int, *, lock: bool = False) -> Broadcast:
     return _broadcast(row)
 
 
-def all_(work: Work, limit: int = 100) -> list[Broadcast]:
-    """The newest broadcasts first."""
-    rows = work.connection.execute(
-        sa.select(broadcasts)
-        .where(broadcasts.c.workspace == work.workspace)
-        .order_by(broadcasts.c.id.desc())
-        .limit(limit)
-    )
+def all_(work: Work, limit: int = 100, *, account: int | None = None, states: Iterable[str] = ()) -> list[Broadcast]:
+    """The newest broadcasts first; of one account, and in some states, if asked."""
+    query = sa.select(broadcasts).where(broadcasts.c.workspace == work.workspace)
+    if account is not None:
+        query = query.where(broadcasts.c.account == account)
+    if wanted := list(states):
+        query = query.where(broadcasts.c.state.in_(wanted))
+    rows = work.connection.execute(query.order_by(broadcasts.c.id.desc()).limit(limit))
     return [_broadcast(row) for row in rows]
 
 

@@ -1,13 +1,23 @@
-"""`tagcast init | migrate | key`: the home folder and its API keys."""
+"""`tagcast init | migrate | key`: the home folder, its API keys, and the rotation of the keys that seal."""
+
+import base64
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 import typer
 
 from tagcast import access
 from tagcast.cli.frame import Frame
-from tagcast.kit import clock
+from tagcast.kit import clock, crypto
 from tagcast.kit.errors import NotFound
 
-key = typer.Typer(no_args_is_help=True, help="API keys of the HTTP API.")
+if TYPE_CHECKING:
+    from tagcast.kit.uow import Runtime
+
+key = typer.Typer(no_args_is_help=True, help="API keys of the HTTP API, and the keys that seal what is kept.")
+
+# Whose columns are sealed; loaded before all that is sealed is counted or sealed anew.
+SEALING = ("accounts", "contacts", "inbox")
 
 
 def init(ctx: typer.Context) -> None:
@@ -67,3 +77,73 @@ def revoke(ctx: typer.Context, key_id: str = typer.Argument(help="Its id, as `ta
     with frame.write() as work:
         access.revoke_key(work, key_id)
     frame.done(f"Revoked {key_id}.", f"已吊销 {key_id}。", revoked=key_id)
+
+
+@key.command()
+def status(ctx: typer.Context) -> None:
+    """The keys that seal, and how much needs each."""
+    frame = Frame.of(ctx)
+    with frame.runtime() as runtime:
+        _show(frame, _ready(runtime))
+
+
+@key.command()
+def rotate(ctx: typer.Context) -> None:
+    """Make new keys and seal everything anew; cut off, the next call goes on. Servers and workers may run meanwhile."""
+    frame = Frame.of(ctx)
+    with frame.runtime() as runtime:
+        _ready(runtime)
+        with frame.progress("sealed values") as bar:
+            found = access.rotate_keys(runtime, bar)
+        if not runtime.settings.key:
+            key = runtime.settings.home / "key"
+            frame.say(
+                f"The master key in {key} is new: back it up now, apart from the data. "
+                "Keep the former one as long as you keep backups made before.",
+                f"{key} 中的主密钥已更换：请立即另行备份，并与数据分开保管。旧主密钥须与此前的备份一同保留。",
+            )
+        elif found.master_keys == 1:
+            frame.say(
+                "The master key comes from the settings and was not replaced. To replace it, set TAGCAST_KEY to a new "
+                "one (`tagcast key new`), a comma and the present one, restart all processes, and rotate again.",
+                "主密钥来自设置，未更换。要更换，请把 TAGCAST_KEY 设为“新密钥,旧密钥”（用 `tagcast key new` 生成），"
+                "重启全部进程后再次轮换。",
+            )
+        else:
+            frame.say(
+                "All keys are wrapped by the first master key of the settings; the others can be taken out.",
+                "全部密钥已由设置中的第一个主密钥包裹，其余的可以移除。",
+            )
+        _show(frame, found)
+
+
+@key.command()
+def prune(ctx: typer.Context) -> None:
+    """Remove former keys that nothing needs any more."""
+    frame = Frame.of(ctx)
+    with frame.runtime() as runtime:
+        _ready(runtime)
+        removed = access.prune_keys(runtime)
+    frame.done(f"Removed {removed} former keys.", f"已移除 {removed} 个旧密钥。", removed=removed)
+
+
+@key.command()
+def new(ctx: typer.Context) -> None:
+    """Print a new master key, for a home whose key comes from the settings."""
+    text = base64.b64encode(crypto.new_key()).decode()
+    Frame.of(ctx).emit({"key": text}, text=lambda: text)
+
+
+def _ready(runtime: "Runtime") -> access.KeyStatus:
+    for name in SEALING:
+        import_module(f"tagcast.{name}")
+    return access.key_status(runtime)
+
+
+def _show(frame: Frame, found: access.KeyStatus) -> None:
+    if found.broken:
+        frame.say(
+            f"{found.broken} values open with no key; they were left as they are.",
+            f"有 {found.broken} 个值无法用任何密钥打开，已保持原样。",
+        )
+    frame.table(found.keys, ["workspace", "number", "newest", "values", "made_at"])

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import sqlalchemy as sa
 
 from tagcast.inbox.tables import messages
-from tagcast.kit import db
+from tagcast.kit import db, sealed
 from tagcast.kit.uow import Work
 
 _c = messages.c
@@ -99,3 +99,6 @@ def last_at(work: Work, account: int) -> int | None:
 
 def _context(account: int, dedupe: bytes) -> str:
     return f"inbox_message:{account}:{dedupe.hex()}"
+
+
+sealed.register(_c.body, lambda row: _context(row.account, row.dedupe))

@@ -1,7 +1,11 @@
-"""Keys and sealing. A master key wraps a data key per workspace; all that identifies a person is sealed with it.
+"""Keys and sealing. The master key wraps the keys of each workspace; all that identifies a person is sealed with those.
 
-AES-256-GCM with a random 96-bit nonce; the context (table, column, row) is authenticated, so a sealed value cannot be
-moved to another row. Look-ups go through HMAC-SHA256 fingerprints.
+A sealed value is: format 1 (one byte) ‖ number of its key (two bytes, big-endian) ‖ nonce ‖ ciphertext ‖ tag, with
+AES-256-GCM and a random 96-bit nonce. The context (table, column, row) is authenticated, so a sealed value cannot be
+moved to another row. The newest key seals, the others only open what has not been sealed anew yet.
+
+Look-ups go through HMAC-SHA256 fingerprints and links are signed. Their keys come of the workspace's root key, which is
+never replaced: fingerprints stand in the database in place of what they are found by, and links are in people's hands.
 """
 
 import base64
@@ -10,6 +14,7 @@ import hashlib
 import hmac
 import os
 import stat
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +25,9 @@ from tagcast.kit.errors import Invalid, Unavailable
 
 NONCE = 12
 SIGNATURE = 16
+FORMAT = 1
+HEADER = 3
+"""Bytes before the nonce: the format and the number of the key."""
 
 
 class Broken(Exception):
@@ -45,59 +53,115 @@ def unseal(key: bytes, sealed: bytes, context: str) -> bytes:
         raise Broken(context.partition(":")[0]) from error
 
 
-def read_master_key(configured: str, file: Path) -> bytes:
-    """The master key from the settings or its file. Raises Unavailable if it is missing, Invalid if it is unusable."""
+def header(number: int) -> bytes:
+    """The first bytes of what a key has sealed."""
+    return bytes((FORMAT, *number.to_bytes(2, "big")))
+
+
+def read_master_keys(configured: str, file: Path) -> tuple[bytes, ...]:
+    """The master keys from the settings or their file: the first wraps, the others only open what they wrapped before.
+
+    They stand in one text, parted by commas or lines. Raises Unavailable if there is none, Invalid if one is unusable.
+    """
     text = configured
     if not text:
         if not file.exists():
             raise Unavailable("kit.key_missing", where=str(file))
         if file.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
             raise Invalid("kit.key_open", where=str(file))
-        text = file.read_text("ascii").strip()
+        text = file.read_text("ascii")
     try:
-        key = base64.b64decode(text, validate=True)
+        keys = tuple(base64.b64decode(part, validate=True) for part in text.replace(",", " ").split())
     except (binascii.Error, ValueError):
         raise Invalid("kit.bad_key") from None
-    if len(key) != 32:
+    if not keys or any(len(key) != 32 for key in keys):
         raise Invalid("kit.bad_key")
-    return key
+    return keys
+
+
+def read_master_key(configured: str, file: Path) -> bytes:
+    """The master key that wraps. Raises as `read_master_keys` does."""
+    return read_master_keys(configured, file)[0]
 
 
 def write_master_key(file: Path) -> None:
     """Make a master key, readable by its owner only. Raises FileExistsError."""
     handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "wb") as out:
-        out.write(base64.b64encode(new_key()) + b"\n")
-        out.flush()
-        os.fsync(out.fileno())
+        _write(out.fileno(), [new_key()])
+
+
+def replace_master_keys(file: Path, keys: tuple[bytes, ...]) -> None:
+    """Write a key file anew; whoever looks, also after a crash, finds the former keys or these."""
+    fresh = file.with_name(f"{file.name}.new")
+    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "wb") as out:
+        _write(out.fileno(), keys)
+    fresh.replace(file)
+    folder = os.open(file.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _write(handle: int, keys: tuple[bytes, ...] | list[bytes]) -> None:
+    os.write(handle, b"".join(base64.b64encode(key) + b"\n" for key in keys))
+    os.fsync(handle)
+
+
+def _no_more() -> Mapping[int, bytes]:
+    return {}
 
 
 @dataclass(frozen=True, slots=True)
 class Vault:
-    """Sealing, fingerprints and signatures of one workspace."""
+    """Sealing, fingerprints and signatures of one workspace.
+
+    `key` is its root key, `seals` its keys by number, of which the highest seals; without any the root key stands in.
+    `more` reads the keys again when a value was sealed with one that another process has made since.
+    """
 
     key: bytes = field(repr=False)
+    seals: Mapping[int, bytes] = field(default_factory=dict, repr=False)
+    more: Callable[[], Mapping[int, bytes]] = field(default=_no_more, repr=False)
+    number: int = field(init=False)
+    _header: bytes = field(init=False, repr=False)
     _cipher: AESGCM = field(init=False, repr=False)
+    _ciphers: dict[bytes, AESGCM] = field(init=False, repr=False)
     _finger: bytes = field(init=False, repr=False)
     _signing: bytes = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         derived = {name: hmac.digest(self.key, name.encode(), "sha256") for name in ("seal", "finger", "sign")}
-        object.__setattr__(self, "_cipher", AESGCM(derived["seal"]))
+        seals = self.seals or {0: derived["seal"]}
+        ciphers = {header(number): AESGCM(key) for number, key in seals.items()}
+        object.__setattr__(self, "number", max(seals))
+        object.__setattr__(self, "_header", header(max(seals)))
+        object.__setattr__(self, "_cipher", ciphers[self._header])
+        object.__setattr__(self, "_ciphers", ciphers)
         object.__setattr__(self, "_finger", derived["finger"])
         object.__setattr__(self, "_signing", derived["sign"])
 
     def seal(self, plaintext: bytes, context: str) -> bytes:
-        """nonce ‖ ciphertext ‖ tag; the context must be given again to open it."""
+        """A sealed value; the context must be given again to open it."""
         nonce = os.urandom(NONCE)
-        return nonce + self._cipher.encrypt(nonce, plaintext, context.encode())
+        return self._header + nonce + self._cipher.encrypt(nonce, plaintext, context.encode())
 
     def open(self, sealed: bytes, context: str) -> bytes:
         """The plaintext. Raises Broken."""
-        try:
-            return self._cipher.decrypt(sealed[:NONCE], sealed[NONCE:], context.encode())
-        except (InvalidTag, ValueError) as error:
-            raise Broken(context.partition(":")[0]) from error
+        cipher = self._ciphers.get(sealed[:HEADER]) or self._missing(sealed[:HEADER])
+        if cipher is not None:
+            try:
+                return cipher.decrypt(sealed[HEADER : HEADER + NONCE], sealed[HEADER + NONCE :], context.encode())
+            except (InvalidTag, ValueError):
+                pass
+        raise Broken(context.partition(":")[0])
+
+    def _missing(self, head: bytes) -> AESGCM | None:
+        for number, key in self.more().items():
+            self._ciphers.setdefault(header(number), AESGCM(key))
+        return self._ciphers.get(head)
 
     def fingerprint(self, kind: str, value: str) -> bytes:
         """32 bytes that stand for a value in look-ups; useless without the key."""

@@ -1,7 +1,8 @@
 """The unit of work: one transaction, and the only place that commits."""
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -22,9 +23,24 @@ workspaces = sa.Table(
     db.metadata,
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("name", sa.String(100), nullable=False, unique=True),
+    # The root key of fingerprints and signatures, wrapped by the master key.
     sa.Column("data_key", sa.LargeBinary, nullable=False),
     sa.Column("created_at", db.Ms, nullable=False),
 )
+
+sealing_keys = sa.Table(
+    "workspace_key",
+    db.metadata,
+    sa.Column("workspace", sa.Integer, primary_key=True),
+    # As it stands before what the key has sealed; the highest seals.
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    # Wrapped by the master key.
+    sa.Column("wrapped", sa.LargeBinary, nullable=False),
+    sa.Column("created_at", db.Ms, nullable=False),
+)
+
+KEYS_SECONDS = 30.0
+"""How long a process goes on sealing with the key that it knows as the newest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +62,14 @@ class Work:
 
 @dataclass(slots=True)
 class Runtime:
-    """What one process holds: settings, engine, the cache of bitmaps, the master key."""
+    """What one process holds: settings, engine, the cache of bitmaps, the master key and those before it."""
 
     settings: Settings
     engine: Engine
     bitmaps: Bitmaps
     master_key: bytes = field(repr=False)
-    _vaults: dict[int, Vault] = field(default_factory=dict, repr=False)
+    old_master_keys: tuple[bytes, ...] = field(default=(), repr=False)
+    _vaults: dict[int, tuple[Vault, float]] = field(default_factory=dict, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @contextmanager
@@ -93,14 +110,49 @@ class Runtime:
 
     def _vault(self, connection: Connection, workspace: int) -> Vault:
         with self._lock:
-            if (vault := self._vaults.get(workspace)) is not None:
-                return vault
+            vault, until = self._vaults.get(workspace, (None, 0.0))
+        if vault is None or time.monotonic() > until:
+            vault = Vault(self._root(connection, workspace), self._keys(connection, workspace), self._more(workspace))
+            with self._lock:
+                self._vaults[workspace] = vault, time.monotonic() + KEYS_SECONDS
+        return vault
+
+    def _root(self, connection: Connection, workspace: int) -> bytes:
         sealed = connection.scalar(sa.select(workspaces.c.data_key).where(workspaces.c.id == workspace))
         if sealed is None:
             raise NotFound("access.no_workspace", workspace=workspace)
-        vault = Vault(crypto.unseal(self.master_key, sealed, f"workspace:{workspace}"))
+        return self.unwrap(sealed, f"workspace:{workspace}")
+
+    def _keys(self, connection: Connection, workspace: int) -> dict[int, bytes]:
+        rows = connection.execute(
+            sa.select(sealing_keys.c.number, sealing_keys.c.wrapped).where(sealing_keys.c.workspace == workspace)
+        ).all()
+        return {row.number: self.unwrap(row.wrapped, f"workspace_key:{workspace}:{row.number}") for row in rows}
+
+    def _more(self, workspace: int) -> Callable[[], dict[int, bytes]]:
+        def read() -> dict[int, bytes]:
+            with self._connection(write=False) as connection:
+                return self._keys(connection, workspace)
+
+        return read
+
+    def forget_keys(self) -> None:
+        """Read the workspaces' keys again before the next transaction."""
         with self._lock:
-            return self._vaults.setdefault(workspace, vault)
+            self._vaults.clear()
+
+    def unwrap(self, wrapped: bytes, context: str) -> bytes:
+        """A workspace's key. Reads the master keys again if they were changed meanwhile. Raises Broken."""
+        for again in (False, True):
+            if again:
+                self.master_key, *old = crypto.read_master_keys(self.settings.key, self.settings.home / "key")
+                self.old_master_keys = tuple(old)
+            for master in (self.master_key, *self.old_master_keys):
+                try:
+                    return crypto.unseal(master, wrapped, context)
+                except crypto.Broken:
+                    continue
+        raise crypto.Broken(context.partition(":")[0])
 
     def close(self) -> None:
         """Give back connections."""
@@ -112,9 +164,9 @@ def open_runtime(settings: Settings) -> Runtime:
     logs.configure(settings.log_level)
     if not settings.home.exists():
         raise NotFound("kit.no_home", home=str(settings.home))
-    master = crypto.read_master_key(settings.key, settings.home / "key")
+    master, *old = crypto.read_master_keys(settings.key, settings.home / "key")
     engine = db.open_engine(settings.url)
-    return Runtime(settings, engine, Bitmaps(engine, _checkpoints(settings)), master)
+    return Runtime(settings, engine, Bitmaps(engine, _checkpoints(settings)), master, tuple(old))
 
 
 def _checkpoints(settings: Settings) -> Path:
