@@ -1,5 +1,8 @@
 """公众号 and 服务号: `https://api.weixin.qq.com`, one attribute for each family of endpoints."""
 
+from collections.abc import Callable
+from datetime import datetime
+
 from tagcast.channels.calls import Answer, Caller, TokenSource
 from tagcast.channels.official.articles import Drafts, Publishing
 from tagcast.channels.official.mass import Mass
@@ -11,6 +14,7 @@ from tagcast.channels.official.quota import Quotas
 from tagcast.channels.official.statistics import Statistics
 from tagcast.channels.official.tags import Blacklist, Tags
 from tagcast.channels.official.templates import Templates
+from tagcast.kit import clock
 from tagcast.kit.http import Transport
 
 
@@ -20,10 +24,13 @@ class _Addresses(Answer):
 
 class OfficialClient:
     """Calls of one 公众号 or 服务号. Every method raises `ChannelError`, and ValueError before a call that the
-    platform's documented limits forbid; none repeats a call.
+    platform's documented limits forbid; none repeats a call. `now` tells which days are over for the statistics; it is
+    given where the platform's clock is another one, as in a sandbox.
     """
 
-    def __init__(self, transport: Transport, base_url: str, token: TokenSource) -> None:
+    def __init__(
+        self, transport: Transport, base_url: str, token: TokenSource, *, now: Callable[[], datetime] = clock.now
+    ) -> None:
         self._caller = caller = Caller(transport, base_url, "official", token)
         self.tags = Tags(caller)
         self.blacklist = Blacklist(caller)
@@ -35,7 +42,7 @@ class OfficialClient:
         self.templates = Templates(caller)
         self.subscriptions = Subscriptions(caller)
         self.customer_messages = CustomerMessages(caller)
-        self.statistics = Statistics(caller)
+        self.statistics = Statistics(caller, now)
         self.qr = QrCodes(caller)
         self.quota = Quotas(caller)
 

@@ -102,7 +102,8 @@ class CustomerMessages:
 
         The platform knows no key for it: a lost answer is in doubt.
         """
-        await self._send({"touser": openid} | customer_body(message), staff)
+        body = {"touser": openid} | customer_body(message) | _by(staff)
+        await self._caller.post("/cgi-bin/message/custom/send", body, Done, effect=Effect.SEND)
 
     async def ask(self, openid: str, menu: Menu, *, staff: str = "") -> None:
         """Send a question with answers to tap. Raises ValueError without a choice."""
@@ -110,11 +111,7 @@ class CustomerMessages:
             raise ValueError("a menu needs a choice")
         choices = [{"id": key, "content": words} for key, words in menu.choices.items()]
         shown = {"head_content": menu.head, "list": choices, "tail_content": menu.tail}
-        await self._send({"touser": openid, "msgtype": "msgmenu", "msgmenu": shown}, staff)
-
-    async def _send(self, body: dict[str, Any], staff: str) -> None:
-        if staff:
-            body["customservice"] = {"kf_account": staff}
+        body = {"touser": openid, "msgtype": "msgmenu", "msgmenu": shown} | _by(staff)
         await self._caller.post("/cgi-bin/message/custom/send", body, Done, effect=Effect.SEND)
 
 
@@ -194,3 +191,7 @@ class Subscriptions:
         """The keywords that a title of the library offers."""
         query = {"tid": title_id}
         return (await self._caller.get("/wxaapi/newtmpl/getpubtemplatekeywords", _Keywords, query=query)).data
+
+
+def _by(staff: str) -> dict[str, Any]:
+    return {"customservice": {"kf_account": staff}} if staff else {}

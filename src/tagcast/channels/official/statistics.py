@@ -3,7 +3,8 @@
 Source: developers.weixin.qq.com/doc/service/api/datacube, pages as of 2026-10-07; spans in `limits.toml`.
 """
 
-from datetime import date
+from collections.abc import Callable
+from datetime import date, datetime
 from functools import cache
 from typing import Any, TypeVar
 
@@ -49,7 +50,7 @@ class Reading(Answer):
 
 
 class ArticleDay(Reading):
-    """An article's first day; `msgid` is `<msg_data_id>_<article, from 1>`."""
+    """An article's reading on a day; `msgid` is `<msg_data_id>_<article, from 1>`."""
 
     ref_date: date
     msgid: str
@@ -148,8 +149,9 @@ class Statistics:
     Raises ValueError for dates in disorder, a span longer than the platform takes, and a day that is not over.
     """
 
-    def __init__(self, caller: Caller) -> None:
+    def __init__(self, caller: Caller, now: Callable[[], datetime] = clock.now) -> None:
         self._caller = caller
+        self._now = now
 
     async def followers_change(self, first: date, last: date) -> tuple[FollowersChange, ...]:
         """Followers won and lost."""
@@ -160,7 +162,7 @@ class Statistics:
         return await self._report("/datacube/getusercumulate", first, last, FollowersTotal)
 
     async def articles(self, first: date, last: date) -> tuple[ArticleDay, ...]:
-        """The articles sent on a day, and their reading on that day."""
+        """The reading of each article on a day."""
         return await self._report("/datacube/getarticlesummary", first, last, ArticleDay)
 
     async def article_totals(self, first: date, last: date) -> tuple[ArticleTotal, ...]:
@@ -240,7 +242,7 @@ class Statistics:
         return tuple(self._caller.shaped(path, row, shape) for row in rows)
 
     async def _rows(self, path: str, first: date, last: date) -> tuple[Row, ...]:
-        _check(path, first, last)
+        _check(path, first, last, today=clock.local_day(self._now(), ZONE))
         body = {"begin_date": first.isoformat(), "end_date": last.isoformat()}
         return (await self._caller.post(path, body, _Rows)).list
 
@@ -255,10 +257,10 @@ def _spans() -> dict[str, Any]:
     return dict(read_toml("channels", "official", "limits.toml")["datacube"]["days"])
 
 
-def _check(path: str, first: date, last: date) -> None:
+def _check(path: str, first: date, last: date, *, today: date) -> None:
     days = (last - first).days + 1
     most = longest(path)
     if days < 1 or (most and days > most):
         raise ValueError(f"{path} takes 1 to {most or 'more'} days, not {days}")
-    if last >= clock.local_day(clock.now(), ZONE):
+    if last >= today:
         raise ValueError(f"{path} tells of days that are over, not of {last}")
