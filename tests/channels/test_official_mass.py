@@ -183,8 +183,9 @@ def test_a_refused_call_is_looked_up_by_its_request_id(sandbox: Sandbox) -> None
     sandbox.official("service", use)
 
 
-def test_where_callbacks_come_from(sandbox: Sandbox) -> None:
+def test_where_callbacks_come_from_and_calls_go_to(sandbox: Sandbox) -> None:
     assert "127.0.0.1" in sandbox.official("official", lambda c: c.callback_addresses())
+    assert sandbox.official("official", lambda c: c.api_addresses()) == ("127.0.0.1",)
 
 
 def test_a_forced_token_kills_the_old_one(sandbox: Sandbox) -> None:

@@ -49,3 +49,7 @@ class OfficialClient:
     async def callback_addresses(self) -> tuple[str, ...]:
         """The addresses and networks (CIDR) from which the platform sends callbacks."""
         return (await self._caller.get("/cgi-bin/getcallbackip", _Addresses)).ip_list
+
+    async def api_addresses(self) -> tuple[str, ...]:
+        """The addresses of the platform's API, for a firewall (no page that was seen confirms the shape)."""
+        return (await self._caller.get("/cgi-bin/get_api_domain_ip", _Addresses)).ip_list

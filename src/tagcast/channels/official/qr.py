@@ -45,7 +45,7 @@ class QrCodes:
         return await self._caller.post("/cgi-bin/qrcode/create", body, QrCode)
 
     async def permanent(self, scene: Scene) -> QrCode:
-        """A code for ever; an account has at most 100,000."""
+        """A code for ever; an account has at most 100,000. Ask once for each scene and keep the answer."""
         action = "QR_LIMIT_STR_SCENE" if isinstance(scene, str) else "QR_LIMIT_SCENE"
         body = _body(action, scene, MAX_PERMANENT_SCENE)
         return await self._caller.post("/cgi-bin/qrcode/create", body, QrCode)
