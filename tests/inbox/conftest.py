@@ -91,7 +91,8 @@ def text(person: str, message_id: int, content: str) -> str:
     )
 
 
-def _platform(runtime: Runtime, new: NewAccount, workspace: int = 1) -> Platform:
+def platform(runtime: Runtime, new: NewAccount, workspace: int = 1) -> Platform:
+    """An account with callbacks, and the platform that pushes them."""
     with runtime.work(workspace, "test") as work:
         added = accounts.add(work, new)
     keys = CallbackKeys(new.callback_token, new.encoding_aes_key, added.appid)
@@ -103,7 +104,7 @@ def service(runtime: Runtime) -> Platform:
     new = NewAccount(
         "service", "旗舰店", "s", appid="wx5823bf96d3bd56c7", callback_token="QDG6eK", encoding_aes_key=AES_KEYS[0]
     )
-    return _platform(runtime, new)
+    return platform(runtime, new)
 
 
 @pytest.fixture
@@ -111,7 +112,7 @@ def wecom(runtime: Runtime) -> Platform:
     new = NewAccount(
         "wecom", "企微", "s", corpid="ww6a112864f8022910", callback_token="kjr2TKI8", encoding_aes_key=AES_KEYS[1]
     )
-    return _platform(runtime, new)
+    return platform(runtime, new)
 
 
 @contextmanager

@@ -26,6 +26,7 @@ MAX_BODY = 64 * 1024
 """Largest callback body, in bytes."""
 WINDOW_SECONDS = 300
 """How far a callback's timestamp may be from the present."""
+_MAX_QUERY = 4096
 _MAX_DEPTH = 12
 _MAX_ELEMENTS = 2000
 _MOST_PARAMS = 16
@@ -33,15 +34,19 @@ _MOST_PARAMS = 16
 _TIMESTAMP = re.compile(r"[0-9]{10}")
 _NONCE = re.compile(r"[A-Za-z0-9]{1,32}")
 _SIGNATURE = re.compile(r"[0-9a-f]{40}")
-_BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 _ENVELOPE = {"ToUserName", "AgentID", "Encrypt"}
 # Spellings in which the platforms write, read without a parser; whatever is spelled otherwise goes to the parser, which
 # gives the same for these.
+_NEVER = r"\x00-\x08\x0b-\x1f\ufffe\uffff\]"
+_ONE = rf"[ \t\n]*<([A-Za-z][A-Za-z0-9_]*)>(?:<!\[CDATA\[([^{_NEVER}]*)\]\]>|([^{_NEVER}<&]*))</\1>"
+_ELEMENT = re.compile(_ONE)
+_FLAT = re.compile(rf"<xml>(?:{_ONE})+[ \t\n]*</xml>[ \t\n]*")
+_MAX_FLAT = 100
 _PLAIN_PAIRS = re.compile(rb"[A-Za-z0-9_.~=&-]{1,2048}")
 _PLAIN_ENVELOPE = re.compile(
-    rb"<xml>\s*(?:<ToUserName><!\[CDATA\[[\x20-\x5c\x5e-\x7e]*\]\]></ToUserName>\s*)?"
-    rb"<Encrypt><!\[CDATA\[([A-Za-z0-9+/]+={0,2})\]\]></Encrypt>\s*"
-    rb"(?:<AgentID><!\[CDATA\[[0-9]*\]\]></AgentID>\s*)?</xml>\s*"
+    rb"<xml>[ \t\r\n]*(?:<ToUserName><!\[CDATA\[[\x20-\x5c\x5e-\x7e]*\]\]></ToUserName>[ \t\r\n]*)?"
+    rb"<Encrypt><!\[CDATA\[([A-Za-z0-9+/]+={0,2})\]\]></Encrypt>[ \t\r\n]*"
+    rb"(?:<AgentID><!\[CDATA\[[0-9]*\]\]></AgentID>[ \t\r\n]*)?</xml>[ \t\r\n]*"
 )
 
 T = TypeVar("T")
@@ -161,7 +166,25 @@ def encrypt(keys: CallbackKeys, message: bytes) -> str:
 
 def read_xml(body: bytes) -> Fields:
     """The children of the root element. Raises `BadCallback` for anything large, deep, broken, or with a DOCTYPE."""
-    return _guarded(lambda: _Reader().read(body))
+    return _guarded(lambda: _read_xml(body))
+
+
+def _read_xml(body: bytes) -> Fields:
+    flat = _flat(body) if len(body) <= MAX_BODY else None
+    return _Reader().read(body) if flat is None else flat
+
+
+def _flat(body: bytes) -> Fields | None:
+    """The fields of a message in the platforms' own plain spelling, one element after another; None for any other."""
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        return None
+    if _FLAT.fullmatch(text) is None:
+        return None
+    elements = _ELEMENT.findall(text, len("<xml>"))
+    found: Fields = {name: (literal or plain).strip() for name, literal, plain in elements}
+    return found if len(found) == len(elements) <= _MAX_FLAT else None
 
 
 def _guarded(check: Callable[[], T]) -> T:
@@ -183,7 +206,7 @@ def _encrypted(body: bytes) -> Any:
 
 
 def _query(query: bytes) -> dict[str, str]:
-    if len(query) > MAX_BODY:
+    if len(query) > _MAX_QUERY:
         raise BadCallback
     if _PLAIN_PAIRS.fullmatch(query) is not None:
         pieces = [piece.split("=") for piece in query.decode("ascii").split("&")]
@@ -209,10 +232,9 @@ def _check_signature(token: str, params: dict[str, str], name: str, encrypted: s
 
 
 def _decrypt(keys: CallbackKeys, params: dict[str, str], encrypted: str, now: int) -> bytes:
-    if not _BASE64.fullmatch(encrypted):
-        raise BadCallback
-    cipher = base64.b64decode(encrypted)
-    if len(cipher) % 32 or len(cipher) < 32 or base64.b64encode(cipher).decode() != encrypted:
+    cipher = binascii.a2b_base64(encrypted)
+    # Only the one canonical spelling comes back as it was.
+    if len(cipher) % 32 or len(cipher) < 32 or binascii.b2a_base64(cipher, newline=False).decode() != encrypted:
         raise BadCallback
     _check_signature(keys.token, params, "msg_signature", encrypted, now)
     decryptor = keys.cipher().decryptor()

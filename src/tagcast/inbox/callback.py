@@ -30,11 +30,13 @@ from tagcast.channels import (
 from tagcast.inbox.actions import accept, platform_of
 from tagcast.inbox.store import Delivery
 from tagcast.kit.errors import Unavailable
-from tagcast.kit.groupcommit import GroupCommit
+from tagcast.kit.groupcommit import WAITING, GroupCommit
 from tagcast.kit.uow import Runtime
 
 MAX_BODY = 64 * 1024
 """Largest body read, in bytes."""
+BODY_SECONDS = 5.0
+"""How long a body may take to come; the platforms themselves give up an answer after five seconds."""
 KNOWN_SECONDS = 5.0
 """How long an account's keys are believed without asking the database again."""
 _MOST_KNOWN = 4096
@@ -59,12 +61,14 @@ class CallbackApp:
     """The ASGI application; `close` it when the server stops.
 
     `counts` of answers: accepted, duplicate, echo, refused, unknown, busy. It expects the whole path in the scope.
+    Beyond `waiting` deliveries that wait for the disk, the platform is asked to come again (503).
     """
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, *, waiting: int = WAITING, body_seconds: float = BODY_SECONDS) -> None:
+        self._body_seconds = body_seconds
         self.counts: Counter[str] = Counter()
         self._runtime = runtime
-        self._writer: GroupCommit[Delivery, bool] = GroupCommit("inbox", self._store)
+        self._writer: GroupCommit[Delivery, bool] = GroupCommit("inbox", self._store, waiting=waiting)
         self._doors: dict[str, tuple[float, _Door | None]] = {}
         self._writer.start()
 
@@ -86,8 +90,10 @@ class CallbackApp:
         try:
             if scope["method"] == "GET":
                 return 200, _echo(door, scope["query_string"]), "echo"
-            new = await self._take(door, scope["query_string"], await _body(receive))
-        except BadCallback:
+            async with asyncio.timeout(self._body_seconds):
+                body = await _body(receive)
+            new = await self._take(door, scope["query_string"], body)
+        except (BadCallback, TimeoutError):
             return 400, b"bad request", "refused"
         except Unavailable:
             return 503, b"try again", "busy"

@@ -15,6 +15,7 @@ from tagcast.kit.errors import Unavailable
 from tagcast.kit.settings import Settings
 from tagcast.kit.uow import Runtime
 from tagcast.server.app import create_app
+from tagcast.server.patience import Patience
 
 Background = Callable[[Runtime, threading.Event], None]
 """Runs beside the server until the event is set."""
@@ -41,6 +42,7 @@ def run(runtime: Runtime, *, background: Background | None = None) -> None:
     listener = _listen(runtime.settings.host, runtime.settings.port)
     config = uvicorn.Config(
         create_app(runtime),
+        http=Patience,
         log_config=None,
         access_log=False,
         server_header=False,
