@@ -54,7 +54,9 @@ def _inner(fields: dict[str, Any]) -> str:
         if isinstance(value, dict):
             text = _inner(value)
         elif isinstance(value, list):
-            text = "".join(f"<item>{_inner(item)}</item>" for item in value)
+            text = "".join(
+                f"<item>{_inner(item)}</item>" if isinstance(item, dict) else _inner({"Item": item}) for item in value
+            )
         elif isinstance(value, int):
             text = str(value)
         else:

@@ -212,6 +212,7 @@ def test_a_full_window_is_its_own_exception(sandbox: Sandbox, corp: Client, clie
     sandbox.post("/sandbox/faults", {"path": "/cgi-bin/externalcontact/list", "kind": "quota", "times": 1})
     with pytest.raises(APILimitedException):
         client.external_contact.list("employee001")
+    sandbox.call("DELETE", "/sandbox/faults")
 
 
 def test_events_and_the_address_check_open_with_its_crypto(sandbox: Sandbox, receiver: Receiver) -> None:

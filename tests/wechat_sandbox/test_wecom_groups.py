@@ -82,6 +82,7 @@ def test_people_join_by_a_way_until_the_next_chat_is_made(sandbox: Sandbox, rece
     joined = [event for event in found if event.get("UpdateDetail") == "add_member"]
     assert sorted(event["ChatId"] for event in joined) == sorted(places)
     assert {(event["JoinScene"], event["MemChangeCnt"]) for event in joined} == {("3", "1")}
+    assert sorted(event["MemChangeList"]["Item"] for event in joined) == sorted(people)
 
 
 def test_join_ways_and_their_rules(corp: Client) -> None:
@@ -120,6 +121,7 @@ def test_leaving_renaming_and_dismissing(sandbox: Sandbox, receiver: Receiver) -
     assert details == ["change_name", "change_owner", "create", "del_member", "dismiss"]
     gone = next(event for event in found if event.get("UpdateDetail") == "del_member")
     assert (gone["MemChangeCnt"], gone["QuitScene"], gone["CurMemVer"] != gone["LastMemVer"]) == ("2", "0", True)
+    assert gone["MemChangeList"]["Item"] == people[:2]
 
 
 @pytest.mark.usefixtures("prompt")

@@ -167,6 +167,10 @@ def test_app_messages_are_recalled_and_not_repeated(sandbox: Sandbox, corp: Clie
     assert corp.code("message/recall", {"msgid": first["msgid"]}) == 0
     assert sandbox.get("/sandbox/employees/messages", account=corp.id)["messages"][0]["recalled"] is True
     assert corp.code("message/recall", {"msgid": "x"}) == 40058
+    sandbox.post("/sandbox/limits", {"member_message_daily_per_member": 0})
+    full = corp.code("message/send", body)
+    sandbox.post("/sandbox/limits", {"member_message_daily_per_member": 200})
+    assert full == 45009
     call = partial(corp.code, "message/send")
     assert call({**body, "touser": "", "toparty": "", "totag": ""}) == 82001
     card = {"msgtype": "textcard", "textcard": {"title": "t", "description": "d" * 513, "url": "http://127.0.0.1/"}}

@@ -147,6 +147,10 @@ def test_no_code_where_the_console_has_a_welcome(sandbox: Sandbox, receiver: Rec
         control(corp, "contact_ways/scan", {"config_id": way, "people": people})
     found = {event["UserID"]: "WelcomeCode" in event for event in events(corp, receiver, 2)}
     assert found == {"employee001": True, "employee002": False}
+    half = {"config_id": way, "people": [sandbox.people()[1]["unionid"]], "half": True}
+    control(corp, "contact_ways/scan", half)
+    changes = [event["ChangeType"] for event in events(corp, receiver, 3)]
+    assert sorted(changes) == ["add_external_contact"] * 2 + ["add_half_external_contact"]
 
 
 def test_contact_ways_and_their_rules(sandbox: Sandbox, corp: Client) -> None:

@@ -149,4 +149,5 @@ def test_too_many_reads_at_once(sandbox: Sandbox, corp: Client) -> None:
     for thread in threads:
         thread.join()
     sandbox.post("/sandbox/limits", {"wecom_concurrent_reads": 64})
+    sandbox.call("DELETE", "/sandbox/faults")
     assert sorted(codes) == [0, 0, 45033, 45033]

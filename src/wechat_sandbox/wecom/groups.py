@@ -126,7 +126,7 @@ def members_changed(
         if detail == "del_member":
             versions = {"LastMemVer": version_of({**chat, "version": chat["version"] - 1})}
         versions["CurMemVer"] = version_of(chat)
-        listed = {"MemChangeCnt": len(idents), "MemChangeList": [{"Item": ident} for ident in idents]}
+        listed = {"MemChangeCnt": len(idents), "MemChangeList": idents}
         event(world, account, chat, "update", UpdateDetail=detail, **more, **listed, **versions)
 
 

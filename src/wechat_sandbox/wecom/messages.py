@@ -5,6 +5,7 @@ from typing import Any
 from wechat_sandbox.call import WORK, Call, Route
 from wechat_sandbox.errors import ApiError
 from wechat_sandbox.ledger import fingerprint
+from wechat_sandbox.limits import day_of
 from wechat_sandbox.media import require_media
 from wechat_sandbox.state import Document
 from wechat_sandbox.wecom.access import visible
@@ -100,6 +101,7 @@ def send(world: World, call: Call) -> dict[str, Any]:
     _check(world, call, kind, body[kind])
     if not known:
         raise ApiError(81013)
+    _count(world, account, len(known))
     answer = {"invaliduser": "|".join(unknown), **invalid, "msgid": world.fresh("member_message", 32)}
     if _repeated(world, call, kind, now):
         return answer
@@ -108,6 +110,15 @@ def send(world: World, call: Call) -> dict[str, Any]:
     for name in known:
         _deliver(world, call, name, str(answer["msgid"]))
     return answer
+
+
+def _count(world: World, account: Document, receivers: int) -> None:
+    """45009 above 200 person-times a day for each member that the corp has."""
+    subject, now = f"{account['id']}:member_messages", world.now()
+    used = world.windows.used_today(subject, now) + receivers
+    if used > len(account["employees"]) * world.limits["member_message_daily_per_member"]:
+        raise ApiError(45009)
+    world.state.put("window", subject, {"day": day_of(now), "n": used})
 
 
 def _repeated(world: World, call: Call, kind: str, now: int) -> bool:
