@@ -348,6 +348,32 @@ def test_members_see_every_kind_and_a_message_is_taken_back(sandbox: Sandbox) ->
     sandbox.wecom(use)
 
 
+def test_tags_of_a_rule_group_live_apart(sandbox: Sandbox) -> None:
+    async def use(client: WecomClient) -> None:
+        group = await client.tags.add_strategy(1, ["金", "银", "金"], group_name="规则")
+        ids = {tag.name: tag.id for tag in group.tag}
+        assert list(ids) == ["金", "银"]
+        await client.tags.rename_strategy(ids["金"], "白金")
+        await client.tags.delete_strategy([ids["银"]])
+        shown = [one for one in await client.tags.strategy_groups(1) if one.group_id == group.group_id]
+        assert [(one.strategy_id, [tag.name for tag in one.tag]) for one in shown] == [(1, ["白金"])]
+        assert group.group_id not in {one.group_id for one in await client.tags.groups()}
+        await client.tags.delete_strategy(group_ids=[group.group_id])
+
+    sandbox.wecom(use)
+
+
+def test_a_file_comes_back_as_it_was_and_an_unknown_one_is_gone(sandbox: Sandbox) -> None:
+    async def use(client: WecomClient) -> str:
+        picture = await client.media.upload("image", "a.png", PNG)
+        assert (await client.media.get(picture)).content == PNG
+        with pytest.raises(ChannelError) as error:
+            await client.media.get("no such media")
+        return error.value.reason
+
+    assert sandbox.wecom(use) == "media_gone"
+
+
 def test_every_send_with_a_lost_answer_is_in_doubt(sandbox: Sandbox) -> None:
     employee = sandbox.accounts["wecom"]["employees"][0]
     uses: dict[str, Callable[[WecomClient], Awaitable[Any]]] = {
