@@ -181,13 +181,17 @@ class Customers:
 
 @dataclass
 class Reach:
-    """Whom an account can reach. `follows` and `blocks` hold 0 or 1 per index; `staff` the member numbers."""
+    """Whom an account can reach. `follows` and `blocks` hold 0 or 1 per index; `staff` the member numbers.
+
+    `friends_of` is room for what the WeCom side found out about friendships; a change empties it.
+    """
 
     ids: Codes
     follows: bytearray
     blocks: bytearray
     staff: Staff
     index: Finder = field(init=False)
+    friends_of: dict[int, list[int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.index = Finder(self.ids)
@@ -286,6 +290,7 @@ class Population:
         if after == before:
             return False, False
         reach.follows[index], reach.blocks[index] = after
+        reach.friends_of.clear()
         self._state.put("relation", f"{account['id']}:{index}", {"follows": after[0], "blocks": after[1]})
         if account["kind"] == "wecom" and after[0] and not reach.staff[index]:
             reach.staff[index] = (index % len(account["employees"]),)

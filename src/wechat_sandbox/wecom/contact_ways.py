@@ -18,13 +18,14 @@ _BAD = {"type": 41038, "scene": 41039, "remark": 41044, "state": 41045}
 _FIELDS = ("style", "remark", "skip_verify", "state", "user", "party", "is_exclusive", "mark_source", "conclusions")
 
 
-def ways_used(world: World, account: Document) -> int:
-    """Contact ways of the corp and join ways of its groups: they share one quota."""
-    return sum(
-        entry["account"] == account["id"]
-        for kind in ("contact_way", "join_way")
-        for entry in world.state.documents[kind].values()
-    )
+def no_way_left(world: World, account: Document) -> bool:
+    """Whether the corp's quota is used up, which contact ways and join ways of chats share."""
+    rows = [world.state.documents[kind].values() for kind in ("contact_way", "join_way")]
+    most = world.limits["contact_ways"]
+    if sum(len(entries) for entries in rows) < most:
+        return False
+    used = sum(entry["account"] == account["id"] for entries in rows for entry in entries)
+    return bool(used >= most)
 
 
 def new_qr(world: World) -> str:
@@ -64,7 +65,7 @@ def add(world: World, call: Call) -> dict[str, Any]:
     daily = world.limits["contact_ways_temporary_daily"]
     if temporary and not world.windows.take(f"{account['corpid']}:temporary_way", "day", daily, now):
         raise ApiError(41043)
-    if not temporary and ways_used(world, account) >= world.limits["contact_ways"]:
+    if not temporary and no_way_left(world, account):
         raise ApiError(41043)
     ident = world.fresh("contact_way", 32)
     entry = {

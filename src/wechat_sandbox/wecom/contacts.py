@@ -127,15 +127,25 @@ def batch_by_user(world: World, call: Call) -> dict[str, Any]:
     limit = call.number("limit", 50, 40058)
     if not 1 <= limit <= world.limits["by_user_batch"]:
         raise ApiError(40058)
-    numbers = [employee(account, userid) for userid in userids]
-    pairs = [(number, index) for number in numbers for index in friends.customers_of(world, account, number)]
-    start, after = page(call, limit, len(pairs))
+    people = [(n, friends.customers_of(world, account, n)) for n in (employee(account, one) for one in userids)]
+    start, after = page(call, limit, sum(len(found) for _, found in people))
     rows = []
-    for number, index in pairs[start : start + limit]:
+    for number, index in _some(people, start, limit):
         info = _follow_info(world, account, number, index)
         info["tag_id"] = marks(world, account, info["userid"], world.reach_of(account).ids[index])
         rows.append({"external_contact": _contact(world, account, index), "follow_info": info})
     return {"external_contact_list": rows, "next_cursor": after, "fail_info": {"unlicensed_userid_list": []}}
+
+
+def _some(people: list[tuple[int, list[int]]], start: int, limit: int) -> list[tuple[int, int]]:
+    """The pairs of member and customer from a place on."""
+    pairs: list[tuple[int, int]] = []
+    for number, found in people:
+        pairs += [(number, index) for index in found[max(start, 0) : max(start, 0) + limit - len(pairs)]]
+        start -= len(found)
+        if len(pairs) >= limit:
+            break
+    return pairs
 
 
 def _page(cursor: Any, limit: int, total: int) -> tuple[int, str]:

@@ -37,9 +37,16 @@ def members_of(world: World, account: Document, index: int) -> tuple[int, ...]:
 
 
 def customers_of(world: World, account: Document, number: int) -> list[int]:
-    """Indexes of the friends of a member, ascending."""
+    """Indexes of the friends of a member, ascending; not to be changed. Kept until a relation changes."""
+    kept = world.reach_of(account).friends_of
+    if number not in kept:
+        kept[number] = _find_customers(world, account, number)
+    return kept[number]
+
+
+def _find_customers(world: World, account: Document, number: int) -> list[int]:
     reach, changed = world.reach_of(account), _changed(world, account)
-    found = [int(index) for index in reach.customers.get(number, ()) if reach.follows[index]]
+    found: list[int] = reach.friends(number).tolist()
     if not changed:
         return found
     more = [index for index, numbers in changed.items() if number in numbers and reach.follows[index]]
@@ -112,7 +119,9 @@ def part(world: World, account: Document, number: int, index: int) -> bool:
 
 def _put_staff(world: World, account: Document, index: int, numbers: tuple[int, ...]) -> None:
     _changed(world, account)[index] = numbers
-    world.reach_of(account).staff[index] = numbers
+    reach = world.reach_of(account)
+    reach.staff[index] = numbers
+    reach.friends_of.clear()
     world.state.put("staff", f"{account['id']}:{index}", {"numbers": list(numbers)})
 
 

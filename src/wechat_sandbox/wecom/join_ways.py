@@ -7,7 +7,7 @@ from wechat_sandbox.errors import ApiError, ControlError
 from wechat_sandbox.people import relations
 from wechat_sandbox.state import Document
 from wechat_sandbox.wecom import groups
-from wechat_sandbox.wecom.contact_ways import new_qr, ways_used
+from wechat_sandbox.wecom.contact_ways import new_qr, no_way_left
 from wechat_sandbox.wecom.contacts import member_number
 from wechat_sandbox.world import World
 
@@ -54,7 +54,7 @@ def _check(world: World, call: Call) -> dict[str, Any]:
 def add(world: World, call: Call) -> dict[str, Any]:
     """POST externalcontact/groupchat/add_join_way."""
     fields = _check(world, call)
-    if ways_used(world, call.account) >= world.limits["contact_ways"]:
+    if no_way_left(world, call.account):
         raise ApiError(41043)
     ident = world.fresh("join_way", 32)
     entry = {"config_id": ident, "account": call.account["id"], "qr_code": new_qr(world), "at": world.now(), **fields}

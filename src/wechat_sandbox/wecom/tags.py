@@ -41,19 +41,18 @@ def _found(world: World, call: Call, chosen: _Chosen) -> list[dict[str, Any]]:
     """Groups as asked: by group ids, else by tag ids (then what was deleted comes too), else all."""
     account = call.account
     groups, gone = groups_of(world, account, chosen), groups_of(world, account, chosen, "corp_group_gone")
-    dead = [tag for tag in world.state.documents["corp_tag_gone"].values() if tag["account"] == account["id"]]
     by_group, by_tag = set(call.texts("group_id", 40058)), set(call.texts("tag_id", 40058))
     if not by_group and not by_tag:
         return [_shown(group, group["tag"]) for group in groups]
+    dead: dict[str, list[Document]] = {}
+    for entry in world.state.documents["corp_tag_gone"].values():
+        dead.setdefault(entry["group"], []).append({**entry["tag"], "deleted": True})
     rows = []
     for group, is_gone in [(group, False) for group in groups] + [(group, True) for group in gone]:
         whole = group["group_id"] in by_group
         tags = [tag for tag in group["tag"] if whole or (not by_group and tag["id"] in by_tag)]
-        tags += [
-            {**entry["tag"], "deleted": True}
-            for entry in dead
-            if entry["group"] == group["group_id"] and (whole or (not by_group and entry["tag"]["id"] in by_tag))
-        ]
+        gone_tags = dead.get(group["group_id"], ())
+        tags += [tag for tag in gone_tags if whole or (not by_group and tag["id"] in by_tag)]
         if tags or whole:
             rows.append(_shown(group, tags, gone=is_gone))
     return rows
