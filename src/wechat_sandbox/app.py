@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 import orjson
 from starlette.types import Receive, Scope, Send
 
-from wechat_sandbox import ads, errors, media, official, page, tokens, wecom
+from wechat_sandbox import ads, errors, media, official, page, tokens, webhook, wecom
 from wechat_sandbox.call import MINI, MP, OK, Call, Raw, Route
 from wechat_sandbox.callbacks import loopback
 from wechat_sandbox.control import Control, is_stream
@@ -21,7 +21,7 @@ from wechat_sandbox.official.templates import SEND
 from wechat_sandbox.wecom import access
 from wechat_sandbox.world import World
 
-_MODULES = (*wecom.MODULES, tokens, media, *official.MODULES, *ads.MODULES)
+_MODULES = (*wecom.MODULES, tokens, media, *official.MODULES, *ads.MODULES, webhook)
 _WORK: dict[str, Route] = {route.path: route for module in wecom.MODULES for route in module.ROUTES}
 ROUTES: dict[str, Route] = {route.path: route for module in _MODULES for route in module.ROUTES}
 # Paths of both platforms whose WeCom side has a handler of its own: the token tells which is meant.
@@ -180,11 +180,7 @@ class App:
                 await _before(fault)
             answer = self._run(route, call, wecom, scope["method"])
         except ApiError as error:
-            answer = errors.body("wecom" if wecom else "official", error, call.client)
-            if route.lists:
-                answer.setdefault(route.lists, [])
-            if not wecom:
-                openapi.remember(world, call, answer, started)
+            answer = self._refused(route, call, error, wecom=wecom, started=started)
         except _Gateway as error:
             page = f"<html><body><h1>{error.status} Bad Gateway</h1></body></html>"
             return error.status, Raw(page.encode(), "text/html", error.status)
@@ -196,6 +192,16 @@ class App:
             raise _Cut
         return 200, answer
 
+    def _refused(self, route: Route, call: Call, error: ApiError, *, wecom: bool, started: int) -> dict[str, Any] | Raw:
+        if route.refuse is not None:
+            return route.refuse(error)
+        answer = errors.body("wecom" if wecom else "official", error, call.client)
+        if route.lists:
+            answer.setdefault(route.lists, [])
+        if not wecom:
+            openapi.remember(self.world, call, answer, started)
+        return answer
+
     def _caller(self, query: dict[str, str], raw: bytes) -> int | None:
         """The account that calls, for faults of one account: by its token, or by its id where tokens are asked for."""
         world = self.world
@@ -204,11 +210,13 @@ class App:
         entry = world.state.documents["token"].get(query.get("access_token", ""))
         if entry is not None:
             return int(entry["account"])
+        if query.get("account", "").isdecimal():
+            return int(query["account"])
         names = [query.get("appid"), query.get("corpid")]
         with contextlib.suppress(orjson.JSONDecodeError, AttributeError):
             names.append(orjson.loads(raw).get("appid"))
         for account in world.accounts():
-            if (account["appid"] or account["corpid"]) in names:
+            if (account["appid"] or account["corpid"]) in names or account["secret"] == query.get("access_token"):
                 return int(account["id"])
         return None
 

@@ -70,6 +70,7 @@ class Route:
     """A path: who may call it, whether it needs a token, has a multipart body, counts as a customer read.
 
     `bare`: a POST without a body is allowed. `page`: for browsers, so the handler sees the headers.
+    `refuse`: how a refusal looks where it is no errcode.
     `lists`: the list that an error answer carries empty.
     """
 
@@ -82,6 +83,7 @@ class Route:
     read: bool = False
     bare: bool = False
     page: bool = False
+    refuse: Callable[[ApiError], Raw] | None = None
     lists: str = ""
 
 

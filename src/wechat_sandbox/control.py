@@ -283,7 +283,8 @@ class Control:
 
 
 def _shown(account: Document) -> dict[str, Any]:
-    return {**{name: account[name] for name in _SHOWN}, **{name: account.get(name) for name in OPTIONS}}
+    own = {"advertiser": account["advertiser"]} if account.get("advertiser") else {}
+    return {**{name: account[name] for name in _SHOWN}, **own, **{name: account.get(name) for name in OPTIONS}}
 
 
 def is_stream(payload: Any) -> bool:

@@ -29,7 +29,7 @@ _DAY_MS = 86_400_000
 _PICTURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
 
 
-def _part(call: Call, name: str) -> tuple[str, bytes] | None:
+def part(call: Call, name: str) -> tuple[str, bytes] | None:
     """File name and content of one field of a multipart body."""
     head = f"Content-Type: {call.headers.get('content-type', '')}\r\n\r\n".encode()
     parsed = message_from_bytes(head + call.raw, policy=policy.HTTP)
@@ -43,13 +43,13 @@ def _part(call: Call, name: str) -> tuple[str, bytes] | None:
 
 def field(call: Call, name: str) -> bytes:
     """A further field of an upload; empty when there is none."""
-    found = _part(call, name)
+    found = part(call, name)
     return found[1] if found is not None else b""
 
 
 def uploaded(call: Call) -> tuple[str, bytes]:
     """File name and content of the multipart field `media`; 44001-like error when there is none."""
-    found = _part(call, "media")
+    found = part(call, "media")
     if found is None:
         raise ApiError(44001 if call.account["kind"] == "wecom" else 44002)
     return found

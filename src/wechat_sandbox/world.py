@@ -21,7 +21,7 @@ from wechat_sandbox.limits import Limits, Windows
 from wechat_sandbox.people.population import DATA, Population, Reach
 from wechat_sandbox.state import Document, State
 
-KINDS = ("wecom", "official", "service", "mini")
+KINDS = ("wecom", "official", "service", "mini", "custom", "ads")
 RECEPTIONS = ("month", "week", "day")
 OPTIONS: dict[str, type] = {
     "permissions": list,
@@ -46,6 +46,7 @@ SETTINGS: dict[str, float] = {
     "callback_duplicate_share": 0.0,
     "callback_lost_share": 0.0,
     "callback_jitter_seconds": 0.0,
+    "ads_file_seconds": 0.5,
     "system_failed_share": DATA["reach"]["system_failed"],
 }
 _MONTH_MS = 31 * 86400 * 1000
@@ -83,6 +84,7 @@ class World:
         self.requests = 0
         self.calls: dict[str, int] = {}
         self.busy_reads = 0
+        self.ads_nonces: set[str] = set()
         self.templates_due: deque[tuple[int, Document, str, Message]] = deque()
         self.settle_template: Callable[[Document, str, Message], None] | None = None
         self.sent_clients: dict[tuple[int, str, str], tuple[int, int]] = {}
@@ -189,10 +191,11 @@ class World:
             "id": ident,
             "kind": kind,
             "name": name,
-            "appid": None if wecom else f"wx{code}",
+            "appid": {"wecom": None, "custom": f"member{code[:6]}", "ads": None}.get(kind, f"wx{code}"),
+            "advertiser": 20_000_000 + ident if kind == "ads" else None,
             "corpid": f"ww{code}" if wecom else None,
             "agentid": 1_000_000 + ident if wecom else None,
-            "secret": secrets.token_hex(16) if not wecom else secrets.token_urlsafe(32),
+            "secret": _secret(kind),
             "original": f"gh_{code[:12]}",
             "callback_url": "",
             "token": secrets.token_hex(12),
@@ -228,6 +231,13 @@ class World:
             if value is not None:
                 account[_CHANGEABLE[name]] = value
         self.state.put("account", str(account["id"]), account)
+
+
+def _secret(kind: str) -> str:
+    """A secret as the platform of a kind gives one."""
+    if kind == "custom":
+        return f"whsec_{base64.b64encode(secrets.token_bytes(24)).decode()}"
+    return secrets.token_urlsafe(32) if kind == "wecom" else secrets.token_hex(16)
 
 
 _CHANGEABLE = {

@@ -2,5 +2,7 @@
 
 from typing import Any
 
-MODULES: tuple[Any, ...] = ()
+from wechat_sandbox.ads import audiences
+
+MODULES: tuple[Any, ...] = (audiences,)
 """Each has ROUTES; one with jobs under way also has `resume(world)`, called after a start."""

@@ -67,11 +67,16 @@ def session(world: World, call: Call) -> dict[str, Any]:
     }
 
 
+def phone_of(world: World, index: int) -> str:
+    """The invented number of a person."""
+    return f"199{int(unit('phone', world.population.people.unionids[index]) * 10**8):08d}"
+
+
 def number(world: World, call: Call) -> dict[str, Any]:
     """POST /wxa/business/getuserphonenumber: an invented number, the same for a person each time."""
     entry = _redeem(world, call.account["id"], call.body.get("code"), "phone")
     index = world.reach_of(call.account).index[entry["openid"]]
-    digits = f"199{int(unit('phone', world.population.people.unionids[index]) * 10**8):08d}"
+    digits = phone_of(world, index)
     info = {
         "phoneNumber": digits,
         "purePhoneNumber": digits,

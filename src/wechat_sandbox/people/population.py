@@ -8,7 +8,7 @@ The people are invented: no real person is behind any of them.
 import hashlib
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.resources import files
@@ -223,6 +223,14 @@ class Reach:
         return still
 
 
+_IDS: dict[str, Callable[[Document], tuple[str, int, str]]] = {
+    "wecom": lambda account: ("wm", 30, account["corpid"]),
+    "custom": lambda account: ("m", 15, account["appid"]),
+    "ads": lambda account: ("a", 15, str(account["advertiser"])),
+}
+"""Kind → prefix, length and root of the ids by which an account knows people; the others know openids."""
+
+
 class Population:
     """The people, if any were created, and each account's reach."""
 
@@ -249,7 +257,7 @@ class Population:
         people, kind = self.people, account["kind"]
         draw = np.random.default_rng([people.seed, account["id"], 11])
         share, blocks = account["reach"], account["blocks"]
-        prefix, length, root = ("wm", 30, account["corpid"]) if kind == "wecom" else ("o", 27, account["appid"])
+        prefix, length, root = _IDS[kind](account) if kind in _IDS else ("o", 27, account["appid"])
         follows = (draw.random(people.size, dtype=np.float32) < share).astype(np.uint8)
         blocking = (draw.random(people.size, dtype=np.float32) < blocks).astype(np.uint8) & follows
         staff = self._staff(draw, len(account["employees"]) if kind == "wecom" else 0, follows)
