@@ -334,6 +334,34 @@ def test_oauth_stays_on_this_machine_and_asks_who_one_is(sandbox: Sandbox, clien
     assert _authorize(sandbox.account("official"), **{"as": person}) == (200, "")
 
 
+def test_the_page_lets_one_choose_and_remembers(sandbox: Sandbox, client: Client) -> None:
+    words = {"appid": client.account["appid"], "redirect_uri": "http://127.0.0.1:9/", "response_type": "code"}
+    words["scope"] = "snsapi_base"
+    address = f"{sandbox.url}/connect/oauth2/authorize?{urllib.parse.urlencode(words)}"
+    page, row = _fetch(address)[2].decode(), sandbox.people()[1]
+    assert f"as={row['unionid']}" in page
+    assert row["name"] in page
+    opener = urllib.request.build_opener(_Stay)
+
+    def lead(where: str, cookie: str = "") -> Any:
+        with pytest.raises(urllib.error.HTTPError) as error:
+            opener.open(urllib.request.Request(where, headers={"Cookie": cookie}))
+        error.value.close()
+        return error.value
+
+    first = lead(f"{address}&as={row['unionid']}")
+    again = lead(address, first.headers["Set-Cookie"].partition(";")[0])
+    secrets = {"appid": client.account["appid"], "secret": client.account["secret"]}
+    found = [
+        urllib.parse.parse_qs(urllib.parse.urlsplit(one.headers["Location"]).query)["code"][0] for one in (first, again)
+    ]
+    openids = [
+        sandbox.get("/sns/oauth2/access_token", **secrets, code=code, grant_type="authorization_code")["openid"]
+        for code in found
+    ]
+    assert openids == [row["ids"][str(client.id)]["openid"]] * 2
+
+
 def test_a_mini_program_learns_who_logs_in_and_a_number(sandbox: Sandbox) -> None:
     client = sandbox.account("mini", reach=1)
     row = sandbox.people()[5]

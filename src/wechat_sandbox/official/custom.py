@@ -34,7 +34,7 @@ _TYPES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 def _content(world: World, call: Call) -> str:
     """The message's object as text: 40008 for the type, 44004, 45008, 40007, 53600 for what is in it."""
     kind = call.body.get("msgtype")
-    if kind not in _TYPES:
+    if not isinstance(kind, str) or kind not in _TYPES:
         raise ApiError(40008)
     found = call.record(kind, 44004)
     texts, files = _TYPES[kind]

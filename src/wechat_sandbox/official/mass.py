@@ -52,7 +52,7 @@ def _files(world: World, call: Call, kind: str) -> str:
     else:
         name = "mpvideo" if kind == "video" and "mpvideo" in body else kind
         idents = [call.record(name, 40007).get("thumb_media_id" if kind == "music" else "media_id")]
-    if not idents:
+    if not isinstance(idents, list) or not idents:
         raise ApiError(40007)
     for ident in idents:
         media.require_media(world, call.account, ident)

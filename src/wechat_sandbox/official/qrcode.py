@@ -17,7 +17,7 @@ _SIDE = 33
 def _scene(world: World, call: Call) -> tuple[bool, int | str]:
     """Whether the code is permanent, and its scene; 40053 for what does not fit the action."""
     action = call.body.get("action_name")
-    if action not in _ACTIONS:
+    if not isinstance(action, str) or action not in _ACTIONS:
         raise ApiError(40053)
     permanent, kind = _ACTIONS[action]
     info = call.body.get("action_info")

@@ -122,7 +122,7 @@ def send_once(world: World, call: Call) -> dict[str, Any]:
     person, template, title = body.get("touser"), body.get("template_id"), body.get("title")
     follower(world, account, person)
     known = {**_own(world, account), **(own_templates(world, account) if account["kind"] == "service" else {})}
-    if template not in known:
+    if not isinstance(template, str) or template not in known:
         raise ApiError(40037)
     if not isinstance(title, str) or not 1 <= len(title) <= world.limits["subscribe_title_chars"]:
         raise ApiError(40062)
@@ -143,8 +143,8 @@ def add_template(world: World, call: Call) -> dict[str, Any]:
     if shape is None:
         raise ApiError(200014)
     kids = call.body.get("kidList")
-    known = {keyword["kid"] for keyword in shape["keywords"]}
-    if not isinstance(kids, list) or not 2 <= len(kids) <= 5 or not set(kids) <= known:
+    known = [keyword["kid"] for keyword in shape["keywords"]]
+    if not isinstance(kids, list) or not 2 <= len(kids) <= 5 or any(kid not in known for kid in kids):
         raise ApiError(200020)
     own = _own(world, call.account)
     if len(own) >= world.limits["templates_per_account"]:

@@ -75,7 +75,7 @@ def get(world: World, call: Call) -> dict[str, Any]:
 def update(world: World, call: Call) -> dict[str, Any]:
     """POST /cgi-bin/tags/update."""
     asked = call.record("tag", 44002)
-    if asked.get("id") in _SYSTEM:
+    if asked.get("id") in tuple(_SYSTEM):
         raise ApiError(45058)
     tag = _known(world, call.account, asked.get("id"), 45159)
     tag["name"] = _check_name(world, call.account, asked.get("name"), but=tag["id"])
@@ -86,7 +86,7 @@ def update(world: World, call: Call) -> dict[str, Any]:
 def delete(world: World, call: Call) -> dict[str, Any]:
     """POST /cgi-bin/tags/delete."""
     asked = call.record("tag", 44002)
-    if asked.get("id") in _SYSTEM:
+    if asked.get("id") in tuple(_SYSTEM):
         raise ApiError(45058)
     tag = _known(world, call.account, asked.get("id"), 45159)
     bearers = members(world, call.account, tag["id"])
