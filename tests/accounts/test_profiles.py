@@ -100,7 +100,8 @@ def test_strict_loader_refuses_unknown_names(body: dict[str, object]) -> None:
 def test_a_workspace_profile_replaces_only_what_it_names(work: Work) -> None:
     accounts.add_profile(work, "own", "platform", {"wecom": {"tags": {"depth": GOOD}}})
     added = accounts.add(
-        work, accounts.NewAccount(kind="wecom", name="企微", corpid="ww0123456789", secret="s" * 32, profile="own")
+        work,
+        accounts.NewAccount(kind="wecom", name="企微", corpid="ww0123456789abcdef", secret="s" * 32, profile="own"),
     )
     limits = accounts.limits(work, added.id)
     assert limits.value("tags.depth") == accounts.Limit(9, "our contract", "2026-11-01", "own")

@@ -209,7 +209,9 @@ def test_secrets_never_come_from_the_command_line(tagcast: Shell, tmp_path: Path
     assert "No such option" in tagcast("account", "add", "service", "店", "--secret", "x", code=2).stderr
     file = tmp_path / "secrets"
     file.write_text("secret=0123456789abcdef\n", "utf-8")
-    made = tagcast.json("account", "add", "service", "店", "--appid", "wx0123456789abcdef", "--secrets", file)
+    made = tagcast.json(
+        "account", "add", "service", "店", "--appid", "wx0123456789abcdef", "--secrets", file, "--no-check"
+    )
     assert "0123456789abcdef" not in json.dumps({**made, "appid": ""})
     gone = tagcast("account", "check", "店", "--json", code=2, TAGCAST_HTTP_TIMEOUT_SECONDS="0.001")
     assert json.loads(gone.stderr)["code"].startswith("accounts.")
@@ -281,7 +283,7 @@ def test_a_wrong_draft_is_refused(tagcast: Shell, tmp_path: Path, content: str |
 def test_a_broadcast_that_compliance_leaves_nobody_for_ends_with_four(tagcast: Shell, tmp_path: Path) -> None:
     secrets = tmp_path / "secrets.env"
     secrets.write_text("secret=abcdef\n")
-    tagcast("account", "add", "official", "news", "--appid", "wx0123456789", "--secrets", secrets)
+    tagcast("account", "add", "official", "news", "--appid", "wx0123456789abcdef", "--secrets", secrets, "--no-check")
     draft = tmp_path / "draft.json"
     content = {"kind": "text", "text": "你好"}
     draft.write_text(json.dumps({"name": "hello", "account": "news", "audience": "all", "content": content}))

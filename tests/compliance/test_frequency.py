@@ -21,7 +21,7 @@ NOON = datetime(2026, 11, 23, 12, tzinfo=SHANGHAI)
 
 
 def add(work: Work, kind: str, profile: str = "platform", *, zone: str = "Asia/Shanghai", name: str = "") -> int:
-    number = {"corpid": "ww0123456789"} if kind == "wecom" else {"appid": "wx0123456789"}
+    number = {"corpid": "ww0123456789abcdef"} if kind == "wecom" else {"appid": "wx0123456789abcdef"}
     new = accounts.NewAccount(kind, name or f"{kind} {profile}", "secret", profile=profile, zone=zone, **number)
     return accounts.add(work, new).id
 

@@ -140,9 +140,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
         made.write("wrong.env", "secret=00000000000000000000000000000000\n")
         appid = platform.post("/sandbox/accounts", kind="service", name="other")["appid"]
         made.run("account", "add", "service", "错", "--appid", appid, "--secrets", "wrong.env",
-                 "--base-url", platform.url)  # fmt: skip
+                 "--base-url", platform.url, "--no-check")  # fmt: skip
         made.run("account", "add", "service", "远", "--appid", "wx0123456789abcdef", "--secrets", "wrong.env",
-                 "--base-url", f"http://127.0.0.1:{closed_port()}")  # fmt: skip
+                 "--base-url", f"http://127.0.0.1:{closed_port()}", "--no-check")  # fmt: skip
         yield made
 
 

@@ -8,6 +8,7 @@ from tagcast.accounts.actions import (
     add_profile,
     all_,
     at_callback_path,
+    check_addable,
     get,
     limits,
     secrets,
@@ -15,12 +16,14 @@ from tagcast.accounts.actions import (
     set_secret,
 )
 from tagcast.accounts.backoff import DURABLE, INTERACTIVE, QUICK, Backoff
-from tagcast.accounts.connect import Connected, Health, check, connect, quotas, read_quota, templates
+from tagcast.accounts.checking import Health, check, check_new, hear
+from tagcast.accounts.checks import Item
+from tagcast.accounts.connect import Connected, connect, fresh_quota, quotas, read_quota, templates
 from tagcast.accounts.media import File, forget_file, place_file, use_file
 from tagcast.accounts.pacing import Quota, alone, permit, slot
 from tagcast.accounts.profiles import Limit, Limits
 from tagcast.accounts.removal import guard, remove
-from tagcast.accounts.rules import KINDS, Account, Kind, NewAccount, Secrets
+from tagcast.accounts.rules import KINDS, Account, Kind, NewAccount, Secrets, new_callback_keys
 from tagcast.accounts.tokens import explain
 
 __all__ = [
@@ -29,6 +32,7 @@ __all__ = [
     "QUICK",
     "Backoff",
     "File",
+    "Item",
     "Quota",
     "forget_file",
     "place_file",
@@ -49,11 +53,16 @@ __all__ = [
     "all_",
     "at_callback_path",
     "check",
+    "check_addable",
+    "check_new",
+    "hear",
     "connect",
     "explain",
+    "fresh_quota",
     "get",
     "guard",
     "limits",
+    "new_callback_keys",
     "permit",
     "quotas",
     "read_quota",

@@ -15,12 +15,18 @@ _ID = re.compile(r"[0-9]{1,9}")
 _PROFILE_NAME = re.compile(r"[a-z][a-z0-9_-]{0,59}")
 
 
-def add(work: Work, new: NewAccount) -> Account:
-    """Add an account; its secrets are sealed and never shown again. Raises Invalid, Conflict for a taken name."""
-    kind, appid, base_url = rules.check(new)
+def check_addable(work: Work, new: NewAccount) -> None:
+    """Raises Invalid, NotFound or Conflict, as `add` would."""
+    rules.check(new)
     _profile(work, new.profile)
     if store.find(work, new.name) is not None:
         raise Conflict("accounts.name_taken", name=new.name)
+
+
+def add(work: Work, new: NewAccount) -> Account:
+    """Add an account; its secrets are sealed and never shown again. Raises Invalid, Conflict for a taken name."""
+    check_addable(work, new)
+    kind, appid, base_url = rules.check(new)
     values = {
         "name": new.name,
         "appid": appid,

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path
@@ -88,13 +89,49 @@ class ProblemOut(BaseModel):
     en_remedy: str
 
 
+class ItemOut(BaseModel):
+    """One line of the checklist, in both languages. `open`: not tried, or nothing to be found out."""
+
+    check: str
+    state: Literal["ok", "warn", "fail", "open"]
+    zh: str
+    en: str
+    zh_text: str
+    en_text: str
+    zh_remedy: str
+    en_remedy: str
+    errcode: int | None
+    count: int | None
+
+
 class HealthOut(BaseModel):
-    """Whether the platform answers, and what it has."""
+    """Whether the platform answers, what it has, and what is missing there in its console's words."""
 
     ok: bool
     tags: int
     employees: int | None
     problem: ProblemOut | None
+    items: list[ItemOut]
+
+
+class QuotaOut(BaseModel):
+    """Calls of one API today. `limit` null: the platform tells none; `read_at` null: only counted by us."""
+
+    api: str
+    zh: str
+    en: str
+    limit: int | None
+    used: int
+    left: int | None
+    source: Literal["platform", "counted"]
+    read_at: int | None
+    closed_until: int | None
+
+
+class QuotasOut(BaseModel):
+    """The quotas of an account, those that matter most first."""
+
+    quotas: list[QuotaOut]
 
 
 class LimitOut(BaseModel):
@@ -275,7 +312,7 @@ async def templates(entry: Guarded, account: Which) -> TemplatesOut:
 
 @router.post("/{account}/check", summary="检查连接 · Check an account's platform")
 async def check(entry: Guarded, account: Which) -> HealthOut:
-    """Ask the account's platform for a token, its tags and its employees."""
+    """Ask the account's platform for a token and try, by reading, all that Tagcast needs of it."""
     account_id = await asyncio.to_thread(_id, entry, account)
     health = await accounts.check(entry.runtime, entry.caller.workspace, account_id)
     problem = health.problem
@@ -288,7 +325,18 @@ async def check(entry: Guarded, account: Which) -> HealthOut:
             en=problem.text("en"),
             en_remedy=problem.remedy("en"),
         )
-    return HealthOut(ok=health.ok, tags=health.tags, employees=health.employees, problem=shown)
+    items = [ItemOut(**asdict(item)) for item in health.items]
+    return HealthOut(ok=health.ok, tags=health.tags, employees=health.employees, problem=shown, items=items)
+
+
+@router.get("/{account}/quota", summary="今日调用额度 · Calls of today and what is left")
+async def quota(entry: Guarded, account: Which) -> QuotasOut:
+    """As last read and counted since. Figures older than ten minutes are read from the platform anew, where it tells
+    them (公众号, 服务号); an API that has something left is opened again by that.
+    """
+    account_id = await asyncio.to_thread(_id, entry, account)
+    found = await accounts.fresh_quota(entry.runtime, entry.caller.workspace, account_id)
+    return QuotasOut(quotas=[QuotaOut(**asdict(one)) for one in found])
 
 
 def _id(entry: Entry, account: str) -> int:

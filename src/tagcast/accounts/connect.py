@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -21,7 +21,8 @@ from tagcast.channels import (
     get_token,
     stable_token,
 )
-from tagcast.kit.errors import Invalid, TagcastError, Unavailable
+from tagcast.kit import clock
+from tagcast.kit.errors import Invalid, Unavailable
 from tagcast.kit.http import AddressPolicy, Response, Transport, open_transport
 from tagcast.kit.uow import Runtime, Work
 
@@ -29,7 +30,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class _Timed:
+class Timed:
     """A transport whose calls take at most the configured time, in seconds."""
 
     inner: Transport
@@ -116,17 +117,13 @@ async def connect(
     runtime: Runtime, workspace: int, account_id: int, *, backoff: Backoff = INTERACTIVE
 ) -> AsyncIterator[Connected]:
     """Connect to an account's platform. Nothing is sent before the first call. Raises NotFound, Invalid."""
-    account, secrets = await asyncio.to_thread(_load, runtime, workspace, account_id)
+    account, secrets = await asyncio.to_thread(load, runtime, workspace, account_id)
     if account.kind == "custom":
         raise Invalid("accounts.custom_has_no_token", account=account.name)
-    url = urlsplit(account.base_url)
-    if url.scheme != "https" and not runtime.settings.allow_private:
-        raise Invalid("accounts.insecure_url", account=account.name, url_host=url.netloc)
-    policy = AddressPolicy(allow_private=runtime.settings.allow_private)
+    check_url(runtime, account)
     seconds = runtime.settings.http_timeout_seconds
-    settings = runtime.settings
-    async with open_transport(policy, connections=settings.send_concurrency, choice=settings.transport) as inner:
-        tokens = Tokens(runtime, workspace, account, _fetch(_Timed(inner, seconds), account, secrets))
+    async with transport_of(runtime) as inner:
+        tokens = Tokens(runtime, workspace, account, fetcher(Timed(inner, seconds), account, secrets))
         door = pacing.Door(runtime, workspace, account_id, base_url=account.base_url, inner=inner, seconds=seconds)
         client = (WecomClient if account.kind == "wecom" else OfficialClient)(door, account.base_url, tokens.current)
         try:
@@ -135,12 +132,29 @@ async def connect(
             await door.close()
 
 
-def _load(runtime: Runtime, workspace: int, account_id: int) -> tuple[Account, Secrets]:
+def check_url(runtime: Runtime, account: Account) -> None:
+    """Raises Invalid for an address to which the secret would travel in clear text."""
+    url = urlsplit(account.base_url)
+    if url.scheme != "https" and not runtime.settings.allow_private:
+        raise Invalid("accounts.insecure_url", account=account.name, url_host=url.netloc)
+
+
+def transport_of(runtime: Runtime) -> AbstractAsyncContextManager[Transport]:
+    """The transport that the operator chose."""
+    settings = runtime.settings
+    policy = AddressPolicy(allow_private=settings.allow_private)
+    return open_transport(policy, connections=settings.send_concurrency, choice=settings.transport)
+
+
+def load(runtime: Runtime, workspace: int, account_id: int) -> tuple[Account, Secrets]:
+    """An account and its secrets. Raises NotFound."""
     with runtime.read(workspace, "connect") as work:
         return actions.get(work, account_id), actions.secrets(work, account_id)
 
 
-def _fetch(transport: Transport, account: Account, secrets: Secrets) -> Fetch:
+def fetcher(transport: Transport, account: Account, secrets: Secrets) -> Fetch:
+    """How the account's platform is asked for a token."""
+
     async def wecom(_another: bool) -> Token:
         return await get_token(transport, account.base_url, account.appid, secrets.secret)
 
@@ -148,37 +162,6 @@ def _fetch(transport: Transport, account: Account, secrets: Secrets) -> Fetch:
         return await stable_token(transport, account.base_url, account.appid, secrets.secret, force_refresh=another)
 
     return wecom if account.kind == "wecom" else official
-
-
-@dataclass(frozen=True, slots=True)
-class Health:
-    """What a check found: `tags` on the platform, `employees` of a wecom account that may talk to customers."""
-
-    account: Account
-    tags: int = 0
-    employees: int | None = None
-    problem: TagcastError | None = None
-
-    @property
-    def ok(self) -> bool:
-        """Whether the platform answered all questions."""
-        return self.problem is None
-
-
-async def check(runtime: Runtime, workspace: int, account_id: int) -> Health:
-    """Ask the platform for a token and read tags (and employees). What is wrong is in `problem`. Raises NotFound."""
-    async with connect(runtime, workspace, account_id, backoff=QUICK) as connected:
-        account = connected.account
-        try:
-            if account.kind == "wecom":
-                groups = await connected.call(connected.wecom.tags.groups)
-                employees = await connected.call(connected.wecom.customers.employees)
-                return Health(account, sum(len(group.tag) for group in groups), len(employees))
-            return Health(account, len(await connected.call(connected.official.tags.all)))
-        except ChannelError as error:
-            return Health(account, problem=explain(account, error))
-        except TagcastError as error:
-            return Health(account, problem=error)
 
 
 async def templates(runtime: Runtime, workspace: int, account_id: int) -> tuple[Template, ...]:
@@ -205,7 +188,7 @@ async def read_quota(runtime: Runtime, workspace: int, account_id: int) -> list[
 
     Raises NotFound; Refused or Unavailable when the platform does not answer.
     """
-    account, _ = await asyncio.to_thread(_load, runtime, workspace, account_id)
+    account, _ = await asyncio.to_thread(load, runtime, workspace, account_id)
     if account.kind in ("official", "service"):
         async with connect(runtime, workspace, account_id, backoff=QUICK) as connected:
             try:
@@ -217,6 +200,14 @@ async def read_quota(runtime: Runtime, workspace: int, account_id: int) -> list[
             except ChannelError as error:
                 raise explain(account, error) from None
     return await asyncio.to_thread(_quotas, runtime, workspace, account_id)
+
+
+async def fresh_quota(runtime: Runtime, workspace: int, account_id: int) -> list[pacing.Quota]:
+    """The quotas of an account, read from the platform only when what is known is old. Raises as `read_quota` does."""
+    found = await asyncio.to_thread(_quotas, runtime, workspace, account_id)
+    if pacing.is_stale(found, clock.now()):
+        return await read_quota(runtime, workspace, account_id)
+    return found
 
 
 def _quotas(runtime: Runtime, workspace: int, account_id: int) -> list[pacing.Quota]:

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import re
+import secrets as random
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 from urllib.parse import urlsplit
@@ -21,6 +22,12 @@ BASE_URLS = {
 
 _NAME = re.compile(r"[^\x00-\x1f\x7f]{1,100}")
 _APPID = re.compile(r"[A-Za-z0-9_-]{4,64}")
+SHAPES = {
+    "wecom": re.compile(r"w[wx][A-Za-z0-9]{16}"),
+    "official": re.compile(r"wx[0-9a-f]{16}"),
+    "service": re.compile(r"wx[0-9a-f]{16}"),
+}
+"""A corpid (企业ID) or AppID as the platforms give them; a platform elsewhere may have its own."""
 _CALLBACK_TOKEN = re.compile(r"[A-Za-z0-9]{1,32}")
 _AES_KEY = re.compile(r"[A-Za-z0-9]{43}")
 
@@ -87,13 +94,20 @@ def check(new: NewAccount) -> tuple[Kind, str, str]:
     return kind, identifier, _base_url(new.base_url or BASE_URLS[kind])
 
 
+def new_callback_keys() -> tuple[str, str]:
+    """A random callback token (32 letters and digits) and EncodingAESKey (43) for the platform's console."""
+    while not _AES_KEY.fullmatch(key := base64.b64encode(random.token_bytes(32)).decode().rstrip("=")):
+        continue
+    return random.token_hex(16), key
+
+
 def _identifier(new: NewAccount, kind: Kind) -> str:
     if kind == "custom":
         return new.appid
     name, value, other = ("corpid", new.corpid, new.appid) if kind == "wecom" else ("appid", new.appid, new.corpid)
     if not value or other:
         raise Invalid("accounts.missing", kind=kind, field=name)
-    if not _APPID.fullmatch(value):
+    if not (_APPID if new.base_url.rstrip("/") not in ("", BASE_URLS[kind]) else SHAPES[kind]).fullmatch(value):
         raise Invalid("accounts.bad_field", field=name, value=value)
     return value
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from tagcast.accounts import store
+from tagcast.accounts.checks import address_of
 from tagcast.accounts.rules import Account
 from tagcast.channels import ChannelError, Token
 from tagcast.kit.errors import Refused, TagcastError, Unavailable
@@ -48,7 +49,8 @@ def explain(account: Account, error: ChannelError) -> TagcastError:
     """A platform's refusal as an error that names the account and the remedy."""
     code = _CODES.get(error.reason, "accounts.platform_refused")
     host = urlsplit(account.base_url).netloc
-    return _problem(code, account=account.name, errcode=error.errcode or 0, reason=error.reason, url_host=host)
+    params = {"account": account.name, "errcode": error.errcode or 0, "reason": error.reason, "url_host": host}
+    return _problem(code, **params, **({"address": address_of(error)} if code == "accounts.ip_not_allowed" else {}))
 
 
 def _problem(code: str, **params: object) -> TagcastError:

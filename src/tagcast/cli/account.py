@@ -3,15 +3,22 @@
 import asyncio
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tagcast import access, accounts, contacts
+from tagcast import access, accounts, broadcasts, contacts, inbox
+from tagcast.cli import asking
 from tagcast.cli.frame import Frame, actor, read_text
-from tagcast.kit.errors import Invalid
+from tagcast.kit.errors import Invalid, Refused
+
+if TYPE_CHECKING:
+    from tagcast.kit.uow import Runtime
 
 app = typer.Typer(no_args_is_help=True, help="WeChat accounts 渠道账号: add, list, check, limits.")
+
+# They say what accounts cannot know: what is being sent through one, and when a callback came.
+ASKED = (broadcasts, inbox)
 
 Which = Annotated[str, typer.Argument(help="Its name or number.")]
 SECRETS = ("secret", "callback_token", "encoding_aes_key")
@@ -20,8 +27,8 @@ SECRETS = ("secret", "callback_token", "encoding_aes_key")
 @app.command()
 def add(
     ctx: typer.Context,
-    kind: Annotated[str, typer.Argument(help="wecom, official, service or custom.")],
-    name: Annotated[str, typer.Argument(help="What you call it.")],
+    kind: Annotated[str, typer.Argument(help="wecom, official, service or custom.")] = "",
+    name: Annotated[str, typer.Argument(help="What you call it.")] = "",
     appid: Annotated[str, typer.Option(help="appid of an official or service account.")] = "",
     corpid: Annotated[str, typer.Option(help="corpid of a wecom account.")] = "",
     agentid: Annotated[int | None, typer.Option(help="agentid of a wecom application.")] = None,
@@ -31,22 +38,59 @@ def add(
     base_url: Annotated[str, typer.Option(help="Another address than the platform's, e.g. a sandbox.")] = "",
     profile: Annotated[str, typer.Option(help="Limit profile.")] = "article",
     zone: Annotated[str, typer.Option(help="IANA zone of its days and months.")] = "Asia/Shanghai",
+    no_check: Annotated[bool, typer.Option("--no-check", help="Keep it without asking the platform.")] = False,
 ) -> None:
-    """Add an account.
+    """Add an account. On a terminal, what is missing is asked for, with where the platform's console shows it.
 
-    Its secrets come from --secrets, or from WECHAT_SECRET, WECHAT_CALLBACK_TOKEN and WECHAT_ENCODING_AES_KEY.
+    Its secrets come from --secrets, or from WECHAT_SECRET, WECHAT_CALLBACK_TOKEN and WECHAT_ENCODING_AES_KEY. Without
+    a callback token and key new ones are made. The platform is asked before the account is kept: what is missing there
+    is told in its console's words, and an account that cannot be used is not kept.
     """
     frame = Frame.of(ctx)
-    given = _secrets(secrets)
-    new = accounts.NewAccount(
-        kind=kind, name=name, appid=appid, corpid=corpid, agentid=agentid, base_url=base_url, profile=profile,
-        zone=zone, **given,
-    )  # fmt: skip
-    with frame.write() as work:
-        made = accounts.add(work, new)
+    given: dict[str, Any] = {
+        "kind": kind, "name": name, "appid": appid, "corpid": corpid, "agentid": agentid, "base_url": base_url,
+        "profile": profile, "zone": zone, **_secrets(secrets),
+    }  # fmt: skip
+    if asking.can_ask() and not frame.yes:
+        given = asking.ask(frame, given)
+    made_keys = given["kind"] in ("wecom", "official", "service") and not (
+        given.get("callback_token") or given.get("encoding_aes_key")
+    )
+    if made_keys:
+        given["callback_token"], given["encoding_aes_key"] = accounts.new_callback_keys()
+    new = accounts.NewAccount(**given)
+    with frame.runtime() as runtime:
+        workspace = access.only_workspace(runtime)
+        with runtime.read(workspace, actor()) as work:
+            accounts.check_addable(work, new)
+        if not no_check:
+            _check_new(frame, runtime, new)
+        with runtime.work(workspace, actor()) as work:
+            made = accounts.add(work, new)
     address = f"{frame.settings().public_url.rstrip('/')}/callback/{made.callback_path}"
     frame.say(f"Added {made.name}. Its callback address is {address}", f"已添加 {made.name}，回调地址为 {address}")
+    if made_keys:
+        pair = f"Token {new.callback_token}  EncodingAESKey {new.encoding_aes_key}"
+        frame.say(
+            f"Enter in the platform's console, in 安全模式 (shown once): {pair}",
+            f"请在平台后台填写并选择安全模式（只显示一次）：{pair}",
+        )
     frame.emit(made)
+
+
+def _check_new(frame: Frame, runtime: "Runtime", new: accounts.NewAccount) -> None:
+    """Raises Refused when the platform lacks something that the account needs."""
+    health = asyncio.run(accounts.check_new(runtime, new))
+    if health.ok:
+        return
+    if not frame.json:
+        asking.show(frame, health)
+    raise _not_ready(frame, health)
+
+
+def _not_ready(frame: Frame, health: accounts.Health) -> Refused:
+    missing = [item.told(frame.lang)[0] for item in health.items if item.state == "fail"]
+    return Refused("cli.account_not_ready", account=health.account.name, missing=", ".join(missing))
 
 
 @app.command()
@@ -74,16 +118,47 @@ def show(ctx: typer.Context, account: Which) -> None:
 
 @app.command()
 def check(ctx: typer.Context, account: Which) -> None:
-    """Ask the platform for a token and what it has."""
+    """Try all that Tagcast needs of the platform, by reading; what is missing is told in its console's words."""
     frame = Frame.of(ctx)
     with frame.runtime() as runtime:
         workspace = access.only_workspace(runtime)
         with runtime.read(workspace, "check") as work:
             found = accounts.get(work, which(account))
         health = asyncio.run(accounts.check(runtime, workspace, found.id))
-    if health.problem is not None:
-        raise health.problem
-    frame.emit({"account": found.name, "ok": True, "tags": health.tags, "employees": health.employees})
+    if frame.json:
+        facts = {"account": found.name, "ok": health.ok, "tags": health.tags, "employees": health.employees}
+        frame.emit({**facts, "items": health.items})
+    else:
+        asking.show(frame, health)
+    if not health.ok:
+        raise health.problem or _not_ready(frame, health)
+
+
+@app.command()
+def quota(ctx: typer.Context, account: Which) -> None:
+    """Calls of today and what is left, read from the platform where it tells them."""
+    frame = Frame.of(ctx)
+    with frame.runtime() as runtime:
+        workspace = access.only_workspace(runtime)
+        with runtime.read(workspace, "quota") as work:
+            found = accounts.get(work, which(account))
+        rows = asyncio.run(accounts.read_quota(runtime, workspace, found.id))
+    frame.table(
+        [
+            {
+                "api": row.api,
+                "what": row.zh if frame.lang == "zh" else row.en,
+                "used": row.used,
+                "left": row.left,
+                "limit": row.limit,
+                "source": row.source,
+                "read_at": row.read_at,
+                "closed_until_ms": row.closed_until,
+            }
+            for row in rows
+        ],
+        ["api", "what", "used", "left", "limit", "source", "read_at", "closed_until_ms"],
+    )
 
 
 @app.command()

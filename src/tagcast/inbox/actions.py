@@ -83,3 +83,6 @@ def purge(work: Work) -> int:
 def last_received(work: Work, account_id: int) -> int | None:
     """When the newest callback of an account came, in epoch milliseconds; None: none is kept."""
     return store.last_at(work, account_id)
+
+
+accounts.hear(last_received)

@@ -115,9 +115,9 @@ async def read_quotas(runtime: Runtime, workspace: int, account_id: int, kind: s
 
 
 def is_stale(found: list[Quota], now: datetime) -> bool:
-    """Whether the platform should be asked again."""
-    oldest = min((quota.read_at or 0 for quota in found), default=0)
-    return clock.to_ms(now) - oldest > STALE_SECONDS * 1000
+    """Whether the platform should be asked again: nothing was read for a while."""
+    newest = max((quota.read_at or 0 for quota in found), default=0)
+    return clock.to_ms(now) - newest > STALE_SECONDS * 1000
 
 
 def _take(runtime: Runtime, key: lanes.Key, told: Told) -> None:

@@ -1,0 +1,75 @@
+"""What `tagcast account add` asks when it runs on a terminal and was not told: each value with where to find it."""
+
+import sys
+from functools import cache
+from typing import Any
+
+import typer
+
+from tagcast import accounts
+from tagcast.cli.frame import Frame
+from tagcast.kit.shipped import read_toml
+
+KINDS = ("wecom", "official", "service", "custom")
+HIDDEN = frozenset({"secret"})
+
+
+def can_ask() -> bool:
+    """Whether somebody sits at a terminal."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def ask(frame: Frame, given: dict[str, Any]) -> dict[str, Any]:
+    """`given` with what was missing, asked for in the order of the platform's console."""
+    answers = dict(given)
+    if not answers["kind"]:
+        answers["kind"] = _kind(frame)
+    if not answers["name"]:
+        answers["name"] = _prompt(frame, _texts()["name"])
+    family = "official" if answers["kind"] == "service" else answers["kind"]
+    rows = _texts().get(family, {})
+    if before := rows.get("before"):
+        frame.say(before["en"], before["zh"])
+    for field, row in rows.items():
+        if field == "before" or answers.get(field):
+            continue
+        if field == "agentid":
+            answers[field] = _number(_prompt(frame, row, default=""))
+        else:
+            answers[field] = _prompt(frame, row, hide=field in HIDDEN)
+    return answers
+
+
+def show(frame: Frame, health: accounts.Health) -> None:
+    """The checklist for people: ✓ well, ✗ missing, ! of use for some things, – not tried; each with what to click."""
+    marks = {"ok": "✓", "fail": "✗", "warn": "!", "open": "–"}
+    for item in health.items:
+        what, found, remedy = item.told(frame.lang)
+        code = f" ({item.errcode})" if item.errcode else ""
+        print(f"{marks[item.state]} {what}{'：' if frame.lang == 'zh' else ': '}{found}{code}")
+        if remedy:
+            print(f"    {remedy}")
+
+
+def _kind(frame: Frame) -> str:
+    while True:
+        answer = _prompt(frame, _texts()["kind"]).strip()
+        if answer in KINDS:
+            return answer
+        if answer.isdigit() and 1 <= int(answer) <= len(KINDS):
+            return KINDS[int(answer) - 1]
+
+
+def _prompt(frame: Frame, row: dict[str, str], *, hide: bool = False, default: str | None = None) -> str:
+    text = row["zh" if frame.lang == "zh" else "en"]
+    answer = typer.prompt(text, hide_input=hide, default=default, show_default=False, err=True)
+    return str(answer).strip()
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isdigit() else None
+
+
+@cache
+def _texts() -> dict[str, Any]:
+    return read_toml("cli", "asking.toml")
