@@ -8,7 +8,6 @@ import socket
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -16,7 +15,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from wechat_sandbox.app import App
-from wechat_sandbox.state import StateError
+from wechat_sandbox.state import StateError, forget
 from wechat_sandbox.world import World
 
 _HELP = """Answers on 127.0.0.1 as api.weixin.qq.com and qyapi.weixin.qq.com do, and keeps a synthetic population whose
@@ -85,8 +84,7 @@ def _listen(port: int) -> socket.socket:
 def _world(options: argparse.Namespace) -> World:
     """The world of the state file, with its people; StateError when the file does not fit."""
     if options.fresh:
-        for suffix in ("", "-wal", "-shm"):
-            Path(options.state + suffix).unlink(missing_ok=True)
+        forget(options.state)
     world = World(options.state, options.seed or 0)
     if options.seed is not None and options.seed != world.seed:
         raise StateError(f"{options.state} was begun with seed {world.seed}: give that, another file, or --fresh")

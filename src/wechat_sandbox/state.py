@@ -8,6 +8,7 @@ appended.
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -41,6 +42,7 @@ _PURCHASE = "INSERT INTO purchase VALUES(?,?,?,?,?,?,?,?)"
 _CONTENT = "INSERT OR IGNORE INTO content VALUES(?,?)"
 _CALLBACK = "INSERT INTO callback VALUES(?,?,?,?,?)"
 _VERSION = 2
+_MAGIC = b"SQLite format 3"
 
 
 class StateError(Exception):
@@ -155,16 +157,27 @@ class State:
         self.connection.close()
 
 
+def forget(path: str) -> None:
+    """Delete a state file; StateError when it is something else."""
+    file = Path(path)
+    if file.exists() and file.stat().st_size:
+        with file.open("rb") as content:
+            if content.read(len(_MAGIC)) != _MAGIC:
+                raise StateError(f"{path} is no state file and is left alone: use another name")
+    for suffix in ("", "-wal", "-shm"):
+        Path(path + suffix).unlink(missing_ok=True)
+
+
 def _open(path: str) -> sqlite3.Connection:
     """The file with its tables; StateError when it is none of ours or of another version."""
     try:
         connection = sqlite3.connect(path, isolation_level=None)
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=OFF")
         version = int(connection.execute("PRAGMA user_version").fetchone()[0])
         tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type='table'")}
         if tables and version != _VERSION:
             raise StateError(f"{path} was not written by this version of the sandbox: use another file, or --fresh")
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=OFF")
         connection.executescript(f"{_SCHEMA} PRAGMA user_version={_VERSION};")
     except sqlite3.Error as error:
         raise StateError(f"{path} cannot be used as state file ({error}): use another file, or --fresh") from error

@@ -6,12 +6,13 @@ import sys
 import time
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
 import typer
 
 from tagcast.cli.contacts import write_to
 from tagcast.cli.frame import Frame, created
-from tagcast.kit.errors import Unavailable
+from tagcast.kit.errors import Invalid, Unavailable
 
 app = typer.Typer()
 
@@ -26,18 +27,24 @@ def sandbox(
     port: Annotated[int, typer.Option(help="0: any free one.")] = 8400,
     state: Annotated[Path | None, typer.Option(help="Its SQLite file; else sandbox.db in the home.")] = None,
     population: Annotated[int, typer.Option(help="How many people, when the state has none yet.")] = 2000,
-    seed: Annotated[int, typer.Option(help="Fixes everything about them.")] = 7,
+    seed: Annotated[int | None, typer.Option(help="Fixes everything about them; 7 for a new state.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Forget what the state has, and begin anew.")] = False,
+    virtual: Annotated[bool, typer.Option("--virtual", help="Time stands still until `clock` moves it.")] = False,
 ) -> None:
     """Start the WeChat sandbox 沙箱; it prints its address as a line of JSON. Ctrl-C ends it.
 
-    The commands below talk to one that runs.
+    The same address in a browser shows accounts, people, clock, faults and the ledger. The commands below talk to one
+    that runs.
     """
     if ctx.invoked_subcommand is not None:
         return
     file = state or Frame.of(ctx).settings().home / "sandbox.db"
     file.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "wechat_sandbox", "--port", str(port), "--state", str(file)]
-    started = subprocess.Popen([*command, "--population", str(population), "--seed", str(seed)])
+    command += ["--population", str(population), *(["--fresh"] if fresh else [])]
+    if seed is not None or fresh or not file.exists():
+        command += ["--seed", str(7 if seed is None else seed)]
+    started = subprocess.Popen([*command, *(["--clock", "virtual"] if virtual else [])])
     while True:
         try:
             code = started.wait()
@@ -136,6 +143,70 @@ def act(
             bar(now["done"], now["total"])
             time.sleep(0.2)
     frame.emit({name: now[name] for name in ("opened", "clicked", "bought", "left")})
+
+
+@app.command()
+def clock(
+    ctx: typer.Context,
+    advance: Annotated[float, typer.Option(help="Seconds to go on.")] = 0,
+    days: Annotated[int, typer.Option(help="Days to go on, lived by the people.")] = 0,
+    mode: Annotated[str | None, typer.Option(help="real, or virtual: stands still.")] = None,
+    url: Url = URL,
+) -> None:
+    """Show or move the sandbox's clock; what falls due on the way is done, in order."""
+    body = {"mode": mode} if mode else {}
+    if days:
+        _call(url, "POST", "/sandbox/clock", {**body, "advance_seconds": days * 86400, "act": True})
+    if advance or (body and not days):
+        _call(url, "POST", "/sandbox/clock", {**body, "advance_seconds": advance})
+    Frame.of(ctx).emit(_call(url, "GET", "/sandbox/clock"))
+
+
+@app.command()
+def faults(
+    ctx: typer.Context,
+    preset: Annotated[str | None, typer.Option(help="Add a ready-made set, as bad_day.")] = None,
+    clear: Annotated[bool, typer.Option("--clear", help="Remove all.")] = False,
+    url: Url = URL,
+) -> None:
+    """Show what goes wrong on purpose, add a ready-made set, or remove all. More on the sandbox's page."""
+    if clear:
+        _call(url, "DELETE", "/sandbox/faults")
+    if preset:
+        known = _call(url, "GET", "/sandbox/faults/presets")["presets"]
+        if preset not in known:
+            raise Invalid("cli.no_preset", preset=preset, known=", ".join(known))
+        _call(url, "POST", "/sandbox/faults", {"preset": preset})
+    rows = [{**one, "where": one["path"] or one["event"]} for one in _call(url, "GET", "/sandbox/faults")["faults"]]
+    columns = ["id", "where", "kind", "probability", "times", "seconds", "account", "hit"]
+    Frame.of(ctx).table([{name: row[name] for name in columns} for row in rows], columns)
+
+
+@app.command()
+def ledger(
+    ctx: typer.Context,
+    number: Annotated[int, typer.Argument(help="The account's number in the sandbox.")],
+    last: Annotated[int, typer.Option(help="How many entries, the newest first.")] = 20,
+    url: Url = URL,
+) -> None:
+    """What the pretended platform was asked and what arrived."""
+    frame = Frame.of(ctx)
+    found = _call(url, "GET", f"/sandbox/ledger?account={number}&newest=1&limit={last}", lines=True)
+    columns = ["seq", "person", "outcome", "via", "key", "topic"]
+    frame.table([{name: row[name] for name in columns} for row in found], columns)
+
+
+@app.command()
+def phone(
+    ctx: typer.Context,
+    person: Annotated[str, typer.Argument(help="unionid, openid or external_userid.")],
+    url: Url = URL,
+) -> None:
+    """What a made-up person received, the newest first."""
+    found = _call(url, "GET", f"/sandbox/people/phone?{urlencode({'person': person})}")["messages"]
+    rows = [{**one, "account": one["name"], "text": " / ".join(one["lines"])} for one in found]
+    columns = ["account", "via", "text", "link"]
+    Frame.of(ctx).table([{name: row[name] for name in columns} for row in rows], columns)
 
 
 def _call(url: str, method: str, path: str, body: object = None, *, lines: bool = False) -> Any:

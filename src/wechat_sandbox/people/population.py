@@ -170,13 +170,18 @@ class Customers:
 
     def __init__(self, staff: Staff) -> None:
         self._staff = staff
-        self._known: dict[int, list[int]] = {}
+        self._known: dict[int, NDArray[np.int64]] = {}
 
     def get(self, number: int, default: Sequence[int] = ()) -> Sequence[int]:
         """Indexes of the customers of a member."""
+        found: list[int] = self.of(number).tolist()
+        return found or default
+
+    def of(self, number: int) -> NDArray[np.int64]:
+        """The same as an array."""
         if number not in self._known:
-            self._known[number] = self._staff.of(number).tolist()
-        return self._known[number] or default
+            self._known[number] = self._staff.of(number)
+        return self._known[number]
 
 
 @dataclass
@@ -218,7 +223,7 @@ class Reach:
 
     def friends(self, number: int) -> NDArray[np.int64]:
         """Indexes of the friends of a member, ascending."""
-        mine = np.array(self.customers.get(number), dtype=np.int64)
+        mine = self.customers.of(number)
         still: NDArray[np.int64] = mine[np.frombuffer(self.follows, dtype=np.uint8)[mine] == 1]
         return still
 

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from wechat_sandbox.call import WORK, Call, Route
 from wechat_sandbox.errors import ApiError, ControlError
 from wechat_sandbox.state import Document
@@ -97,7 +99,7 @@ def list_customers(world: World, call: Call) -> dict[str, Any]:
     found = friends.customers_of(world, call.account, number)
     if not found:
         raise ApiError(84061)
-    return {"external_userid": [ids[index] for index in found]}
+    return {"external_userid": ids.many(np.array(found))}
 
 
 def get_customer(world: World, call: Call) -> dict[str, Any]:
