@@ -13,7 +13,7 @@ import pytest
 import sqlalchemy as sa
 from tests.inbox.conftest import Platform, Server, event, process, text
 
-from tagcast import accounts, inbox
+from tagcast import accounts, chores, inbox
 from tagcast.channels import encrypt, signature
 from tagcast.channels.inbound import Kind
 from tagcast.inbox import store
@@ -215,6 +215,18 @@ def test_purge_deletes_what_is_older_than_a_week(runtime: Runtime, server: Serve
     with runtime.work(1, "test", now=now + inbox.KEEP + timedelta(minutes=1)) as work:
         assert inbox.purge(work) == 2
         assert inbox.stored(work, [1, 2]) == []
+
+
+def test_the_worker_purges_by_itself(runtime: Runtime, server: Server, service: Platform) -> None:
+    server.request("POST", *service.pushed(event("subscribe")))
+    server.request("POST", *service.pushed(event("unsubscribe")))
+    week = int(inbox.KEEP.total_seconds() * 1000)
+    with runtime.work(1, "test") as work:
+        aged = sa.update(messages).values(received_at=work.now_ms - week - 1).where(messages.c.kind == "followed")
+        work.connection.execute(aged)
+    chores.Clockwork().turn(runtime)
+    with runtime.engine.connect() as connection:
+        assert connection.scalars(sa.select(messages.c.kind)).all() == ["unfollowed"]
 
 
 def test_all_acknowledged_of_2000_are_there_after_a_kill(runtime: Runtime, service: Platform) -> None:
