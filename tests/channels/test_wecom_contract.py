@@ -164,6 +164,9 @@ def test_group_chats_their_members_and_a_mass_message_to_them(sandbox: Sandbox) 
     assert [fact.data["chat"] for fact in sandbox.facts("wecom", wanted=1, of="group_dismissed")] == [chat]
     changes = sandbox.facts("wecom", wanted=3, of="group_changed")
     assert sorted(str(fact.data["change"]) for fact in changes) == ["joined", "joined", "name"]
+    joined = [fact.data for fact in changes if fact.data["change"] == "joined"]
+    assert {one for data in joined for one in data["people"]} == set(people[2:])
+    assert {(data["members"], data["join_scene"]) for data in joined} == {(1, 3)}
     assert len({fact.message_key for fact in changes}) == 3
 
 
