@@ -122,7 +122,7 @@ def test_an_account_that_a_broadcast_needs_is_not_removed(runtime: Runtime, sand
     from tagcast import broadcasts
     from tagcast.broadcasts.tables import broadcasts as table
 
-    account, _ = add(runtime, sandbox, "service")
+    account, _ = add(runtime, sandbox, "official")
     with runtime.work(1, "test") as work:
         content = {"kind": "text", "text": "你好"}
         made = broadcasts.draft(work, name="新年", account=account, audience="all", content=content)

@@ -6,14 +6,20 @@ Callers need not remember any of it: the API is told by the path of the request.
 import asyncio
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from tagcast.accounts.pacing import lanes, quota, rate
 from tagcast.accounts.pacing.lanes import Lane
 from tagcast.accounts.pacing.slots import slot
+from tagcast.kit import logs
+from tagcast.kit.errors import TagcastError
 from tagcast.kit.http import Response, Transport
 from tagcast.kit.uow import Runtime
+
+log = logs.get("accounts")
 
 COUNT_SECONDS = 5.0
 _NO_LETTER = re.compile(r"[^a-z0-9]+")
@@ -59,16 +65,20 @@ class Door:
                 method, url, body=body, headers=headers, timeout=timeout or self._seconds
             )
         if time.monotonic() - lane.counted_at > COUNT_SECONDS:
-            await asyncio.to_thread(quota.count, self._runtime, lane)
+            await asyncio.to_thread(self._count, [lane])
         return answer
 
     async def close(self) -> None:
         """Keep what was counted."""
-        await asyncio.to_thread(self._count_all)
+        await asyncio.to_thread(self._count, list(self._lanes.values()))
 
-    def _count_all(self) -> None:
-        for lane in self._lanes.values():
-            quota.count(self._runtime, lane)
+    def _count(self, counted: Iterable[Lane]) -> None:
+        """A figure that could not be kept must not hide what became of a call."""
+        try:
+            for lane in counted:
+                quota.count(self._runtime, lane)
+        except (SQLAlchemyError, TagcastError) as error:
+            log.warning("calls not counted", problem=type(error).__name__)
 
     def _lane(self, url: str) -> Lane:
         path = url[self._start :].partition("?")[0]
