@@ -1,4 +1,4 @@
-"""Template messages, one call a person: our client over both transports, against wechatpy and bare HTTP clients.
+"""Template messages, one call a person: our client over its transports, against wechatpy and bare HTTP clients.
 
 The platform is `bench.echo` in a process of its own, on another core where there are two; its answers depend on what a
 call means, and every contestant's are compared with the right ones. Contestants take turns, and figures are medians.
@@ -23,15 +23,16 @@ from functools import partial
 import aiohttp
 import orjson
 
-from bench.echo import msgid
+from bench.echo import many_files, msgid
 from bench.measure import REPEATS, Bar
 from tagcast.channels import OfficialClient, TemplateCall, TemplateMessage
 from tagcast.kit import loop
 from tagcast.kit.fasthttp import FastTransport
 from tagcast.kit.http import AddressPolicy, AiohttpTransport
+from tagcast.kit.wirehttp import WireTransport
 
 IN_FLIGHT = 64
-FAR_IN_FLIGHT = 256
+FAR_IN_FLIGHT = 1024
 FAR_MS = 30
 PAIRS = 11
 INNER = AddressPolicy(allow_private=True)
@@ -79,6 +80,7 @@ def people(size: int) -> list[Person]:
 
 def run(size: int) -> Iterator[Bar]:
     """Rows for turns of `size` calls, a tenth of them for the slow peer. Needs wechatpy and pyreqwest."""
+    many_files()
     with ExitStack() as stack:
         near, far = stack.enter_context(_echo(0)), stack.enter_context(_echo(FAR_MS))
         runner = stack.enter_context(loop.runner())
@@ -100,10 +102,11 @@ def _against_wechatpy(turns: Mapping[str, Turn], size: int, port: int) -> Iterat
             "wechatpy loop": (_wechatpy(port, 1), max(size // 10, 20)),
             "aiohttp": (turns["tagcast aiohttp"], size),
             "fast": (turns["tagcast fast"], size),
+            "wire": (turns["tagcast wire"], size),
         }
     )
     peer = found["wechatpy loop"]
-    for name, least in (("aiohttp", 10.0), ("fast", 20.0)):
+    for name, least in (("aiohttp", 10.0), ("fast", 20.0), ("wire", 20.0)):
         yield Bar.of(
             f"{work}, {name}", size, ours=found[name].cpu_us, peer=("wechatpy loop", peer.cpu_us),
             unit="us CPU", bar=(">=", least), equal=_right(found),
@@ -118,9 +121,10 @@ def _far(turns: Mapping[str, Turn], size: int, port: int) -> Iterator[Bar]:
             "wechatpy 64 threads": (_wechatpy(port, 64), max(size // 10, 64)),
             "aiohttp": (turns["tagcast aiohttp"], size),
             "fast": (turns["tagcast fast"], size),
+            "wire": (turns["tagcast wire"], size),
         }
     )
-    for name in ("fast", "aiohttp"):
+    for name in ("wire", "fast", "aiohttp"):
         for peer, least in (("wechatpy loop", 200.0), ("wechatpy 64 threads", 14.0)):
             ours, theirs = found[name].seconds * 1000, found[peer].seconds * 1000
             yield Bar.of(
@@ -202,7 +206,9 @@ async def _clients(closing: AsyncExitStack, port: int, connections: int) -> dict
     base = f"http://127.0.0.1:{port}"
     default = await closing.enter_async_context(AiohttpTransport(policy=INNER, connections=connections))
     fast = await closing.enter_async_context(FastTransport(policy=INNER, connections=connections))
+    wire = await closing.enter_async_context(WireTransport(policy=INNER, connections=connections))
     return {
+        "tagcast wire": _ours(OfficialClient(wire, base, _token)),
         "tagcast aiohttp": _ours(OfficialClient(default, base, _token)),
         "tagcast fast": _ours(OfficialClient(fast, base, _token)),
         "bare aiohttp": await _bare_aiohttp(closing, base, connections),

@@ -6,6 +6,7 @@ differ in spelling alone get the same answers (`msgid`). The delay stands for th
 
 import asyncio
 import os
+import resource
 import sys
 import zlib
 from collections import deque
@@ -73,6 +74,12 @@ class _Connection(asyncio.Protocol):
         self._late.write(self._transport, head + answer)
 
 
+def many_files() -> None:
+    """Let this process have the connections that the benchmark opens."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 16_384)), hard))
+
+
 async def _main(delay: float) -> None:
     late = _Late(delay)
     server = await asyncio.get_running_loop().create_server(lambda: _Connection(late), "127.0.0.1", 0, backlog=1024)
@@ -83,4 +90,5 @@ async def _main(delay: float) -> None:
 if __name__ == "__main__":
     if len(sys.argv) > 2 and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {int(sys.argv[2])})
+    many_files()
     uvloop.run(_main(float(sys.argv[1]) / 1000))

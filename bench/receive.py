@@ -1,16 +1,16 @@
-"""A server of callbacks: `python -m bench.receive WHICH HOME DATABASE_URL [CPU]` prints its port and serves until killed.
+"""A server of callbacks: `python -m bench.receive WHICH HOME DATABASE_URL [CPU]` prints its port, serves until killed.
 
 `tagcast` is the product's own server. `route` is what an ordinary FastAPI application does with wechatpy: check and
-decrypt by its crypto, parse by its `parse_message`, store a row; the rows of `route` are committed in groups by the same
-writer as ours, those of `plain` one by one. The peers store the text as it is, without sealing, events or a digest.
+decrypt by its crypto, parse by its `parse_message`, store a row; the rows of `route` are committed in groups by the
+same writer as ours, those of `plain` one by one. The peers store the text as it is, without sealing, events or digest.
 """
 
-import asyncio
 import os
 import sqlite3
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from socket import create_server
 from typing import Any
 
 import uvicorn
@@ -21,6 +21,7 @@ from tagcast import access
 from tagcast.kit.groupcommit import GroupCommit
 from tagcast.kit.settings import Settings
 from tagcast.server.app import create_app
+from tagcast.server.patience import Patience
 
 TOKEN = "QDG6eK"
 AES_KEY = "jWmYm7qr5nMoAUwZRjGtBxmz3KA1tkAj3ykkR6q2B2C"
@@ -73,12 +74,10 @@ async def _main(which: str, home: str, url: str) -> None:
         app: Any = create_app(access.open_home(Settings(home=Path(home), database_url=url)))
     else:
         app = _peer(Path(home), in_groups=which == "route")
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical", access_log=False, backlog=1024))
-    serving = asyncio.create_task(server.serve())
-    while not server.started:
-        await asyncio.sleep(0.01)
-    print(server.servers[0].sockets[0].getsockname()[1], flush=True)
-    await serving
+    listener = create_server(("127.0.0.1", 0), backlog=1024)
+    print(listener.getsockname()[1], flush=True)
+    server = uvicorn.Server(uvicorn.Config(app, http=Patience, log_level="critical", access_log=False))
+    await server.serve([listener])
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from cryptography import x509
@@ -22,6 +23,7 @@ from tagcast.kit.fasthttp import FastTransport
 from tagcast.kit.http import (
     AddressPolicy,
     AiohttpTransport,
+    Choice,
     InDoubt,
     NotSent,
     Resolve,
@@ -30,13 +32,14 @@ from tagcast.kit.http import (
     open_transport,
     system_resolve,
 )
+from tagcast.kit.wirehttp import WireTransport
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-Kind = type[AiohttpTransport] | type[FastTransport]
+Kind = type[AiohttpTransport] | type[FastTransport] | type[WireTransport]
 INNER = AddressPolicy(allow_private=True)
 
 
-@pytest.fixture(params=[AiohttpTransport, FastTransport], ids=["aiohttp", "fast"])
+@pytest.fixture(params=[AiohttpTransport, FastTransport, WireTransport], ids=["aiohttp", "fast", "wire"])
 def kind(request: pytest.FixtureRequest) -> Kind:
     """Each transport: one contract for both."""
     chosen: Kind = request.param
@@ -585,8 +588,8 @@ def test_the_fast_transport_resolves_again_when_a_pin_is_old() -> None:
 
 
 def test_the_operator_chooses_the_transport() -> None:
-    chosen = {choice: type(open_transport(STRICT, choice=choice)) for choice in ("aiohttp", "fast", "auto")}
-    assert chosen == {"aiohttp": AiohttpTransport, "fast": FastTransport, "auto": FastTransport}
+    chosen = {choice: type(open_transport(STRICT, choice=choice)) for choice in get_args(Choice)}
+    assert chosen == {"aiohttp": AiohttpTransport, "fast": FastTransport, "wire": WireTransport, "auto": FastTransport}
 
 
 def test_without_the_extra_the_fast_transport_is_refused_and_auto_does_without() -> None:
@@ -599,3 +602,111 @@ def test_without_the_extra_the_fast_transport_is_refused_and_auto_does_without()
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert ended.stdout == "AiohttpTransport\n"
     assert "kit.no_fast_transport" in ended.stderr or "fast transport is not installed" in ended.stderr
+
+
+def test_an_answer_that_ends_with_the_connection_is_whole(kind: Kind) -> None:
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\nall of it")
+        await writer.drain()
+
+    assert post(kind, handler, times=2).body == b"all of it"
+
+
+def test_an_interim_answer_is_not_the_answer(kind: Kind) -> None:
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await read_request(reader)
+            writer.write(b"HTTP/1.1 100 Continue\r\nX-Kind: b\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            await writer.drain()
+
+    answer = post(kind, handler, times=3)
+    assert (answer.status, answer.body, answer.headers.get("x-kind")) == (200, b"ok", None)
+
+
+def test_an_answer_nobody_asked_for_never_answers_the_next_request(kind: Kind) -> None:
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        forged = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged"
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok" + forged)
+        await writer.drain()
+        await asyncio.sleep(0.05)
+        writer.write(forged)
+        await writer.drain()
+        await read_request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    async def run() -> list[bytes]:
+        async with listening(handler) as port, kind(policy=INNER) as transport:
+            found = []
+            for _ in range(3):
+                with suppress(InDoubt):
+                    found.append((await transport.request("POST", f"http://127.0.0.1:{port}/", body=b"1")).body)
+                await asyncio.sleep(0.1)
+            return found
+
+    assert set(asyncio.run(run())) == {b"ok"}
+
+
+def test_a_cancelled_call_leaves_no_answer_behind(kind: Kind) -> None:
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            request = await read_request(reader)
+            await asyncio.sleep(0.2 if request.endswith(b"slow") else 0)
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n" + request[-4:])
+            await writer.drain()
+
+    async def run() -> bytes:
+        async with listening(handler) as port, kind(policy=INNER, connections=1) as transport:
+            slow = asyncio.create_task(transport.request("POST", f"http://127.0.0.1:{port}/", body=b"slow"))
+            await asyncio.sleep(0.05)
+            slow.cancel()
+            with suppress(asyncio.CancelledError):
+                await slow
+            return (await transport.request("POST", f"http://127.0.0.1:{port}/", body=b"fast")).body
+
+    assert asyncio.run(run()) == b"fast"
+
+
+@pytest.mark.parametrize("headers", [{"X": "a\r\nY: b"}, {"X": "a\n"}, {"X\r\nY": "b"}, {"X": "\u2603"}])
+def test_headers_cannot_be_smuggled(kind: Kind, headers: dict[str, str]) -> None:
+    seen: list[bytes] = []
+
+    async def run() -> None:
+        async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            seen.append(await read_request(reader))
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+            await writer.drain()
+
+        async with listening(handler) as port, kind(policy=INNER) as transport:
+            with suppress(NotSent, InDoubt):
+                await transport.request("GET", f"http://127.0.0.1:{port}/", headers=headers)
+
+    asyncio.run(run())
+    assert not any(b"\nY: b" in request for request in seen)
+
+
+def test_the_wire_transport_speaks_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = self_signed("sandbox.test", tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+
+    async def run() -> tuple[bytes, str]:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(file)
+        server = await asyncio.start_server(answer_ok_once, "127.0.0.1", 0, ssl=context)
+        port = server.sockets[0].getsockname()[1]
+        async with server, WireTransport(policy=INNER, resolve=Names(["127.0.0.1"])) as transport:
+            body = (await transport.request("POST", f"https://sandbox.test:{port}/", body=b"1")).body
+            with pytest.raises(NotSent) as failure:
+                await transport.request("POST", f"https://other.test:{port}/", body=b"1")
+        return body, failure.value.reason
+
+    assert asyncio.run(run()) == (b"ok", "tls failed")
+
+
+async def answer_ok_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(asyncio.IncompleteReadError, ConnectionError):
+        await read_request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
+        await writer.drain()
+    writer.close()

@@ -38,11 +38,11 @@ class Settings(BaseModel):
     )
     settle_seconds: float = Field(600.0, gt=0, description="How long a broadcast waits for receipts.")
     http_timeout_seconds: float = Field(10.0, gt=0, description="Limit of one call to a platform.")
-    transport: Literal["auto", "aiohttp", "fast"] = Field(
+    transport: Literal["auto", "aiohttp", "fast", "wire"] = Field(
         "aiohttp",
         description="HTTP client of calls to platforms; fast needs the extra `fast`, auto takes it if it is there.",
     )
-    send_concurrency: int = Field(32, ge=1, le=512, description="Calls in flight per account.")
+    send_concurrency: int = Field(32, ge=1, le=1024, description="Calls in flight per account.")
     rate_per_second: float = Field(0.0, ge=0, description="Calls a second per account and API; 0: the profile's own.")
 
     @property
