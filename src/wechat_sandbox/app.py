@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import sys
 import traceback
+from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -51,7 +52,7 @@ class App:
         self.control = Control(world)
         self.connections: dict[tuple[Any, ...], asyncio.Transport] = {}
         self._ticker: asyncio.Task[None] | None = None
-        self._commit: asyncio.Future[None] | None = None
+        self._waiting: list[asyncio.Future[None]] = []
         world.official_paths = {path: route.kinds for path, route in ROUTES.items() if set(route.kinds) & {*MP, *MINI}}
         for module in _MODULES:
             if hasattr(module, "resume"):
@@ -163,7 +164,7 @@ class App:
         route = ROUTES.get(path)
         if route is None:
             return 404, {"error": "the sandbox does not imitate this path", "path": path}
-        query = dict(parse_qsl(scope["query_string"].decode("utf-8", "replace"), keep_blank_values=True))
+        query = dict(_query(scope["query_string"]))
         if path in _TWINS and tokens.belongs_to_wecom(world, query.get("access_token")):
             route = _TWINS[path]
         wecom = "wecom" in route.kinds and (
@@ -252,17 +253,25 @@ class App:
 
     async def committed(self) -> None:
         """Wait until what changed so far is in the state file; the requests of one turn of the loop share a commit."""
-        if self._commit is None:
-            loop = asyncio.get_running_loop()
-            self._commit = loop.create_future()
+        loop = asyncio.get_running_loop()
+        if not self._waiting:
             loop.call_soon(self._flush)
-        await asyncio.shield(self._commit)
+        mine = loop.create_future()
+        self._waiting.append(mine)
+        await mine
 
     def _flush(self) -> None:
-        waiting, self._commit = self._commit, None
+        waiting, self._waiting = self._waiting, []
         self.world.state.flush()
-        if waiting is not None:
-            waiting.set_result(None)
+        for one in waiting:
+            if not one.done():
+                one.set_result(None)
+
+
+@lru_cache(4096)
+def _query(text: bytes) -> tuple[tuple[str, str], ...]:
+    """The pairs of a query string; those with a token come again and again."""
+    return tuple(parse_qsl(text.decode("utf-8", "replace"), keep_blank_values=True))
 
 
 def _parse(raw: bytes, wecom: bool) -> dict[str, Any]:

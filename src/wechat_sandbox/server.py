@@ -125,6 +125,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     settings: dict[str, Any] = {
         "log_level": "warning",
         "access_log": False,
+        "proxy_headers": False,
         "timeout_graceful_shutdown": 1,
         "timeout_keep_alive": 60,
     }
