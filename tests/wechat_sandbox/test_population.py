@@ -257,3 +257,31 @@ def test_coupons_are_redeemed_as_stated(tmp_path: Path) -> None:
     running.stop()
     assert running.process.stdout is not None
     running.process.stdout.close()
+
+
+def _resident_mb(pid: int) -> float:
+    line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS"))
+    return int(line.split()[1]) / 1024
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
+def test_two_million_people_start_within_a_minute_and_two_gigabytes(tmp_path: Path) -> None:
+    state, rows = tmp_path / "state.db", []
+    for kinds in (("wecom", "official", "service"), ()):
+        began = time.monotonic()
+        running = start(state, "--population", "2000000")
+        assert time.monotonic() - began < 60
+        clients = [running.account(kind) for kind in kinds]
+        assert running.get("/sandbox/population")["size"] == 2_000_000
+        for client in clients[1:]:
+            page = client.get("user/get")
+            assert (page["count"], page["total"] > 1_000_000) == (10_000, True)
+            assert client.get("user/get", next_openid=page["next_openid"])["count"] == 10_000
+        assert _resident_mb(running.process.pid) < 2048
+        rows.append(running.get("/sandbox/people", after=1_999_990))
+        running.stop()
+        assert running.process.stdout is not None
+        running.process.stdout.close()
+    assert len(rows[0]) == 9
+    assert rows[0] == rows[1]
+    assert sum(file.stat().st_size for file in tmp_path.iterdir()) < 1_000_000
