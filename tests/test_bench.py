@@ -22,3 +22,25 @@ def test_a_missing_peer_is_named(capsys: pytest.CaptureFixture[str]) -> None:
         pytest.skip("the peer is installed here")
     assert main(["bench", "audience", "--size", "1000"]) == 2
     assert "duckdb" in capsys.readouterr().err
+
+
+BARS = {"work", "size", "ours", "peer_name", "peer", "unit", "ratio", "bar", "met", "equal"}
+
+
+@pytest.mark.parametrize(
+    ("name", "peers"),
+    [
+        ("channels", {"wechatpy loop", "wechatpy 64 threads", "bare aiohttp", "bare fast"}),
+        (
+            "callbacks",
+            {"10,000/s a core", "FastAPI, wechatpy, group commit", "FastAPI, wechatpy, a commit each", "limit"},
+        ),
+    ],
+)
+def test_answers_are_checked_and_each_ratio_has_a_bar(
+    name: str, peers: set[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["bench", name, "--size", "100", "--json"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {row["peer_name"] for row in rows} == peers
+    assert all(set(row) == BARS and row["equal"] is True and type(row["met"]) is bool for row in rows)
