@@ -18,7 +18,6 @@ State = Literal["ok", "warn", "fail", "open"]
 Probe = Callable[[], Awaitable[int]]
 """One harmless read; gives how many there are of what it read."""
 
-MASS_PATH = "/cgi-bin/message/mass/sendall"
 DAY = 86_400
 _ADDRESS = re.compile(r"(?<![\w.:])(\d{1,3}(?:\.\d{1,3}){3}|(?:[0-9a-f]{0,4}:){2,7}[0-9a-f]{0,4})(?![\w.])")
 
@@ -206,7 +205,7 @@ def _official(client: OfficialClient, kind: str) -> dict[str, Probe]:
         return (await client.media.count_stored()).image_count
 
     async def mass() -> int:
-        return (await client.quota.of(MASS_PATH)).daily_limit
+        return (await client.quota.of(str(_texts(kind)["mass"]["path"]))).daily_limit
 
     async def template() -> int:
         return len(await client.templates.all())

@@ -67,15 +67,20 @@ def add(
             _check_new(frame, runtime, new)
         with runtime.work(workspace, actor()) as work:
             made = accounts.add(work, new)
+    _say_added(frame, made, new if made_keys else None)
+    frame.emit(made)
+
+
+def _say_added(frame: Frame, made: accounts.Account, new: accounts.NewAccount | None) -> None:
+    """Where callbacks arrive, and the callback keys that were made for it, if any."""
     address = f"{frame.settings().public_url.rstrip('/')}/callback/{made.callback_path}"
     frame.say(f"Added {made.name}. Its callback address is {address}", f"已添加 {made.name}，回调地址为 {address}")
-    if made_keys:
+    if new is not None:
         pair = f"Token {new.callback_token}  EncodingAESKey {new.encoding_aes_key}"
         frame.say(
             f"Enter in the platform's console, in 安全模式 (shown once): {pair}",
             f"请在平台后台填写并选择安全模式（只显示一次）：{pair}",
         )
-    frame.emit(made)
 
 
 def _check_new(frame: Frame, runtime: "Runtime", new: accounts.NewAccount) -> None:
