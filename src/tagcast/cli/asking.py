@@ -41,14 +41,18 @@ def ask(frame: Frame, given: dict[str, Any]) -> dict[str, Any]:
 
 
 def show(frame: Frame, health: accounts.Health) -> None:
-    """The checklist for people: ✓ well, ✗ missing, ! of use for some things, – not tried; each with what to click."""
+    """The checklist for people: ✓ well, ✗ missing, ! of use for some things, – not tried; each with what to click.
+
+    With something missing it is part of the error, on stderr.
+    """
+    out = sys.stdout if health.ok else sys.stderr
     marks = {"ok": "✓", "fail": "✗", "warn": "!", "open": "–"}
     for item in health.items:
         what, found, remedy = item.told(frame.lang)
         code = f" ({item.errcode})" if item.errcode else ""
-        print(f"{marks[item.state]} {what}{'：' if frame.lang == 'zh' else ': '}{found}{code}")
+        print(f"{marks[item.state]} {what}{'：' if frame.lang == 'zh' else ': '}{found}{code}", file=out)
         if remedy:
-            print(f"    {remedy}")
+            print(f"    {remedy}", file=out)
 
 
 def _kind(frame: Frame) -> str:
