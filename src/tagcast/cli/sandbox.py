@@ -1,6 +1,7 @@
 """`tagcast sandbox`: the local server that answers as the platforms do, its accounts and its people."""
 
 import csv
+import signal
 import subprocess
 import sys
 import time
@@ -45,6 +46,7 @@ def sandbox(
     if seed is not None or fresh or not file.exists():
         command += ["--seed", str(7 if seed is None else seed)]
     started = subprocess.Popen([*command, *(["--clock", "virtual"] if virtual else [])])
+    signal.signal(signal.SIGTERM, lambda *_: started.terminate())
     while True:
         try:
             code = started.wait()
