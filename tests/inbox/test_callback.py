@@ -16,7 +16,7 @@ from tests.inbox.conftest import Platform, Server, event, process, text
 from tagcast import accounts, chores, inbox
 from tagcast.channels import encrypt, signature
 from tagcast.channels.inbound import Kind
-from tagcast.inbox import store
+from tagcast.inbox import actions, store
 from tagcast.inbox.events import ALL, event_of
 from tagcast.inbox.tables import messages
 from tagcast.kit import events
@@ -260,3 +260,18 @@ async def push_until(enough: int, port: int, pushes: list[tuple[str, bytes]], th
 
         await asyncio.gather(*(push(number) for number in range(len(pushes))))
     return acknowledged
+
+
+def test_repetitions_between_new_ones_do_not_shift_the_events_numbers(runtime: Runtime, service: Platform) -> None:
+    """A skipped row may use up a number; each event still names the callback that it is about."""
+    deliveries = [
+        store.Delivery(service.account, number.to_bytes(32), "followed", orjson.dumps({"n": number}))
+        for number in range(9)
+    ]
+    for group in (deliveries[:3], [deliveries[1], deliveries[3], deliveries[0]], deliveries[4:7], deliveries[2:]):
+        with runtime.work(1, "inbox") as work:
+            actions.accept(work, group)
+    with runtime.read(1, "inbox") as work:
+        named = [event.payload["message"] for event in events.open_batch(work.connection, 100)]
+        found = {one.id: orjson.loads(one.body)["n"] for one in store.read(work, named)}
+    assert [found[number] for number in named] == [0, 1, 2, 3, 4, 5, 6, 7, 8]

@@ -54,11 +54,13 @@ _POSTGRESQL = (
 
 
 def _insert_sqlite(connection: sa.Connection, rows: Sequence[_Row]) -> dict[tuple[int, bytes], int]:
-    """Only one transaction writes at a time, and SQLite numbers new rows on from the highest, in their order."""
+    """Only one transaction writes at a time, so what is above the highest number before is new.
+
+    The numbers are read back: a row that is skipped for its conflict uses one up.
+    """
     before = connection.exec_driver_sql("SELECT max(id) FROM inbox_message").scalar() or 0
-    if db.insert_packed(connection, _INTO, rows, tail=_SKIP) == len(rows):
-        return {(row[1], row[2]): number for number, row in enumerate(rows, before + 1)}
-    found = connection.execute(sa.select(_c.id, _c.account, _c.dedupe).where(_c.id > before))
+    db.insert_packed(connection, _INTO, rows, tail=_SKIP)
+    found = connection.exec_driver_sql("SELECT id, account, dedupe FROM inbox_message WHERE id > ?", (before,))
     return {(account, dedupe): number for number, account, dedupe in found}
 
 
