@@ -155,14 +155,22 @@ class Both:
             self.put_there(name, people)
 
 
-def join(runtime: Runtime, sandbox: Sandbox, kind: str, *, profile: str = "article", **more: Any) -> Both:
+def unhurried(work: Work, kind: str) -> str:
+    """A limit profile without rates: what is tried here is what is called, not when."""
+    name = f"unhurried-{kind}"
+    unlimited = {"value": "unlimited", "source": "a test", "date": "2026-11-23"}
+    accounts.add_profile(work, name, "article", {kind: {"send": {"rate_per_minute": unlimited}}})
+    return name
+
+
+def join(runtime: Runtime, sandbox: Sandbox, kind: str, **more: Any) -> Both:
     """A new account in the sandbox, added here, its people read."""
     client = sandbox.account(kind, **more)
     made = client.account
     with runtime.work(1, "test") as work:
         new = accounts.NewAccount(
             kind, f"{kind} {made['id']}", secret=made["secret"], appid=made["appid"] or "", corpid=made["corpid"] or "",
-            agentid=made["agentid"], base_url=sandbox.url, profile=profile,
+            agentid=made["agentid"], base_url=sandbox.url, profile=unhurried(work, kind),
         )  # fmt: skip
         account = accounts.add(work, new).id
     both = Both(runtime, client, account)

@@ -175,7 +175,7 @@ async def mark_all(job: Job, steps: Sequence[Step]) -> None:
                 marks[number].drop.append(there)
         await _mark(job, marks, gone)
         await job.transact(lambda work: _noted_marks(job, work, wanted, marks, gone))  # noqa: B023 - awaited at once
-        await job.transact(job.next)
+    await job.transact(job.next)
 
 
 def _noted_marks(

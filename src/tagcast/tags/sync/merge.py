@@ -187,14 +187,16 @@ class _Merge:
             does = "rename_there" if ours_new else "rename_here" if theirs_new else ""
             self._conflict("names", mine, _shown(here), _shown(there), rule=rule, does=does)
         if here.name == there.name:
-            if (here, there) != (link.here, link.place):
+            # A group that is renamed takes the names of its tags' groups with it.
+            new = ours_new or theirs_new if after is not None else (here, there) != (link.here, link.place)
+            if new:
                 self.steps.append(Step("note", mine.id, link.there, mine.path, there, here, theirs.group_id))
         elif ours_new and to:
             place = Place(there.group, here.name)
             self.steps.append(Step("rename_there", mine.id, link.there, mine.path, place, place, theirs.group_id))
         elif theirs_new and from_:
             self._rename_here(mine, theirs, there)
-        elif (here.group, there.group) != (link.here.group, link.place.group):
+        elif after is None and (here.group, there.group) != (link.here.group, link.place.group):
             place, ours = Place(there.group, link.place.name), Place(here.group, link.here.name)
             self.steps.append(Step("note", mine.id, link.there, mine.path, place, ours, theirs.group_id))
         self._members(mine, theirs, link)

@@ -114,6 +114,8 @@ class Plan:
         """How many tags each kind of step touches, and how many times a contact gets or loses one, by side."""
         found: dict[str, int] = {}
         for step in self.steps:
+            if step.do == "marks":
+                continue
             if step.sets is None:
                 found[step.do] = found.get(step.do, 0) + 1
                 continue
