@@ -3,11 +3,14 @@
 from collections.abc import Iterator
 from typing import Any
 
+import orjson
 import pytest
 from tests.tags.syncing import Both, join, work_off
 from tests.wechat_sandbox.conftest import Sandbox, start
 
-from tagcast import tags
+from tagcast import reactions, tags
+from tagcast.inbox.actions import accept
+from tagcast.inbox.store import Delivery
 from tagcast.kit.uow import Runtime
 
 
@@ -152,8 +155,15 @@ def test_what_is_not_full_reads_only_customers_that_a_callback_named(both: Both)
     by_hand(both, [(held[people[8]][0], people[8])], add_tag=[ident])
     plan = both.plan(full=False)
     assert (plan.steps, plan.full, plan.read_calls) == ([], False, 1)
+    fields = {
+        "ToUserName": "corp", "FromUserName": "sys", "CreateTime": "1795000000", "MsgType": "event",
+        "Event": "change_external_contact", "ChangeType": "edit_external_contact",
+        "UserID": held[people[7]][0], "ExternalUserID": people[7],
+    }  # fmt: skip
     with both.runtime.work(1, "test") as work:
-        tags.sync.touched(work, both.id, [people[7]])
+        accept(work, [Delivery(both.id, b"d" * 32, "customer_edited", orjson.dumps(fields))])
+    while reactions.follow(both.runtime):
+        pass
     assert (plan := both.plan(full=False)).counts() == {"add_here": 1}
     assert plan.read_calls == 2
     both.run(full=False)
