@@ -234,3 +234,25 @@ def test_alone_lets_one_call_of_a_subject_run() -> None:
     asyncio.run(use())
     assert order.index("b begins") > order.index("a ends")
     assert order.index("c begins") < order.index("a ends")
+
+
+def test_who_asks_while_the_slots_are_given_back_gets_one(runtime_sqlite: Runtime) -> None:
+    account = add(runtime_sqlite)
+
+    async def call() -> None:
+        async with accounts.slot(runtime_sqlite, 1, account, API):
+            pass
+
+    def hold_the_database() -> None:
+        with runtime_sqlite.work(1, "test"):
+            time.sleep(1.0)
+
+    async def use() -> None:
+        await call()
+        await asyncio.sleep(0.1)
+        holding = asyncio.create_task(asyncio.to_thread(hold_the_database))
+        await asyncio.sleep(0.5)
+        await asyncio.wait_for(call(), 10)
+        await holding
+
+    asyncio.run(use())

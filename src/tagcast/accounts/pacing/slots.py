@@ -77,15 +77,18 @@ class _Pool:
     async def _keep(self) -> None:
         """Take, renew and share the slots as long as they are used."""
         try:
-            while self._waiting or self._busy or time.monotonic() - self._used_at < IDLE_SECONDS:
-                self._short.clear()
-                started = time.monotonic()
-                self._held = await asyncio.to_thread(self._renew, self._busy + len(self._waiting))
-                self._good_until = started + LEASE_SECONDS * SAFE
-                self._serve()
-                await self._pause()
-            self._held = 0
-            await asyncio.to_thread(self._leave)
+            while True:
+                while self._waiting or self._busy or time.monotonic() - self._used_at < IDLE_SECONDS:
+                    self._short.clear()
+                    started = time.monotonic()
+                    self._held = await asyncio.to_thread(self._renew, self._busy + len(self._waiting))
+                    self._good_until = started + LEASE_SECONDS * SAFE
+                    self._serve()
+                    await self._pause()
+                self._held = 0
+                await asyncio.to_thread(self._leave)
+                if not self._waiting:  # who asked while the slots were given back found this task at work
+                    return
         except BaseException as error:
             self._held = 0
             for turn in self._waiting:
