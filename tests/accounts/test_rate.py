@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from tagcast import accounts
 from tagcast.accounts import NewAccount
@@ -126,3 +127,15 @@ def test_a_killed_process_loses_only_its_block(tmp_path: Path, runtime_sqlite: R
 
     assert asyncio.run(first()) < 0.5
     other.close()
+
+
+def test_a_slow_disk_slows_permits_and_does_not_stop_them(runtime_sqlite: Runtime) -> None:
+    account = _account(runtime_sqlite)
+    limited = replace(runtime_sqlite, settings=runtime_sqlite.settings.model_copy(update={"rate_per_second": RATE}))
+    sa.event.listen(limited.engine, "commit", lambda _connection: time.sleep(0.3))
+
+    async def use() -> None:
+        for _ in range(3):
+            await asyncio.wait_for(accounts.permit(limited, 1, account, "template"), 20)
+
+    asyncio.run(use())

@@ -36,7 +36,7 @@ def see(work: Work, account: int, *members: Joined, chat_id: str = "wr1", name: 
 
 def make(work: Work, account: int, tag: int, /, **more: object) -> groups.Way:
     asked = {"account": account, "tag": tag, "name": "入会", "chats": ("一群",)} | more
-    begun = actions.begin(work, NewWay(**asked))  # type: ignore[arg-type]
+    begun = actions.begin(work, NewWay(**asked))  # type: ignore[arg-type]  # a test's shorthand
     return actions.finish(work, begun.id, "config", "https://p.example/qr")
 
 

@@ -47,7 +47,7 @@ def invite(world: World, **more: object) -> Way:
         tags.assign(work, tag, BitMap(list(contacts.everyone(work))[:50]), why="gold")
     chat = known(world)[0]
     asked = {"account": world.accounts["wecom"], "tag": tag, "name": "入会", "chats": (chat.chat_id,)} | more
-    return asyncio.run(groups.invite(world.runtime, 1, "test", NewWay(**asked)))  # type: ignore[arg-type]
+    return asyncio.run(groups.invite(world.runtime, 1, "test", NewWay(**asked)))  # type: ignore[arg-type]  # a test's shorthand
 
 
 def known(world: World) -> list[groups.Chat]:

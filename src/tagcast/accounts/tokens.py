@@ -49,7 +49,8 @@ def explain(account: Account, error: ChannelError) -> TagcastError:
     """A platform's refusal as an error that names the account and the remedy."""
     code = _CODES.get(error.reason, "accounts.platform_refused")
     host = urlsplit(account.base_url).netloc
-    params = {"account": account.name, "errcode": error.errcode or 0, "reason": error.reason, "url_host": host}
+    params: dict[str, object] = {"account": account.name, "errcode": error.errcode or 0, "reason": error.reason}
+    params |= {"url_host": host, "said_en": error.sentence("en"), "said_zh": error.sentence("zh")}
     return _problem(code, **params, **({"address": address_of(error)} if code == "accounts.ip_not_allowed" else {}))
 
 

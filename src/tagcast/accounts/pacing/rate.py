@@ -90,7 +90,8 @@ def _take(lane: Lane, n: int) -> float | None:
         lane.lock.release()
 
 
-def _spend(lane: Lane, n: int) -> float | None:
+def _spend(lane: Lane, n: int, *, late: float = LATE) -> float | None:
+    """As `_take`; what is older than `late` seconds is dropped, as spent later it would come on top of the others."""
     now = time.monotonic()
     if lane.known_until < now:
         return None
@@ -98,7 +99,7 @@ def _spend(lane: Lane, n: int) -> float | None:
         refuse_closed(lane)
     if lane.per_second is None:
         return now
-    while lane.slots and lane.slots[0] < now - LATE:
+    while lane.slots and lane.slots[0] < now - late:
         lane.slots.popleft()
     if len(lane.slots) < n:
         return None
@@ -113,7 +114,8 @@ def _take_or_reserve(runtime: Runtime, lane: Lane, n: int) -> float:
         slot = _spend(lane, n)
         while slot is None:
             _reserve(runtime, lane, n)
-            slot = _spend(lane, n)
+            # A slow disk must not make every reservation too old to be used.
+            slot = _spend(lane, n, late=math.inf)
         return slot
 
 
