@@ -72,13 +72,18 @@ def test_every_text_is_used() -> None:
     assert unused == []
 
 
+def of_no_language(sentence: str) -> set[str]:
+    """Placeholders; `said_en` and `said_zh` are one, each in its own language."""
+    return {name.removesuffix("_en").removesuffix("_zh") for name in placeholders(sentence)}
+
+
 @pytest.mark.parametrize("code", sorted(texts()))
 def test_text_is_complete(code: str) -> None:
     sentences = texts()[code]
     assert set(sentences) == set(SENTENCES)
     assert all(sentence.strip() for sentence in sentences.values())
-    assert placeholders(sentences["en"]) == placeholders(sentences["zh"])
-    assert placeholders(sentences["en_remedy"]) == placeholders(sentences["zh_remedy"])
+    assert of_no_language(sentences["en"]) == of_no_language(sentences["zh"])
+    assert of_no_language(sentences["en_remedy"]) == of_no_language(sentences["zh_remedy"])
     assert any("\u4e00" <= letter <= "\u9fff" for letter in sentences["zh"])
 
 
