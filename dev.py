@@ -7,6 +7,7 @@ python3 dev.py test ARGS       only pytest, with these arguments
 python3 dev.py check           only ruff, mypy and import-linter
 python3 dev.py bench ARGS      set up the peers, then `tagcast bench ARGS`
 python3 dev.py fuzz ARGS       fuzz the callbacks; --minutes 10, --seed 7
+python3 dev.py docs            write the reference pages that are made from the code
 python3 dev.py run ARGS        `tagcast ARGS`
 python3 dev.py lock            write the locks for what pyproject.toml asks; with --upgrade: newest versions
 python3 dev.py doctor          what this machine has and lacks
@@ -40,8 +41,11 @@ NEEDED_BYTES = 1_500_000_000
 # What each command needs installed, in this order.
 LAYERS = {
     "demo": ("base", "demo"), "run": ("base",), "test": ("test",), "check": ("test",), "fuzz": ("test",),
-    "bench": ("test", "bench"),
+    "bench": ("test", "bench"), "docs": ("test",),
 }  # fmt: skip
+
+# Commands that are a module of the tests.
+MODULES = {"docs": "tests.endpoints", "fuzz": "tests.inbox.fuzz"}
 
 REMEDIES = (
     (
@@ -340,8 +344,8 @@ def run(command: str, rest: list[str]) -> int:
         # A file's tests share servers and databases, so whole files are dealt out.
         dealt = ["-n", str(max(2, min(4, os.cpu_count() or 1))), "--dist", "loadfile"]
         return in_venv("-m", "pytest", *rest) if rest else check() or in_venv("-m", "pytest", *dealt)
-    if command == "fuzz":
-        return in_venv("-m", "tests.inbox.fuzz", *rest)
+    if command in MODULES:
+        return in_venv("-m", MODULES[command], *rest)
     prefix = [] if command == "run" else [command]
     return in_venv("-m", "tagcast", *prefix, *rest)
 

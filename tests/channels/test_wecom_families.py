@@ -602,10 +602,6 @@ def test_ids() -> None:
         {"external_userid": ["wm1"], "chat_id": "wr"},
     )
     assert rows[0].pending_id == "p"
-    new = {"items": [{"external_userid": "wm1", "new_external_userid": "wm2"}]}
-    path, body, renewed = asked(lambda c: c.ids.renewed(["wm1"]), new)
-    assert (path, body) == (f"{EXTERNAL}get_new_external_userid", {"external_userid_list": ["wm1"]})
-    assert renewed[0].new_external_userid == "wm2"
     refused(lambda c: c.ids.pending([]), "needs customers")
 
 

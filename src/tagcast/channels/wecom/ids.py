@@ -23,13 +23,6 @@ class PendingId(Answer):
     pending_id: str
 
 
-class NewId(Answer):
-    """A customer's id before and after the corp's ids were replaced."""
-
-    external_userid: str
-    new_external_userid: str
-
-
 class _OpenId(Answer):
     openid: str
 
@@ -40,10 +33,6 @@ class _ExternalId(Answer):
 
 class _Pending(Answer):
     result: tuple[PendingId, ...] = ()
-
-
-class _New(Answer):
-    items: tuple[NewId, ...] = ()
 
 
 class Ids:
@@ -80,11 +69,6 @@ class Ids:
         return (
             await self._caller.post("/cgi-bin/idconvert/batch/external_userid_to_pending_id", body, _Pending)
         ).result
-
-    async def renewed(self, external_userids: Sequence[str]) -> tuple[NewId, ...]:
-        """Ids after the corp's external_userids were replaced. The answer's shape is UNCONFIRMED."""
-        body = {"external_userid_list": _of(external_userids)["external_userid"]}
-        return (await self._caller.post("/cgi-bin/externalcontact/get_new_external_userid", body, _New)).items
 
 
 def _of(external_userids: Sequence[str]) -> dict[str, Any]:
