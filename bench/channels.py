@@ -29,7 +29,6 @@ from tagcast.channels import OfficialClient, TemplateCall, TemplateMessage
 from tagcast.kit import loop
 from tagcast.kit.fasthttp import FastTransport
 from tagcast.kit.http import AddressPolicy, AiohttpTransport
-from tagcast.kit.wirehttp import WireTransport
 
 IN_FLIGHT = 64
 FAR_IN_FLIGHT = 1024
@@ -102,11 +101,10 @@ def _against_wechatpy(turns: Mapping[str, Turn], size: int, port: int) -> Iterat
             "wechatpy loop": (_wechatpy(port, 1), max(size // 10, 20)),
             "aiohttp": (turns["tagcast aiohttp"], size),
             "fast": (turns["tagcast fast"], size),
-            "wire": (turns["tagcast wire"], size),
         }
     )
     peer = found["wechatpy loop"]
-    for name, least in (("aiohttp", 10.0), ("fast", 20.0), ("wire", 20.0)):
+    for name, least in (("aiohttp", 10.0), ("fast", 20.0)):
         yield Bar.of(
             f"{work}, {name}", size, ours=found[name].cpu_us, peer=("wechatpy loop", peer.cpu_us),
             unit="us CPU", bar=(">=", least), equal=_right(found),
@@ -121,10 +119,9 @@ def _far(turns: Mapping[str, Turn], size: int, port: int) -> Iterator[Bar]:
             "wechatpy 64 threads": (_wechatpy(port, 64), max(size // 10, 64)),
             "aiohttp": (turns["tagcast aiohttp"], size),
             "fast": (turns["tagcast fast"], size),
-            "wire": (turns["tagcast wire"], size),
         }
     )
-    for name in ("wire", "fast", "aiohttp"):
+    for name in ("fast", "aiohttp"):
         for peer, least in (("wechatpy loop", 200.0), ("wechatpy 64 threads", 14.0)):
             ours, theirs = found[name].seconds * 1000, found[peer].seconds * 1000
             yield Bar.of(
@@ -206,9 +203,7 @@ async def _clients(closing: AsyncExitStack, port: int, connections: int) -> dict
     base = f"http://127.0.0.1:{port}"
     default = await closing.enter_async_context(AiohttpTransport(policy=INNER, connections=connections))
     fast = await closing.enter_async_context(FastTransport(policy=INNER, connections=connections))
-    wire = await closing.enter_async_context(WireTransport(policy=INNER, connections=connections))
     return {
-        "tagcast wire": _ours(OfficialClient(wire, base, _token)),
         "tagcast aiohttp": _ours(OfficialClient(default, base, _token)),
         "tagcast fast": _ours(OfficialClient(fast, base, _token)),
         "bare aiohttp": await _bare_aiohttp(closing, base, connections),

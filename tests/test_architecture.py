@@ -23,7 +23,6 @@ ENGINES = {
     "cryptography": {"tagcast.kit.crypto", "tagcast.channels", "wechat_sandbox.crypto"},
     "duckdb": set(),
     "fastapi": {"tagcast.*.api", "tagcast.access.guard", "tagcast.server"},
-    "httptools": {"tagcast.kit.wirehttp"},
     "jinja2": {"tagcast.reports", "tagcast.tracking"},
     "lark": {"tagcast.audiences"},
     "numpy": None,

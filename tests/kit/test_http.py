@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 import socket
 import ssl
 import struct
@@ -32,14 +33,13 @@ from tagcast.kit.http import (
     open_transport,
     system_resolve,
 )
-from tagcast.kit.wirehttp import WireTransport
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-Kind = type[AiohttpTransport] | type[FastTransport] | type[WireTransport]
+Kind = type[AiohttpTransport] | type[FastTransport]
 INNER = AddressPolicy(allow_private=True)
 
 
-@pytest.fixture(params=[AiohttpTransport, FastTransport, WireTransport], ids=["aiohttp", "fast", "wire"])
+@pytest.fixture(params=[AiohttpTransport, FastTransport], ids=["aiohttp", "fast"])
 def kind(request: pytest.FixtureRequest) -> Kind:
     """Each transport: one contract for both."""
     chosen: Kind = request.param
@@ -589,7 +589,7 @@ def test_the_fast_transport_resolves_again_when_a_pin_is_old() -> None:
 
 def test_the_operator_chooses_the_transport() -> None:
     chosen = {choice: type(open_transport(STRICT, choice=choice)) for choice in get_args(Choice)}
-    assert chosen == {"aiohttp": AiohttpTransport, "fast": FastTransport, "wire": WireTransport, "auto": FastTransport}
+    assert chosen == {"aiohttp": AiohttpTransport, "fast": FastTransport, "auto": FastTransport}
 
 
 def test_without_the_extra_the_fast_transport_is_refused_and_auto_does_without() -> None:
@@ -686,22 +686,41 @@ def test_headers_cannot_be_smuggled(kind: Kind, headers: dict[str, str]) -> None
     assert not any(b"\nY: b" in request for request in seen)
 
 
-def test_the_wire_transport_speaks_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = self_signed("sandbox.test", tmp_path)
-    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+TLS_PROGRAM = """
+import asyncio, sys
+from tagcast.kit.http import AddressPolicy, NotSent, open_transport
 
-    async def run() -> tuple[bytes, str]:
+async def main(choice, port):
+    async with open_transport(AddressPolicy(allow_private=True), choice=choice) as transport:
+        for host in ("127.0.0.1", "localhost"):
+            try:
+                print((await transport.request("POST", f"https://{host}:{port}/", body=b"1")).body.decode())
+            except NotSent:
+                print("not sent")
+
+asyncio.run(main(sys.argv[1], sys.argv[2]))
+"""
+
+
+@pytest.mark.parametrize("choice", ["aiohttp", "fast"])
+def test_tls_by_a_trusted_certificate_of_the_right_name(choice: str, tmp_path: Path) -> None:
+    file = self_signed("localhost", tmp_path)
+
+    async def run() -> bytes:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(file)
         server = await asyncio.start_server(answer_ok_once, "127.0.0.1", 0, ssl=context)
-        port = server.sockets[0].getsockname()[1]
-        async with server, WireTransport(policy=INNER, resolve=Names(["127.0.0.1"])) as transport:
-            body = (await transport.request("POST", f"https://sandbox.test:{port}/", body=b"1")).body
-            with pytest.raises(NotSent) as failure:
-                await transport.request("POST", f"https://other.test:{port}/", body=b"1")
-        return body, failure.value.reason
+        port = str(server.sockets[0].getsockname()[1])
+        async with server:
+            # What is trusted is read when a process starts.
+            program = await asyncio.create_subprocess_exec(
+                sys.executable, "-c", TLS_PROGRAM, choice, port,
+                stdout=subprocess.PIPE, env={**os.environ, "SSL_CERT_FILE": str(file)},
+            )  # fmt: skip
+            said, _ = await program.communicate()
+        return said
 
-    assert asyncio.run(run()) == (b"ok", "tls failed")
+    assert asyncio.run(run()) == b"not sent\nok\n"
 
 
 async def answer_ok_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

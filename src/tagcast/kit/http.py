@@ -302,20 +302,16 @@ def _reason(error: Exception) -> str:
     return next((reason for kind, reason in _REASONS if isinstance(error, kind)), "request failed")
 
 
-Choice = Literal["auto", "aiohttp", "fast", "wire"]
+Choice = Literal["auto", "aiohttp", "fast"]
 
 
 def open_transport(
     policy: AddressPolicy, *, connections: int = 64, max_body: int = MAX_BODY, choice: Choice = "aiohttp"
 ) -> AbstractAsyncContextManager[Transport]:
-    """The transport that an operator chose: `aiohttp`, `fast` (pyreqwest), `wire` (ours), or `auto`: fast if installed.
+    """The transport that an operator chose: `aiohttp`, `fast` (pyreqwest), or `auto`: fast if installed.
 
     Raises Unavailable when the fast one is asked for and is not installed.
     """
-    if choice == "wire":
-        from tagcast.kit.wirehttp import WireTransport
-
-        return WireTransport(policy=policy, connections=connections, max_body=max_body)
     if choice == "aiohttp" or (choice == "auto" and importlib.util.find_spec("pyreqwest") is None):
         return AiohttpTransport(policy=policy, connections=connections, max_body=max_body)
     try:

@@ -38,7 +38,7 @@ class Settings(BaseModel):
     )
     settle_seconds: float = Field(600.0, gt=0, description="How long a broadcast waits for receipts.")
     http_timeout_seconds: float = Field(10.0, gt=0, description="Limit of one call to a platform.")
-    transport: Literal["auto", "aiohttp", "fast", "wire"] = Field(
+    transport: Literal["auto", "aiohttp", "fast"] = Field(
         "aiohttp",
         description="HTTP client of calls to platforms; fast needs the extra `fast`, auto takes it if it is there.",
     )
