@@ -5,15 +5,12 @@ began, records their outcome and gives the rest back.
 """
 
 import asyncio
-import os
-import secrets
-import socket
 import threading
 from collections.abc import Awaitable, Callable, Collection
 
 from tagcast import broadcasts, chores, contacts, groups, reactions, tags
 from tagcast.broadcasts.delivery import deliver, settle
-from tagcast.kit import leases, logs, loop
+from tagcast.kit import holding, leases, logs, loop
 from tagcast.kit.leases import Lease, Lost
 from tagcast.kit.uow import Runtime
 
@@ -41,7 +38,7 @@ def run(runtime: Runtime, stop: threading.Event) -> None:
 
 
 async def _run(runtime: Runtime, stop: threading.Event) -> None:
-    owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+    owner = holding.new_owner()
     held: dict[asyncio.Task[None], Lease] = {}
     beside = [asyncio.create_task(_again_and_again(stop, work)) for work in _beside(runtime)]
     try:
@@ -65,7 +62,7 @@ async def _run(runtime: Runtime, stop: threading.Event) -> None:
 async def _next(runtime: Runtime, owner: str) -> Lease | None:
     """The next piece of work. A database that cannot be asked now is asked again later."""
     try:
-        return await asyncio.to_thread(_claim, runtime, owner)
+        return await asyncio.to_thread(holding.claim, runtime, owner, list(HANDLERS))
     except Exception:
         log.exception("claim failed")
         await asyncio.sleep(AFTER_ERROR_SECONDS)
@@ -80,43 +77,16 @@ async def _pause(held: Collection[asyncio.Task[None]], seconds: float) -> None:
         await asyncio.sleep(seconds)
 
 
-def _claim(runtime: Runtime, owner: str) -> Lease | None:
-    with runtime.engine.connect() as connection:
-        if leases.next_due_ms(connection, list(HANDLERS)) != 0:
-            return None
-    with runtime.system() as connection:
-        return leases.claim(connection, owner, list(HANDLERS), runtime.settings.lease_seconds)
-
-
 async def _hold(runtime: Runtime, lease: Lease) -> None:
     """Run one piece of work, renewing its lease meanwhile; an unexpected error gives it back for a while."""
-    beating = asyncio.create_task(_beat(runtime, lease))
     try:
-        await HANDLERS[lease.kind](runtime, lease)
+        async with holding.held(runtime, lease):
+            await HANDLERS[lease.kind](runtime, lease)
     except Lost:
         log.info("lease lost", kind=lease.kind, key=lease.key, epoch=lease.epoch)
     except Exception as error:
         log.exception("work failed", kind=lease.kind, key=lease.key, attempt=lease.attempt)
         await asyncio.to_thread(_give_back, runtime, lease, type(error).__name__)
-    finally:
-        beating.cancel()
-        await asyncio.gather(beating, return_exceptions=True)
-
-
-async def _beat(runtime: Runtime, lease: Lease) -> None:
-    while True:
-        await asyncio.sleep(runtime.settings.lease_seconds / 3)
-        try:
-            await asyncio.to_thread(_renew, runtime, lease)
-        except Lost:
-            return
-        except Exception:
-            log.exception("lease not renewed", kind=lease.kind, key=lease.key)
-
-
-def _renew(runtime: Runtime, lease: Lease) -> None:
-    with runtime.system() as connection:
-        leases.renew(connection, lease, runtime.settings.lease_seconds)
 
 
 def _give_back(runtime: Runtime, lease: Lease, problem: str) -> None:
