@@ -5,12 +5,14 @@ from typing import Any
 
 import orjson
 import pytest
+import sqlalchemy as sa
 from tests.tags.syncing import Both, join, work_off
 from tests.wechat_sandbox.conftest import Sandbox, start
 
 from tagcast import reactions, tags
 from tagcast.inbox.actions import accept
 from tagcast.inbox.store import Delivery
+from tagcast.kit import leases
 from tagcast.kit.uow import Runtime
 
 
@@ -206,3 +208,64 @@ def test_a_customer_who_was_deleted_meanwhile_is_named(both: Both) -> None:
     assert both.theirs() == {"等级/金卡": set(people[1:3])}
     both.pull()
     assert both.plan().counts() == {"add_there": 1}
+
+
+def move_to_vip(both: Both, path: str) -> None:
+    with both.runtime.work(1, "test") as work:
+        tags.move(work, tags.find(work, path, account=both.id).id, tags.ensure(work, "VIP", account=both.id).id)
+
+
+def test_a_tag_whose_successor_was_refused_is_not_deleted(both: Both) -> None:
+    people = sorted(relations(both))
+    both.direct("both")
+    both.give("等级/金卡", people[:5])
+    both.give("等级/银卡")
+    both.run()
+    move_to_vip(both, "等级/金卡")
+    fault = {"path": "/cgi-bin/externalcontact/add_corp_tag", "kind": "error", "code": 40071, "times": 1}
+    both.client.sandbox.post("/sandbox/faults", fault)
+    run = both.run()
+    assert run.told["problems"] == [
+        {"path": "VIP/金卡", "problem": "bad_tag_name"}, {"path": "VIP/金卡", "problem": "kept_there"}
+    ]  # fmt: skip
+    assert both.theirs() == {"等级/金卡": set(people[:5]), "等级/银卡": set()}
+    both.run()
+    assert both.theirs() == {"VIP/金卡": set(people[:5]), "等级/银卡": set()}
+
+
+def test_a_tag_that_is_still_to_be_asked_about_is_not_moved(both: Both) -> None:
+    people = sorted(relations(both))
+    both.configure(members="ask")
+    made = console(both, action="create", group_name="等级", tags=["金卡"])["tags"]
+    held = relations(both)
+    by_hand(both, [(held[one][0], one) for one in people[:3]], add_tag=[made["金卡"]])
+    both.give("等级/金卡", people[3:6])
+    both.give("等级/银卡")
+    both.direct("both")
+    both.run()
+    move_to_vip(both, "等级/金卡")
+    both.run()
+    assert both.theirs()["等级/金卡"] == set(people[:3])
+
+
+def test_a_tag_that_was_restored_in_the_middle_of_a_run_is_not_deleted(both: Both) -> None:
+    people = sorted(relations(both))
+    both.configure(deletions="ours")
+    both.direct("both")
+    both.give("等级/金卡", people[:3])
+    both.run()
+    with both.runtime.work(1, "test") as work:
+        gold = tags.find(work, "等级/金卡", account=both.id).id
+        tags.archive(work, gold)
+    fault = {"path": "/cgi-bin/externalcontact/del_corp_tag", "kind": "error", "code": 45033, "times": 9}
+    both.client.sandbox.post("/sandbox/faults", fault)
+    begun = both.start(both.plan().hash)
+    work_off(both.runtime)
+    assert both.look(begun.id).state == "running"
+    both.client.sandbox.call("DELETE", "/sandbox/faults")
+    with both.runtime.work(1, "test") as work:
+        tags.restore(work, gold)
+        work.connection.execute(sa.update(leases.leases).values(due_at=0))
+    work_off(both.runtime)
+    assert both.look(begun.id).state == "done"
+    assert both.theirs()["等级/金卡"] == set(people[:3])

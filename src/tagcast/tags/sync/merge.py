@@ -210,7 +210,9 @@ class _Merge:
 
     def _move_there(self, link: Link, mine: Ours, theirs: Theirs) -> None:
         """No tag can change its group there: a new one takes its place, and the old one goes at the end."""
-        sets = self._merged(mine, theirs, link) or Sets()
+        sets = self._merged(mine, theirs, link)
+        if sets is None:
+            return
         self._create_there(mine, (mine.members - sets.drop_here) | sets.add_here)
         fresh = self.sets[mine.id, ""]
         fresh.add_here, fresh.drop_here = sets.add_here, sets.drop_here

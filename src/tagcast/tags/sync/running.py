@@ -114,6 +114,9 @@ async def _carry_out(job: Job) -> None:
 
 
 async def _there(job: Job, step: Step) -> None:
+    if step.do == "delete_there" and not await job.ask(lambda work: _may_go(job, work, step)):
+        await job.transact(lambda work: _missed(job, work, step, "kept_there"))
+        return
     try:
         there, group_id = await _THERE[step.do](job, step)
     except ChannelError as error:
@@ -175,6 +178,13 @@ async def _rename(job: Job, step: Step) -> tuple[str, str]:
     else:
         await client.call(lambda: client.official.tags.rename(int(step.there), step.place.name))
     return step.there, step.group_id
+
+
+def _may_go(job: Job, work: Work, step: Step) -> bool:
+    """Not when our tag was restored since the plan, nor before the tag that takes the place of a moved one is there."""
+    if step.tag:
+        return tree.get(work, step.tag).archived_at is not None
+    return store.link_of(work, job.account.id, there=step.there) is None
 
 
 async def _delete(job: Job, step: Step) -> tuple[str, str]:
