@@ -236,9 +236,9 @@ def test_a_tag_whose_successor_was_refused_is_not_deleted(both: Both) -> None:
 def test_a_tag_that_is_still_to_be_asked_about_is_not_moved(both: Both) -> None:
     people = sorted(relations(both))
     both.configure(members="ask")
-    made = console(both, action="create", group_name="等级", tags=["金卡"])["tags"]
+    both.client.post("externalcontact/add_corp_tag", {"group_name": "等级", "tag": [{"name": "金卡"}]})
     held = relations(both)
-    by_hand(both, [(held[one][0], one) for one in people[:3]], add_tag=[made["金卡"]])
+    by_hand(both, [(held[one][0], one) for one in people[:3]], add_tag=[both.corp_ids()["等级/金卡"]])
     both.give("等级/金卡", people[3:6])
     both.give("等级/银卡")
     both.direct("both")
@@ -246,6 +246,7 @@ def test_a_tag_that_is_still_to_be_asked_about_is_not_moved(both: Both) -> None:
     move_to_vip(both, "等级/金卡")
     both.run()
     assert both.theirs()["等级/金卡"] == set(people[:3])
+    assert "VIP/金卡" not in both.theirs()
 
 
 def test_a_tag_that_was_restored_in_the_middle_of_a_run_is_not_deleted(both: Both) -> None:

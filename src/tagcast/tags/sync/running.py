@@ -183,7 +183,7 @@ async def _rename(job: Job, step: Step) -> tuple[str, str]:
 def _may_go(job: Job, work: Work, step: Step) -> bool:
     """Not when our tag was restored since the plan, nor before the tag that takes the place of a moved one is there."""
     if step.tag:
-        return tree.get(work, step.tag).archived_at is not None
+        return actions.get(work, step.tag).archived_at is not None
     return store.link_of(work, job.account.id, there=step.there) is None
 
 
