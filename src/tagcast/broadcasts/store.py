@@ -15,6 +15,8 @@ from tagcast.kit import clock, db
 from tagcast.kit.errors import NotFound
 from tagcast.kit.uow import Work
 
+TROUBLE = "trouble"  # in a chunk's progress: why it was given back, until a call succeeds
+
 
 @dataclass(frozen=True, slots=True)
 class Broadcast:
@@ -278,6 +280,14 @@ def open_chunks(work: Work, broadcast: int) -> int:
     )
 
 
+def trouble(work: Work, broadcast: int) -> str | None:
+    """What holds up a chunk that was given back, or None: the first one's."""
+    rows = work.connection.scalars(
+        sa.select(chunks.c.progress).where(_here(work, broadcast), chunks.c.done_at.is_(None)).order_by(chunks.c.no)
+    )
+    return next((progress[TROUBLE] for progress in rows if TROUBLE in progress), None)
+
+
 def status_blobs(work: Work, broadcast: int) -> list[bytes]:
     """The packed statuses of all chunks."""
     return list(work.connection.scalars(sa.select(chunks.c.statuses).where(_here(work, broadcast))))
@@ -295,16 +305,8 @@ def known_msgids(work: Work, account: int) -> set[str]:
 
 def insert_failures(work: Work, broadcast: int, reasons: Mapping[int, str]) -> None:
     """Why recipients failed or were held; the last reason stands."""
-    rows = [
-        {
-            "workspace": work.workspace,
-            "broadcast": broadcast,
-            "contact": contact,
-            "reason": reason,
-            "at": work.now_ms,
-        }
-        for contact, reason in reasons.items()
-    ]
+    shared = {"workspace": work.workspace, "broadcast": broadcast, "at": work.now_ms}
+    rows = [{**shared, "contact": contact, "reason": reason} for contact, reason in reasons.items()]
     db.upsert(work.connection, failures, rows, ["workspace", "broadcast", "contact"])
 
 

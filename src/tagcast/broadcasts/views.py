@@ -10,7 +10,7 @@ from pyroaring import BitMap
 
 from tagcast import channels
 from tagcast.broadcasts import ledger, store
-from tagcast.broadcasts.rules import Status
+from tagcast.broadcasts.rules import State, Status
 from tagcast.kit.errors import NotFound
 from tagcast.kit.uow import Work
 
@@ -41,7 +41,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a broadcast stands; `states` sums to `assigned`. `reason`: why it is paused or being cancelled."""
+    """Where a broadcast stands; `states` sums to `assigned`. `reason`: why it is paused, held up or being cancelled."""
 
     state: str
     reason: str | None
@@ -91,9 +91,10 @@ def _sentences(reason: str) -> tuple[str, str]:
     known = words().get(reason.replace(":", "."))
     if known is not None:
         return known["zh"], known["en"]
-    platform, _, code = reason.partition(":")
+    platform, _, rest = reason.partition(":")
+    code, _, operation = rest.partition(":")
     if platform in PLATFORMS and code.lstrip("-").isdigit():
-        meaning = channels.meaning(PLATFORMS[platform], int(code))
+        meaning = channels.meaning(PLATFORMS[platform], int(code), operation)
         return meaning.zh, meaning.en
     return reason, reason
 
@@ -101,10 +102,13 @@ def _sentences(reason: str) -> tuple[str, str]:
 def progress(work: Work, broadcast_id: int) -> Progress:
     """State and counts of a broadcast."""
     broadcast = store.get(work, broadcast_id)
+    reason = broadcast.reason
+    if reason is None and broadcast.state is State.SENDING:
+        reason = store.trouble(work, broadcast_id)
     return Progress(
         str(broadcast.state),
-        broadcast.reason,
-        *_sentences(broadcast.reason or ""),
+        reason,
+        *_sentences(reason or ""),
         work.bitmaps.count(f"{broadcast.key}:assigned"),
         work.bitmaps.count(f"{broadcast.key}:holdout"),
         ledger.states(work, broadcast_id),

@@ -172,10 +172,10 @@ def refusal(platform: Platform, operation: str, errcode: int, *, errmsg: str = "
     return ChannelError(platform, operation, row, errcode=errcode, errmsg=errmsg)
 
 
-def meaning(platform: Platform, errcode: int) -> Meaning:
-    """What an errcode means, whatever was called. The sentences of an unknown one name it."""
+def meaning(platform: Platform, errcode: int, operation: str = "") -> Meaning:
+    """What an errcode means, whatever was called or for one operation. The sentences of an unknown one name it."""
     rows = table()
-    known = rows.get((platform, errcode, ""))
+    known = rows.get((platform, errcode, operation)) or rows.get((platform, errcode, ""))
     unknown = rows[(platform, "unknown", "")]
     return known or replace(unknown, zh=f"{unknown.zh} {errcode}", en=f"{unknown.en} {errcode}")
 

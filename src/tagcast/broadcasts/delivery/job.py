@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from tagcast import accounts
+from tagcast import accounts, channels
 from tagcast.broadcasts import ledger, rules, store
 from tagcast.broadcasts.ledger import Learnt
 from tagcast.broadcasts.rules import State, Status
@@ -42,6 +42,8 @@ class Job:
     broadcast: Broadcast
     no: int
     fruitless: int = field(default=0)
+    # The last refusal, or the last answer that did not come.
+    trouble: ChannelError | TagcastError | None = field(default=None)
 
     async def step(self, use_case: Callable[[Work, Broadcast, Chunk], T], *, learnt: Learnt | None = None) -> T:
         """One transaction: renew the lease, record what was learnt, then do `use_case` on the chunk and save it.
@@ -57,6 +59,8 @@ class Job:
                 broadcast, chunk = self._locked(work)
                 leases.renew(work.connection, self.lease, self.runtime.settings.lease_seconds)
                 ledger.record(work, broadcast, chunk, learnt)
+                if learnt.taken or Status.ACCEPTED in learnt.statuses.values():
+                    chunk.progress.pop(store.TROUBLE, None)
                 going = self._goes_on(work, broadcast, chunk, learnt.stop)
                 if going:
                     result = use_case(work, broadcast, chunk)
@@ -83,6 +87,23 @@ class Job:
         else:
             return True
         return False
+
+    def give_back(self, seconds: float) -> None:
+        """Let the chunk be taken up again after some seconds; what holds it up is kept with it meanwhile.
+
+        A token that is refused however often it is renewed pauses the broadcast: somebody else renews it too.
+        """
+        with self._work() as work:
+            broadcast, chunk = self._locked(work)
+            leases.defer(work.connection, self.lease, seconds)
+            if self.trouble is None:
+                return
+            chunk.progress = {**chunk.progress, store.TROUBLE: reason_of(self.trouble)}
+            store.save_chunk(work, chunk)
+            tired = max(self.fruitless, self.lease.attempt) > TRIES
+            refused = isinstance(self.trouble, ChannelError) and self.trouble.reaction is Reaction.RENEW_TOKEN
+            if tired and refused and broadcast.reason != ledger.CANCELLED:
+                store.move(work, broadcast.id, [State.SENDING], State.PAUSED, reason=reason_of(self.trouble))
 
     def _cancel(self, work: Work, broadcast: Broadcast, chunk: Chunk) -> None:
         """Who was surely not called is cancelled, who may have been is in doubt; the chunk ends."""
@@ -158,7 +179,7 @@ class Job:
 def lasting(error: ChannelError | TagcastError) -> str | None:
     """The reason to pause the whole broadcast, when no repetition of ours can help before somebody or a day does."""
     if isinstance(error, TagcastError):
-        return None if isinstance(error, Unavailable) else error.code
+        return None if isinstance(error, Unavailable) else reason_of(error)
     return reason_of(error) if error.reaction is Reaction.PERMANENT or error.until else None
 
 
@@ -167,6 +188,13 @@ def surely_not(error: ChannelError | TagcastError) -> bool:
     if isinstance(error, TagcastError):
         return True
     return error.reaction not in (Reaction.IN_DOUBT, Reaction.DUPLICATE) and not error.meaning.maybe_done
+
+
+def wait_of(error: ChannelError | TagcastError) -> float:
+    """The least seconds before a repetition can help: what the platform asks for, or until its API is open again."""
+    if isinstance(error, ChannelError):
+        return float(error.wait_seconds)
+    return float(str(error.params.get("seconds", 0)))
 
 
 def learn(learnt: Learnt, index: int, error: ChannelError | TagcastError, *, repeated: bool) -> None:
@@ -184,12 +212,20 @@ def learn(learnt: Learnt, index: int, error: ChannelError | TagcastError, *, rep
             else:
                 learnt.fail(index, reason_of(error))
             return
-        learnt.wait = max(learnt.wait, float(error.wait_seconds))
+    learnt.wait = max(learnt.wait, wait_of(error))
     learnt.stop = learnt.stop or lasting(error)
     if surely_not(error) and not repeated:
         learnt.statuses[index] = Status.RETRY
 
 
-def reason_of(error: ChannelError) -> str:
-    """The word kept in the ledger: `<platform>:<errcode>`, or the reason when the platform gave no code."""
-    return f"{error.platform}:{error.errcode}" if error.errcode is not None else error.reason
+def reason_of(error: ChannelError | TagcastError) -> str:
+    """The word kept in the ledger: our own code; `<platform>:<errcode>`, with `:<operation>` where the code means
+    something else there; or the reason when the platform gave no code.
+    """
+    if isinstance(error, TagcastError):
+        return error.code
+    if error.errcode is None:
+        return error.reason
+    word, usual = f"{error.platform}:{error.errcode}", channels.meaning(error.platform, error.errcode)
+    here = channels.meaning(error.platform, error.errcode, error.operation)
+    return word if here == usual else f"{word}:{error.operation}"

@@ -12,7 +12,7 @@ import numpy as np
 
 from tagcast import accounts
 from tagcast.broadcasts import ledger
-from tagcast.broadcasts.delivery.job import AGAIN_SECONDS, Job, lasting, surely_not
+from tagcast.broadcasts.delivery.job import AGAIN_SECONDS, Job, lasting, surely_not, wait_of
 from tagcast.broadcasts.ledger import Call, Indices, Learnt
 from tagcast.broadcasts.rules import Status
 from tagcast.broadcasts.store import Broadcast, Chunk
@@ -126,7 +126,7 @@ async def after_refusal(job: Job, error: ChannelError | TagcastError, *, fresh: 
     `fresh`: no earlier call of the chunk is in doubt, so a certain refusal takes the intent back. Raises Stopped, with
     the broadcast paused, when the refusal concerns all of it.
     """
-    wait = float(error.wait_seconds) if isinstance(error, ChannelError) else 0.0
+    job.trouble, wait = error, wait_of(error)
     await job.note(Learnt(refused=fresh and surely_not(error), stop=lasting(error)))
     if await job.back_off(fruitful=False, least=wait):
         return None

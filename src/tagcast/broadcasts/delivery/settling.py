@@ -50,14 +50,17 @@ async def settle(runtime: Runtime, lease: Lease) -> float | None:
     if broadcast.state is not State.SETTLING:
         await asyncio.to_thread(_step, runtime, lease, number, lambda work, _b: leases.complete(work.connection, lease))
         return None
-    cleaned = all(final(chunk) for chunk in chunks) or _over(runtime, broadcast, clock.now())
+    now = clock.now()
+    ending = all(final(chunk) for chunk in chunks) or _over(runtime, broadcast, now)
+    cleaned = ending and _over(runtime, broadcast, now, times=2)
     news: dict[int, News] = {}
-    if broadcast.route is not Route.TEMPLATE and (cleaned or any(not final(chunk) for chunk in chunks)):
+    if broadcast.route is not Route.TEMPLATE and (ending or any(not final(chunk) for chunk in chunks)):
         try:
             async with accounts.connect(runtime, lease.workspace, account.id, backoff=accounts.DURABLE) as connected:
                 news = await _ask(runtime, lease, broadcast, chunks, connected)
-                if cleaned:
+                if ending:
                     await _clean_up(connected, broadcast, chunks)
+                    cleaned = True
         except (ChannelError, TagcastError) as error:
             log.info("settling", broadcast=number, problem=type(error).__name__)
     waiting: float | None = await asyncio.to_thread(
@@ -66,9 +69,9 @@ async def settle(runtime: Runtime, lease: Lease) -> float | None:
     return waiting
 
 
-def _over(runtime: Runtime, broadcast: Broadcast, now: datetime) -> bool:
-    """Whether the time for receipts has passed."""
-    return (now - (broadcast.sent_at or now)).total_seconds() >= runtime.settings.settle_seconds
+def _over(runtime: Runtime, broadcast: Broadcast, now: datetime, *, times: int = 1) -> bool:
+    """Whether the time for receipts has passed, so many times."""
+    return (now - (broadcast.sent_at or now)).total_seconds() >= times * runtime.settings.settle_seconds
 
 
 def final(chunk: Chunk) -> bool:
@@ -92,7 +95,7 @@ def _take_up(
 ) -> float | None:
     """Commit what was learnt; finish when all is final or the time is over, else seconds until the next look.
 
-    A broadcast with a temporary tag ends with the pass that began by taking the tag off (`cleaned`).
+    A broadcast with a temporary tag ends with the pass that took the tag off (`cleaned`), or tried for too long.
     """
     chunks = store.chunks_of(work, broadcast.id)
     before = _states(chunks)
@@ -107,8 +110,8 @@ def _take_up(
     tagged = any("tag" in chunk.progress for chunk in chunks)
     if all(final(chunk) for chunk in chunks) or _over(runtime, broadcast, work.now):
         if tagged and not cleaned:
-            leases.defer(work.connection, lease, 0.0)
-            return 0.0
+            leases.defer(work.connection, lease, FASTEST)
+            return FASTEST
         ended = State.CANCELLED if broadcast.reason == ledger.CANCELLED else State.FINISHED
         store.move(work, broadcast.id, [State.SETTLING], ended, finished_at=work.now_ms)
         ledger.give_back_send(work, broadcast, chunks)

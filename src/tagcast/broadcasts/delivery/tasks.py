@@ -11,7 +11,7 @@ from functools import partial
 from tagcast import accounts, channels, contacts
 from tagcast.broadcasts import content as contents
 from tagcast.broadcasts import pages, store
-from tagcast.broadcasts.delivery.job import Job, lasting, reason_of
+from tagcast.broadcasts.delivery.job import Job, lasting, reason_of, wait_of
 from tagcast.broadcasts.delivery.once import Answer, Intent, accept, after_refusal, intend
 from tagcast.broadcasts.ledger import Learnt
 from tagcast.broadcasts.store import Broadcast, Chunk
@@ -22,8 +22,8 @@ from tagcast.kit.uow import Work
 
 # A lost answer is looked up as long as it takes; the record of the platform reaches back months.
 NEVER = 10.0**9
-# Clocks of ours and the platform's may differ.
-SKEW_SECONDS = 60
+# Clocks of ours and the platform's may differ. A task outside this span would count as absent, and be made again.
+SKEW_SECONDS = 15 * 60
 
 
 async def deliver(job: Job, connected: accounts.Connected) -> float | None:
@@ -60,6 +60,7 @@ async def _try(
         if reason is not None:
             return Answer(None, {int(index): reason for index in intent.indices})
         if isinstance(error, ChannelError) and error.reaction is Reaction.IN_DOUBT:
+            job.trouble = error
             return max(0.1, job.runtime.settings.in_doubt_seconds)
         return await after_refusal(job, error, fresh=True)
 
@@ -116,7 +117,7 @@ async def _look_up(
     known = await job.read(lambda work: store.known_msgids(work, job.account.id))
     ours = {customers[int(index)]: int(index) for index in intent.indices if customers[int(index)]}
     span = int(tried) - SKEW_SECONDS, int(clock.now().timestamp()) + SKEW_SECONDS
-    complete = True
+    complete, later = True, 0.0
     try:
         for msgid in await connected.call(partial(_record, connected.wecom, span, message)):
             if msgid in known:
@@ -126,10 +127,11 @@ async def _look_up(
                 return Answer(msgid, {index: "unreachable" for one, index in ours.items() if one not in reached})
             complete = complete and reached != set()
     except (ChannelError, TagcastError) as error:
+        job.trouble, complete = error, False
         if isinstance(error, TagcastError) or error.scope is Scope.ACCOUNT:
-            await job.note(Learnt(stop=lasting(error)))
-        complete = False
-    return None if complete else max(0.5, job.runtime.settings.in_doubt_seconds)
+            later = wait_of(error)
+        await job.note(Learnt(stop=lasting(error)))
+    return None if complete else max(0.5, job.runtime.settings.in_doubt_seconds, later)
 
 
 async def _record(client: channels.WecomClient, span: tuple[int, int], message: list[channels.Message]) -> list[str]:

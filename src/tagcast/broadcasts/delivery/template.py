@@ -75,6 +75,7 @@ async def _call_all(job: Job, window: Window, send: Callable[[int], Awaitable[in
                 learnt.msgids[index] = await send(index)
                 learnt.statuses[index] = Status.ACCEPTED
             except (ChannelError, TagcastError) as error:
+                job.trouble = error
                 learn(learnt, index, error, repeated=window.repeated)
 
     flushing = asyncio.create_task(_flush(job, learnt))

@@ -5,12 +5,11 @@ import asyncio
 from tagcast import accounts
 from tagcast.broadcasts import store
 from tagcast.broadcasts.delivery import mass, tasks, template
-from tagcast.broadcasts.delivery.job import AGAIN_SECONDS, Job, Stopped, lasting
+from tagcast.broadcasts.delivery.job import AGAIN_SECONDS, Job, Stopped, lasting, wait_of
 from tagcast.broadcasts.delivery.settling import settle
 from tagcast.broadcasts.ledger import Learnt
 from tagcast.broadcasts.rules import Route
 from tagcast.channels import ChannelError
-from tagcast.kit import leases
 from tagcast.kit.errors import TagcastError
 from tagcast.kit.leases import Lease
 from tagcast.kit.uow import Runtime
@@ -34,7 +33,7 @@ async def deliver(runtime: Runtime, lease: Lease) -> float | None:
     except Stopped:
         return None
     if again is not None:
-        await asyncio.to_thread(_defer, runtime, job, again)
+        await asyncio.to_thread(job.give_back, again)
     return again
 
 
@@ -46,17 +45,12 @@ async def _deliver(job: Job) -> float | None:
         ) as connected:
             return await ROUTES[job.broadcast.route](job, connected)
     except (ChannelError, TagcastError) as error:
-        wait = float(error.wait_seconds) if isinstance(error, ChannelError) else 0.0
+        job.trouble = error
         await job.note(Learnt(stop=lasting(error)))
-        return max(wait, AGAIN_SECONDS)
+        return max(wait_of(error), AGAIN_SECONDS)
 
 
 def _job(runtime: Runtime, lease: Lease, number: int, no: int) -> Job:
     with runtime.read(lease.workspace, "worker") as work:
         broadcast = store.get(work, number)
         return Job(runtime, lease, accounts.get(work, broadcast.account), broadcast, no)
-
-
-def _defer(runtime: Runtime, job: Job, seconds: float) -> None:
-    with runtime.work(job.lease.workspace, "worker") as work:
-        leases.defer(work.connection, job.lease, seconds)
