@@ -8,6 +8,7 @@ python3 dev.py check           only ruff, mypy and import-linter
 python3 dev.py bench ARGS      set up the peers, then `tagcast bench ARGS`
 python3 dev.py fuzz ARGS       fuzz the callbacks; --minutes 10, --seed 7
 python3 dev.py docs            write the reference pages that are made from the code
+python3 dev.py chaos ARGS      faults of the platforms and kills at random; --minutes 10, --seed 7, --matrix
 python3 dev.py run ARGS        `tagcast ARGS`
 python3 dev.py lock            write the locks for what pyproject.toml asks; with --upgrade: newest versions
 python3 dev.py doctor          what this machine has and lacks
@@ -41,11 +42,11 @@ NEEDED_BYTES = 1_500_000_000
 # What each command needs installed, in this order.
 LAYERS = {
     "demo": ("base", "demo"), "run": ("base",), "test": ("test",), "check": ("test",), "fuzz": ("test",),
-    "bench": ("test", "bench"), "docs": ("test",),
+    "bench": ("test", "bench"), "chaos": ("test",), "docs": ("test",),
 }  # fmt: skip
 
 # Commands that are a module of the tests.
-MODULES = {"docs": "tests.endpoints", "fuzz": "tests.inbox.fuzz"}
+MODULES = {"chaos": "tests.flows.chaos", "docs": "tests.endpoints", "fuzz": "tests.inbox.fuzz"}
 
 REMEDIES = (
     (

@@ -1,13 +1,6 @@
 """Delivery over real HTTP: the sandbox's own ledger says who was asked, how often, and what arrived."""
 
-import json
-import os
-import signal
-import subprocess
-import sys
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -16,45 +9,15 @@ from pyroaring import BitMap
 
 from tagcast import accounts, broadcasts
 from tests.broadcasts.conftest import ROUTES, Make, send
-from tests.flows.harness import World, until
+from tests.flows.harness import World, callbacks, until
 
 CLEAN = {"lost": 0, "duplicated": 0, "forbidden": 0, "unexpected": 0}
-
-SERVER = """
-import sys
-from pathlib import Path
-from tagcast.kit.settings import Settings
-from tagcast.kit.uow import open_runtime
-from tagcast.server.run import run
-
-run(open_runtime(Settings(home=Path(sys.argv[1]), port=0, database_url=sys.argv[2])))
-"""
 
 
 def verdict(world: World, route: str, broadcast: int, *, but: BitMap | None = None) -> dict[str, int]:
     """The sandbox's four counts; `but`: assigned people who must not have been asked."""
     found = world.judge(ROUTES[route][0], broadcast, but=but or BitMap())
     return {name: found[name] for name in CLEAN}
-
-
-@contextmanager
-def callbacks(world: World) -> Iterator[None]:
-    """The real server, to which the sandbox sends the callbacks of all accounts."""
-    settings = world.runtime.settings
-    command = [sys.executable, "-c", SERVER, str(settings.home), settings.database_url]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    try:
-        url = json.loads(process.stdout.readline())["url"]
-        for kind, remote in world.remote.items():
-            with world.runtime.read(1, "test") as work:
-                path = accounts.get(work, world.accounts[kind]).callback_path
-            world.sandbox.call("PATCH", f"/sandbox/accounts/{remote['id']}", {"callback_url": f"{url}/callback/{path}"})
-            assert world.sandbox.post(f"/sandbox/accounts/{remote['id']}/verify")["ok"]
-        yield
-    finally:
-        os.kill(process.pid, signal.SIGTERM)
-        process.communicate(timeout=20)
 
 
 def fault(world: World, path: str, kind: str, **how: Any) -> None:

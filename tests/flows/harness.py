@@ -16,13 +16,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy as sa
 from pyroaring import BitMap
 
-from tagcast import accounts, broadcasts, compliance, contacts, worker
+from tagcast import accounts, broadcasts, compliance, contacts, tags, worker
 from tagcast.accounts import NewAccount
 from tagcast.contacts import Identity, PersonIn
 from tagcast.kit.settings import Settings
 from tagcast.kit.uow import Runtime, open_runtime
+
+SERVER = """
+import sys
+from pathlib import Path
+from tagcast.kit.settings import Settings
+from tagcast.kit.uow import open_runtime
+from tagcast.server.run import run
+
+run(open_runtime(Settings(home=Path(sys.argv[1]), port=0, database_url=sys.argv[2])))
+"""
 
 FORK = multiprocessing.get_context("forkserver")
 FORK.set_forkserver_preload(["tagcast.worker"])
@@ -51,6 +62,13 @@ class Sandbox:
             self._process.terminate()
             self._process.communicate(timeout=20)
             self._process = None
+
+    def kill(self) -> None:
+        """End it as a power cut does."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.communicate()
+        self._process = None
 
     def call(self, method: str, path: str, body: object = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
@@ -122,13 +140,18 @@ class World:
         """kind → the account's id in the sandbox."""
         return {kind: remote["id"] for kind, remote in self.remote.items()}
 
-    def profile(self, kind: str, **limits: Any) -> None:
-        """Give the account the platform's own limits, but for these of `send`, each a figure."""
+    def profile(self, kind: str, *, unlimited: bool = False, **limits: Any) -> None:
+        """Give the account the platform's own limits, but for these of `send`, each a figure.
+
+        `unlimited`: as many broadcasts as one likes.
+        """
         said = {"source": "this test", "date": "2026-11-23"}
         own = {name: {"value": value, **said} for name, value in limits.items()}
+        spans = ("per_day", "per_week", "per_month") if unlimited else ()
+        often = {name: {"value": "unlimited", **said} for name in spans}
         with self.runtime.work(1, "test") as work:
-            accounts.add_profile(work, "wide", "platform", {kind: {"send": own}} if own else {})
-            accounts.set_profile(work, self.accounts[kind], "wide")
+            accounts.add_profile(work, f"wide-{kind}", "platform", {kind: {"send": own, "broadcast": often}})
+            accounts.set_profile(work, self.accounts[kind], f"wide-{kind}")
 
     def template_id(self) -> str:
         """A template of the service account, as an operator would look it up."""
@@ -160,6 +183,40 @@ class World:
                     work.bitmaps.add(f"employee:{account}:{employee}", BitMap(customers), why="test")
             compliance.record(work, "marketing", contacts.everyone(work), BitMap(), source="test")
 
+    def split(self, kind: str, size: int) -> list[str]:
+        """Tag those who follow an account in groups of `size`; the groups as audiences."""
+        found = []
+        with self.runtime.work(1, "test") as work:
+            there = list(work.bitmaps.read(f"following:{self.accounts[kind]}"))
+            for at in range(0, len(there) - size + 1, size):
+                tag = tags.ensure(work, f"{kind}/{at}")
+                work.bitmaps.add(f"tag:{tag.id}", BitMap(there[at : at + size]), why="test")
+                found.append(f'tag("{kind}/{at}")')
+        return found
+
+    def forget_sends(self) -> None:
+        """Nobody has been sent anything, as far as limits are concerned."""
+        with self.runtime.work(1, "test") as work:
+            for key in work.bitmaps.keys("sent:"):
+                work.bitmaps.replace(key, BitMap(), why="test")
+
+    def later(self, seconds: float) -> None:
+        """Let time pass for us: what is due, closed, kept or tried moves back. The platform's clock stays right.
+
+        No worker may run meanwhile: what a process knows of the time is its own.
+        """
+        ms = int(seconds * 1000)
+        with self.runtime.engine.begin() as connection:
+            for table, columns in (
+                ("lease", ("due_at", "until")),
+                ("account_quota", ("closed_until",)),
+                ("account_token", ("fresh_until", "failed_at")),
+                ("broadcast_chunk", ("tried_at",)),
+                ("broadcast", ("sent_at",)),
+            ):
+                moved = {column: sa.column(column) - ms for column in columns}
+                connection.execute(sa.update(sa.table(table, *map(sa.column, columns))).values(moved))
+
     def send(self, kind: str, content: dict[str, Any], *, audience: str = "all", holdout: float = 0.0) -> int:
         """Draft, plan, send; the broadcast's id."""
         with self.runtime.work(1, "test") as work:
@@ -186,8 +243,8 @@ class World:
 
     def ids(self, kind: str, numbers: Iterable[int]) -> dict[int, str]:
         """Contact number → the id by which the sandbox knows him."""
-        which = "external_userid" if kind == "wecom" else "openid"
         with self.runtime.read(1, "test") as work:
+            which = "external_userid" if kind == "wecom" else "openid"
             return contacts.identities_of(work, list(numbers), which, self.accounts[kind])
 
     def statuses(self, broadcast: int, numbers: Iterable[int]) -> dict[int, str]:
@@ -263,6 +320,27 @@ class World:
                 os.kill(process.pid, signal.SIGKILL)
             process.join(10)
             process.close()
+
+
+@contextmanager
+def callbacks(world: World) -> Iterator[None]:
+    """The real server, to which the sandbox sends the callbacks of all accounts."""
+    settings = world.runtime.settings
+    command = [sys.executable, "-c", SERVER, str(settings.home), settings.database_url]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        url = json.loads(process.stdout.readline())["url"]
+        for kind, remote in world.remote.items():
+            with world.runtime.read(1, "test") as work:
+                path = accounts.get(work, world.accounts[kind]).callback_path
+            account = f"/sandbox/accounts/{remote['id']}"
+            world.sandbox.call("PATCH", account, {"callback_url": f"{url}/callback/{path}"})
+            assert world.sandbox.post(f"{account}/verify")["ok"]
+        yield
+    finally:
+        os.kill(process.pid, signal.SIGTERM)
+        process.communicate(timeout=20)
 
 
 def until(true: Callable[[], bool], seconds: float = 60.0, said: Callable[[], object] = str) -> None:
