@@ -17,8 +17,10 @@ from tagcast.channels import (
     TemplateCall,
     TemplateMessage,
     Text,
+    each_page,
     stable_token,
 )
+from tagcast.channels.official import Page
 from tagcast.kit.http import AiohttpTransport
 
 OK = {"errcode": 0, "errmsg": "ok"}
@@ -122,6 +124,30 @@ def test_paging_that_goes_in_a_circle_is_a_broken_answer() -> None:
     assert Canned().official(pages, {"total": 0, "count": 0, "data": None, "next_openid": None}) == []
     last = {"total": 1, "count": 1, "data": {"openid": ["a"]}, "next_openid": ""}
     assert Canned().official(pages, last) == [("a",)]
+
+
+def test_a_list_that_is_not_all_of_it_is_a_broken_answer() -> None:
+    async def each(client: OfficialClient) -> list[str]:
+        async def call(ask: Callable[[], Awaitable[Page | None]]) -> Page | None:
+            return await ask()
+
+        return [openid async for page in each_page(call, client.people.followers) for openid in page.openids]
+
+    def page(*openids: str, total: int = 3) -> dict[str, object]:
+        return {"total": total, "count": len(openids), "data": {"openid": openids}, "next_openid": (*openids, "")[0]}
+
+    end = {"total": 3, "count": 0, "next_openid": ""}
+    assert Canned().official(each, page("a", "x"), page("b"), end) == ["a", "x", "b"]
+    assert Canned().official(each, page("a"), end) == ["a"]  # somebody left while it was read
+    for answers in (
+        [page("a"), page("b"), page("c"), page("b"), page("c")],
+        [end],
+        [page("a") | {"count": 2}],
+        [page("a", total=30), end],
+    ):
+        with pytest.raises(ChannelError) as error:
+            Canned().official(each, *answers)
+        assert error.value.reason == "answer_lost"
 
 
 def test_followers_of_a_tag() -> None:

@@ -1,12 +1,15 @@
 """Tags of a service account, both ways, against the sandbox over HTTP."""
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 
 import pytest
+import sqlalchemy as sa
+from tests.channels.canned import Canned
 from tests.tags.syncing import Both, join
 from tests.wechat_sandbox.conftest import Sandbox, start
 
 from tagcast import tags
+from tagcast.accounts.tables import accounts as account_table
 from tagcast.kit.uow import Runtime
 
 
@@ -206,3 +209,18 @@ def test_what_came_from_the_platform_can_be_taken_back(joined: Both) -> None:
     assert joined.plan().counts() == {"drop_there": 5}
     joined.run()
     assert joined.theirs()["金卡"] == set(people[:20])
+
+
+def test_who_bears_a_tag_by_their_own_profile_is_not_untagged_by_a_short_list(joined: Both) -> None:
+    people, gold = joined.client.reachable()[:20], joined.tag_id("金卡")
+    joined.direct("off", "会员/银卡")
+    told = {"tags": [{"id": gold, "name": "金卡", "count": 20}]}
+    profiles = [{"openid": one, "subscribe": 1, "tagid_list": [gold] if one != people[0] else []} for one in people]
+
+    def make(_transport: object, url: str) -> Awaitable[tags.sync.Made]:
+        with joined.runtime.system() as connection:
+            connection.execute(sa.update(account_table).values(base_url=url))
+        return tags.sync.make(joined.runtime, 1, joined.id, full=True)
+
+    plan = Canned().talk(make, told, {"count": 0}, {"user_info_list": profiles}).plan
+    assert plan.counts() == {"drop_here": 1}

@@ -40,6 +40,7 @@ from tagcast.channels.official import (
     OfficialClient,
     Template,
     TemplateCall,
+    each_page,
     stable_token,
 )
 from tagcast.channels.wecom import (
@@ -66,6 +67,7 @@ __all__ = [
     "MiniProgramLogin",
     "MiniProgramClient",
     "WecomClient",
+    "each_page",
     "stable_token",
     "get_token",
     "Token",

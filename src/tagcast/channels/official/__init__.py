@@ -21,7 +21,7 @@ from tagcast.channels.official.mass import (
 )
 from tagcast.channels.official.media import Material, StoredArticle, StoredArticles, StoredFile, StoredVideo, VideoLink
 from tagcast.channels.official.notices import Menu, SubscriptionTemplate
-from tagcast.channels.official.paging import Page
+from tagcast.channels.official.paging import Page, each_page
 from tagcast.channels.official.people import MAX_PEOPLE, Follower
 from tagcast.channels.official.qr import QrCode, picture_url
 from tagcast.channels.official.quota import Quota, RequestLog, reset_all_quotas, stable_token
@@ -35,6 +35,7 @@ __all__ = [
     "MiniProgramLogin",
     "MiniProgramClient",
     "TemplateCall",
+    "each_page",
     "stable_token",
     "reset_all_quotas",
     "picture_url",

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pyroaring import BitMap
 
 from tagcast import accounts, bitmaps, contacts
-from tagcast.channels import ChannelError
+from tagcast.channels import ChannelError, each_page
 from tagcast.kit.uow import Runtime
 from tagcast.tags.sync.merge import Theirs
 from tagcast.tags.sync.rules import Place, Shape
@@ -129,18 +129,11 @@ async def _official(reader: _Reader) -> None:
 
 
 async def _bearers(reader: _Reader, theirs: Theirs) -> None:
-    tags, start, members = reader.connected.official.tags, "", BitMap()
+    tags, members = reader.connected.official.tags, BitMap()
     try:
-        while True:
-            # A generator that raised is over, so each page is asked for anew.
-            page = await reader.connected.call(lambda: anext(tags.wearers(int(theirs.id), start), None))  # noqa: B023 - awaited at once
+        async for page in each_page(reader.connected.call, lambda start: tags.wearers(int(theirs.id), start)):
             reader.found.calls += 1
-            if page is None:
-                break
             members |= await reader.known(page.openids)
-            start = page.next_openid
-            if not start:
-                break
     except ChannelError as error:
         if error.reason != "no_such_tag":
             raise
@@ -152,12 +145,9 @@ async def _bearers(reader: _Reader, theirs: Theirs) -> None:
 async def _by_person(reader: _Reader, tags: Sequence[Theirs]) -> None:
     """All followers with their tags. What followers told is complete, so who was not told of does not follow."""
     members = {theirs.id: BitMap() for theirs in tags}
-    people, start, reach = reader.connected.official.people, "", BitMap()
-    while True:
-        page = await reader.connected.call(lambda: anext(people.followers(start), None))  # noqa: B023 - awaited at once
+    people, reach = reader.connected.official.people, BitMap()
+    async for page in each_page(reader.connected.call, people.followers):
         reader.found.calls += 1
-        if page is None:
-            break
         parts = [
             page.openids[at : at + reader.shape.look_up] for at in range(0, len(page.openids), reader.shape.look_up)
         ]
@@ -171,9 +161,6 @@ async def _by_person(reader: _Reader, tags: Sequence[Theirs]) -> None:
                     for tag_id in ids:
                         if number is not None and tag_id in members:
                             members[tag_id].add(number)
-        start = page.next_openid
-        if not start:
-            break
     reader.found.reach = reach
     for theirs in tags:
         reader.found.theirs[theirs.id] = Theirs(theirs.id, theirs.place, members=members[theirs.id], count=theirs.count)
@@ -187,7 +174,8 @@ async def _profiles(reader: _Reader, openids: Sequence[str]) -> list[tuple[str, 
 
 
 async def _who_left(reader: _Reader) -> None:
-    """Who lost a tag there because they no longer follow has had nothing taken away by anybody."""
+    """Who lost a tag there because they no longer follow has had nothing taken away by anybody; and whoever bears it
+    by their own profile has it, whatever the list of the tag's people says."""
     missing = BitMap()
     for tag_id, known in reader.before.links.items():
         theirs = reader.found.theirs.get(tag_id)
@@ -197,9 +185,14 @@ async def _who_left(reader: _Reader) -> None:
             ) - theirs.members
     names = list((await reader.names(missing)).values())
     for at in range(0, len(names), reader.shape.look_up):
-        for openid, _, follows in await _profiles(reader, names[at : at + reader.shape.look_up]):
+        for openid, ids, follows in await _profiles(reader, names[at : at + reader.shape.look_up]):
+            alone = await reader.known([openid])
             if not follows:
-                reader.found.reach -= await reader.known([openid])
+                reader.found.reach -= alone
+            for tag_id in ids:
+                theirs = reader.found.theirs.get(tag_id)
+                if theirs is not None and theirs.members is not None:
+                    theirs.members.update(alone)
 
 
 async def _unchanged(reader: _Reader, shown: dict[str, Theirs]) -> set[str]:
@@ -287,7 +280,9 @@ async def _of_touched(reader: _Reader, shown: dict[str, Theirs]) -> dict[str, Bi
     found.reach, found.touched = reader.before.following | touched, touched
     bases = {tag_id: known.link.base for tag_id, known in reader.before.links.items()}
     members = {tag_id: bases.get(tag_id, BitMap()) - touched for tag_id in shown}
-    for number, name in (await reader.names(touched)).items():
+    names = await reader.names(touched)
+    found.reach -= touched - BitMap(names)
+    for number, name in names.items():
         try:
             told = await reader.connected.call(lambda: reader.connected.wecom.customers.get(name))  # noqa: B023 - awaited at once
         except ChannelError as error:
