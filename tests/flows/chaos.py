@@ -189,6 +189,7 @@ def run(options: argparse.Namespace) -> int:
                 break
         place.close()
     if broken:
+        options.file.parent.mkdir(parents=True, exist_ok=True)
         options.file.write_text("\n".join(broken) + "\n", "utf-8")
         print(f"{len(broken)} rounds broke a promise; see {options.file}")
     print(f"{done} rounds, {len(broken)} broken, seed {options.seed}")
@@ -204,7 +205,7 @@ def main() -> int:
     parser.add_argument("--matrix", action="store_true", help="every cell of the matrix, in an order by the seed")
     parser.add_argument("--way", choices=list(WAYS), default="", help="with --matrix: one way of sending")
     parser.add_argument("--database", default="", metavar="URL", help="a PostgreSQL database to use up; else SQLite")
-    parser.add_argument("--file", type=Path, default=Path("chaos-broken.txt"), help="where broken rounds are written")
+    parser.add_argument("--file", type=Path, default=Path(".dev/chaos-broken.txt"), help="where broken rounds are written")
     return run(parser.parse_args())
 
 

@@ -25,6 +25,8 @@ from tagcast.kit.uow import Runtime, Work
 # Receipts of a mass send come by callback; if none came for this long, the platform is asked.
 ASK_AFTER_SECONDS = 10.0
 FASTEST, SLOWEST = 0.5, 60.0
+# How long beyond the time for receipts the platform is asked to delete a temporary tag.
+CLEAN_SECONDS = 60.0
 
 log = logs.get("broadcasts")
 
@@ -52,7 +54,7 @@ async def settle(runtime: Runtime, lease: Lease) -> float | None:
         return None
     now = clock.now()
     ending = all(final(chunk) for chunk in chunks) or _over(runtime, broadcast, now)
-    cleaned = ending and _over(runtime, broadcast, now, times=2)
+    cleaned = ending and _over(runtime, broadcast, now, by=CLEAN_SECONDS)
     news: dict[int, News] = {}
     if broadcast.route is not Route.TEMPLATE and (ending or any(not final(chunk) for chunk in chunks)):
         try:
@@ -69,9 +71,9 @@ async def settle(runtime: Runtime, lease: Lease) -> float | None:
     return waiting
 
 
-def _over(runtime: Runtime, broadcast: Broadcast, now: datetime, *, times: int = 1) -> bool:
-    """Whether the time for receipts has passed, so many times."""
-    return (now - (broadcast.sent_at or now)).total_seconds() >= times * runtime.settings.settle_seconds
+def _over(runtime: Runtime, broadcast: Broadcast, now: datetime, *, by: float = 0.0) -> bool:
+    """Whether the time for receipts has passed, by so many seconds."""
+    return (now - (broadcast.sent_at or now)).total_seconds() >= runtime.settings.settle_seconds + by
 
 
 def final(chunk: Chunk) -> bool:
