@@ -5,18 +5,20 @@ import json
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from pyroaring import BitMap
+from tests.channels.canned import Canned
 
 from tagcast import accounts, contacts
+from tagcast.accounts.tables import accounts as account_table
 from tagcast.contacts import Identity, PersonIn
 from tagcast.kit import clock, leases
-from tagcast.kit.errors import Invalid, TagcastError
+from tagcast.kit.errors import Invalid, Refused, TagcastError
 from tagcast.kit.uow import Runtime
 
 
@@ -239,3 +241,20 @@ def test_an_account_synchronised_once_is_compared_again_on_its_schedule(runtime:
     assert due(1) == []
     with pytest.raises(Invalid), runtime.work(1, "test") as work:
         contacts.schedule(work, account, 1000)
+
+
+def test_nobody_goes_because_the_platform_names_no_employee(runtime_sqlite: Runtime, sandbox: Sandbox) -> None:
+    account, _, _ = add(runtime_sqlite, sandbox, "wecom")
+    sync(runtime_sqlite, account)
+    held = read(runtime_sqlite, f"following:{account}")
+    assert held
+
+    def again(_transport: object, url: str) -> Awaitable[contacts.SyncResult]:
+        with runtime_sqlite.system() as connection:
+            connection.execute(sa.update(account_table).values(base_url=url))
+        return contacts.sync_account(runtime_sqlite, 1, account)
+
+    with pytest.raises(Refused) as error:
+        Canned().talk(again, {"errcode": 0, "errmsg": "ok", "follow_user": []})
+    assert error.value.code == "contacts.sync_no_employees"
+    assert read(runtime_sqlite, f"following:{account}") == held

@@ -14,11 +14,11 @@ from functools import partial
 from pyroaring import BitMap
 
 from tagcast import accounts, bitmaps
-from tagcast.channels import ChannelError
+from tagcast.channels import ChannelError, each_page
 from tagcast.contacts import actions, store
 from tagcast.contacts.rules import Identity, PersonIn, check_every
 from tagcast.kit import leases
-from tagcast.kit.errors import TagcastError
+from tagcast.kit.errors import Invalid, Refused, TagcastError
 from tagcast.kit.leases import Lease
 from tagcast.kit.uow import Runtime, Work
 
@@ -156,7 +156,8 @@ async def sync_account(
     `full` asks about everybody again (a unionid may have come since), else only about people who are new here.
     `dry_run` counts and changes nothing. Interrupted, it goes on where it stopped when it is called again within a day.
     Keeps the sets `identity:<account>`, `following:<account>` and, for wecom, `employee:<account>:<userid>`. Raises
-    NotFound for the account, Invalid for a custom one, and what the platform's refusal means (`accounts.…`).
+    NotFound for the account, Invalid for a custom one, Refused when 企业微信 names no employee any more (that nobody is
+    told of is no reason to let everybody go), and what the platform's refusal means (`accounts.…`).
     """
     async with accounts.connect(runtime, workspace, account_id) as connected:
         wecom = connected.account.kind == "wecom"
@@ -223,12 +224,7 @@ def _begin(runtime: Runtime, workspace: int, identity: Identity, dry_run: bool) 
 
 
 async def _followers(connected: accounts.Connected, sync: _Sync, progress: SyncProgress) -> None:
-    people = connected.official.people
-    while True:
-        # A generator that raised is over: each page is asked for anew, so that a dead token can be renewed in between.
-        page = await connected.call(lambda: anext(people.followers(sync.cursor), None))
-        if page is None:
-            return
+    async for page in each_page(connected.call, connected.official.people.followers, sync.cursor):
         for start in range(0, len(page.openids), _CHUNK):
             part = page.openids[start : start + _CHUNK]
             known = {} if sync.full else await asyncio.to_thread(sync.known, part)
@@ -237,9 +233,6 @@ async def _followers(connected: accounts.Connected, sync: _Sync, progress: SyncP
             sync.asked += 0 if sync.dry_run else len(new)
             await asyncio.to_thread(sync.keep_chunk, bitmaps.pack(known.values()), told, part[-1])
             progress(len(sync.seen) + len(sync.strangers), page.total)
-        if not page.next_openid:
-            return
-        sync.cursor = page.next_openid
 
 
 async def _profiles(connected: accounts.Connected, openids: Sequence[str]) -> list[Person]:
@@ -259,6 +252,8 @@ async def _customers(connected: accounts.Connected, sync: _Sync, progress: SyncP
     employees = await connected.call(connected.wecom.customers.employees)
     sync.employees = set(employees)
     left = [employee for employee in sorted(employees) if employee > sync.cursor]
+    if not employees and sync.before:
+        raise Refused("contacts.sync_no_employees", account=connected.account.name)
     for start in range(0, len(left), _AT_ONCE):
         part = left[start : start + _AT_ONCE]
         calls = (_customers_of(connected, sync, employee) for employee in part)
