@@ -205,7 +205,9 @@ def main() -> int:
     parser.add_argument("--matrix", action="store_true", help="every cell of the matrix, in an order by the seed")
     parser.add_argument("--way", choices=list(WAYS), default="", help="with --matrix: one way of sending")
     parser.add_argument("--database", default="", metavar="URL", help="a PostgreSQL database to use up; else SQLite")
-    parser.add_argument("--file", type=Path, default=Path(".dev/chaos-broken.txt"), help="where broken rounds are written")
+    parser.add_argument(
+        "--file", type=Path, default=Path(".dev/chaos-broken.txt"), help="where broken rounds are written"
+    )
     return run(parser.parse_args())
 
 

@@ -45,7 +45,7 @@ def chosen() -> Iterator[Cell]:
     common = itertools.cycle(("busy", "cut", "99999", "timeout_before", "gateway"))
     for name, way in WAYS.items():
         for call in list(way.calls)[1:]:
-            yield replace(dealt(name, call, next(common)), times="20 %" if call == "put_on" else "several")
+            yield replace(dealt(name, call, next(common)), times="20 %" if call == "put_on" else "once")
 
 
 CHOSEN = list(dict.fromkeys(chosen()))
