@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import contextlib
 import os
+import signal
 import socket
 import sys
 import time
@@ -109,6 +110,13 @@ def _say(text: str) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve until SIGTERM or SIGINT; 0 at the end, 2 when the port or the state file cannot be used."""
     options = _options(argv)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with contextlib.suppress(KeyboardInterrupt):
+        return _serve(options)
+    return 0
+
+
+def _serve(options: argparse.Namespace) -> int:
     try:
         listener = _listen(options.port)
     except OSError as error:
@@ -130,6 +138,5 @@ def main(argv: Sequence[str] | None = None) -> int:
         "timeout_keep_alive": 60,
     }
     config = uvicorn.Config(app, http=_protocol(app), ws="none", lifespan="on", **settings)
-    with contextlib.suppress(KeyboardInterrupt):
-        _Server(config, world.address).run(sockets=[listener])
+    _Server(config, world.address).run(sockets=[listener])
     return 0

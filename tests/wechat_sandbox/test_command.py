@@ -1,5 +1,6 @@
 """`python -m wechat_sandbox`: its line, its state file, and what it says when it cannot start."""
 
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -67,3 +68,12 @@ def test_a_state_file_keeps_its_seed_and_people_unless_begun_anew(tmp_path: Path
     for one in (first, again, anew):
         assert one.process.stdout is not None
         one.process.stdout.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_well(tmp_path: Path, number: signal.Signals) -> None:
+    running = start(tmp_path / "state.db", "--population", "50")
+    running.process.send_signal(number)
+    assert running.process.wait(10) == 0
+    assert running.process.stdout is not None
+    running.process.stdout.close()

@@ -21,6 +21,9 @@ if TYPE_CHECKING:  # loaded when a home is opened: `--version` and `--help` stay
     from tagcast.kit.settings import Settings
     from tagcast.kit.uow import Runtime, Work
 
+# Numbers that name something: they are written without separators, so that they can be copied.
+NAMES = frozenset({"id", "number", "seq", "agentid", "account", "tag", "parent", "joined_tag", "workspace", "pid"})
+
 DONE, FAILED, REFUSED, PARTLY_SENT, BLOCKED = range(5)
 INTERRUPTED = 130
 
@@ -97,8 +100,8 @@ class Frame:
         else:
             self.say(en, zh)
 
-    def emit(self, value: object, *, text: Callable[[], str] | None = None) -> None:
-        """One result on stdout: JSON with --json, else `text`, else its fields one a line."""
+    def emit(self, value: object, *, text: Callable[[], str] | None = None, of: str = "") -> None:
+        """One result on stdout: JSON with --json, else `text`, else its fields one a line in the topic's words."""
         if self.json:
             print(dump(plain(value)))
         elif text is not None:
@@ -107,14 +110,22 @@ class Frame:
             from rich.cells import cell_len
 
             cells = _cells(value)
-            width = max((cell_len(self.word(name)) for name in cells), default=0)
+            width = max((cell_len(self.word(name, of)) for name in cells), default=0)
             for name, item in cells.items():
-                word = self.word(name)
-                print(f"{word}{' ' * (width - cell_len(word))}  {shown(item, name)}")
+                word = self.word(name, of)
+                print(f"{word}{' ' * (width - cell_len(word))}  {self._shown(item, name, of)}")
 
-    def word(self, name: str) -> str:
-        """What a column or a field is called in the language of this call."""
-        return _words().get(name, name) if self.lang == "zh" else name
+    def word(self, name: str, of: str = "") -> str:
+        """What a column or a field is called in the language of this call; `of` names a topic with words of its own."""
+        if self.lang != "zh":
+            return name
+        return _words(of).get(name) or _words("").get(name, name)
+
+    def _shown(self, item: object, name: str, of: str) -> str:
+        """A cell; a value that is a name in the code has a word in Chinese, if its topic says so."""
+        if self.lang == "zh" and of and isinstance(item, str):
+            return _words(f"{of} values {name}").get(item, item)
+        return shown(item, name)
 
     def table(
         self,
@@ -123,10 +134,11 @@ class Frame:
         *,
         lines: bool = False,
         none: tuple[str, str] | None = None,
+        of: str = "",
     ) -> None:
         """Many results on stdout: a table; with --json an array of objects, or one object a line with `lines`.
 
-        `none`: what to do when there is nothing yet, English and Chinese.
+        `none`: what to do when there is nothing yet, English and Chinese. `of`: the topic whose words are used.
         """
         found = list(rows)
         if self.json:
@@ -139,10 +151,10 @@ class Frame:
         from rich.console import Console
         from rich.table import Table
 
-        drawn = Table(*map(self.word, columns), box=None, pad_edge=False, header_style="bold")
+        drawn = Table(*(self.word(name, of) for name in columns), box=None, pad_edge=False, header_style="bold")
         for row in found:
             cells = _cells(row)
-            drawn.add_row(*(shown(cells.get(name), name) for name in columns))
+            drawn.add_row(*(self._shown(cells.get(name), name, of) for name in columns))
         wide = None if sys.stdout.isatty() else 240
         console = Console(width=wide, highlight=False, markup=False)
         with console.capture() as capture:
@@ -271,8 +283,12 @@ def _cells(row: object) -> dict[str, object]:
 
 
 @cache
-def _words() -> dict[str, str]:
-    return {name: str(word) for name, word in read_toml("cli", "words.toml").items()}
+def _words(topic: str) -> dict[str, str]:
+    """The Chinese words of a topic, `""`: of all; of `TOPIC values FIELD`: what the values of a field are called."""
+    found: dict[str, object] = read_toml("cli", "words.toml")
+    for part in topic.split():
+        found = cast("dict[str, object]", found.get(part, {}))
+    return {name: word for name, word in found.items() if isinstance(word, str)}
 
 
 def dump(data: object) -> str:
@@ -287,7 +303,7 @@ def shown(item: object, name: str = "") -> str:
     if isinstance(item, int) and name.endswith(("_at", "_ms")):
         item = datetime.fromtimestamp(item // 1000, UTC)
     if isinstance(item, int):
-        return f"{item:,}" if abs(item) >= 10_000 else str(item)
+        return f"{item:,}" if abs(item) >= 10_000 and name not in NAMES else str(item)
     if isinstance(item, float):
         return f"{item:,.{4 if abs(item) < 1000 else 12}g}"
     if isinstance(item, datetime):

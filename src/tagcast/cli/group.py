@@ -76,7 +76,7 @@ def invite(
         "Send the code's address in a broadcast to the tag; see who joined with `tagcast group joined`.",
         "请把二维码地址群发给该标签的联系人；用 `tagcast group joined` 查看入群情况。",
     )
-    frame.emit(made)
+    frame.emit(made, of="group")
 
 
 @app.command()
@@ -93,6 +93,7 @@ def ways(ctx: typer.Context, account: Which) -> None:
                 "There is no invitation yet. Make one with `tagcast group invite`.",
                 "还没有入群邀请。请用 `tagcast group invite` 创建。",
             ),
+            of="group",
         )
 
 
@@ -106,7 +107,8 @@ def joined(ctx: typer.Context, way: Number) -> None:
         {
             "name": found.way.name, "status": found.way.status, "holders": found.holders, "ever_joined": found.joined,
             "holders_joined": found.holders_joined, "staying": found.staying, "strangers": found.strangers,
-        }
+        },
+        of="group",
     )  # fmt: skip
 
 

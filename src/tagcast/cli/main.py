@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
@@ -62,9 +62,19 @@ class Commands(TyperGroup):
             alone = typer.Typer(add_completion=False)
             alone.command(cmd_name)(found)
             found = alone
+        found._add_completion = False
         command = typer.main.get_command(found)
         command.name = cmd_name
+        _flow(command)
         return command
+
+
+def _flow(command: Any) -> None:
+    """Let the paragraphs of a help text, broken into lines in the source, flow to the width of the terminal."""
+    if command.help:
+        command.help = "\n\n".join(" ".join(part.split()) for part in command.help.split("\n\n"))
+    for one in getattr(command, "commands", {}).values():
+        _flow(one)
 
 
 app = typer.Typer(

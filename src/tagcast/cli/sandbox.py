@@ -1,6 +1,8 @@
 """`tagcast sandbox`: the local server that answers as the platforms do, its accounts and its people."""
 
 import csv
+import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -58,7 +60,7 @@ def sandbox(
 @app.command()
 def account(
     ctx: typer.Context,
-    kind: Annotated[str, typer.Argument(help="wecom, official or service.")],
+    kind: Annotated[str, typer.Argument(help="wecom, official, service or custom.")],
     name: Annotated[str, typer.Argument(help="What it is called there.")],
     secrets: Annotated[Path, typer.Option(help="Where to write its secrets, for `tagcast account add`.")],
     url: Url = URL,
@@ -66,12 +68,18 @@ def account(
     """Open an account on the pretended platform."""
     frame = Frame.of(ctx)
     write_to(secrets)
+    if secrets.exists():  # told before the account is opened
+        raise Invalid("cli.file_exists", file=str(secrets))
     made = _call(url, "POST", "/sandbox/accounts", {"kind": kind, "name": name})
     with created(secrets) as out:
-        out.write(f"secret={made['secret']}\ncallback_token={made['token']}\n")
-        out.write(f"encoding_aes_key={made['encoding_aes_key']}\n")
+        out.write(f"secret={made['secret']}\n")
+        if kind != "custom":
+            out.write(f"callback_token={made['token']}\nencoding_aes_key={made['encoding_aes_key']}\n")
     option = f"--corpid {made['corpid']}" if kind == "wecom" else f"--appid {made['appid']}"
-    line = f"tagcast account add {kind} {name} {option} --secrets {secrets} --base-url {url}"
+    where = f"{option} --base-url {url}"
+    if kind == "custom":
+        where = f"--url '{url}/webhook/in?account={made['id']}'"
+    line = f"tagcast account add {kind} {shlex.quote(name)} {where} --secrets {shlex.quote(str(secrets))}"
     frame.say(f"Connect it: {line}", f"接入：{line}")
     frame.emit({"id": made["id"], "kind": kind, "name": name, "appid": made["appid"] or made["corpid"]})
 
@@ -90,25 +98,38 @@ def callback(
     ctx: typer.Context,
     number: Annotated[int, typer.Argument(help="The account's number in the sandbox.")],
     address: Annotated[str, typer.Argument(help="As `tagcast account add` said it.")],
+    token: Annotated[str, typer.Option(help="Token, if `tagcast account add` made one.")] = "",
+    aes_key: Annotated[str, typer.Option(help="EncodingAESKey, made with it.")] = "",
     url: Url = URL,
 ) -> None:
     """Set an account's callback address, as one does on the platform's page, and let the platform check it."""
-    _call(url, "PATCH", f"/sandbox/accounts/{number}", {"callback_url": address})
+    keys = {"callback_token": token, "encoding_aes_key": aes_key}
+    given = {name: value for name, value in keys.items() if value}
+    _call(url, "PATCH", f"/sandbox/accounts/{number}", {"callback_url": address, **given})
     found = _call(url, "POST", f"/sandbox/accounts/{number}/verify", {})
     if not found["ok"]:
-        raise Unavailable("cli.callback_fails", address=address, status=found["status"])
+        code = "cli.callback_other_keys" if found["status"] == 400 else "cli.callback_fails"
+        raise Unavailable(code, address=address, status=found["status"])
     Frame.of(ctx).emit({"account": number, "ok": True})
 
 
 @app.command()
 def people(ctx: typer.Context, file: Annotated[Path, typer.Argument(help="CSV.")], url: Url = URL) -> None:
-    """Write the made-up people as a shop would know them: a file to import."""
+    """Write the made-up people as a shop would know them: a file to import.
+
+    A custom account has a column member_id_<its number> with the ids of its members.
+    """
     write_to(file)
+    made = _call(url, "GET", "/sandbox/accounts")["accounts"]
+    custom = [str(one["id"]) for one in made if one["kind"] == "custom"]
     found = _call(url, "GET", "/sandbox/people", lines=True)
     with file.open("w", encoding="utf-8-sig", newline="") as out:
         rows = csv.writer(out)
-        rows.writerow(PEOPLE)
-        rows.writerows([person[name] for name in PEOPLE] for person in found)
+        rows.writerow([*PEOPLE, *(f"member_id_{number}" for number in custom)])
+        for person in found:
+            known = [person["ids"][number] for number in custom]
+            members = [one["member_id"] if one["follows"] else "" for one in known]
+            rows.writerow([*(person[name] for name in PEOPLE), *members])
     Frame.of(ctx).emit({"file": file, "rows": len(found)})
 
 
@@ -201,7 +222,7 @@ def ledger(
 @app.command()
 def phone(
     ctx: typer.Context,
-    person: Annotated[str, typer.Argument(help="unionid, openid or external_userid.")],
+    person: Annotated[str, typer.Argument(help="unionid, openid, external_userid or member id.")],
     url: Url = URL,
 ) -> None:
     """What a made-up person received, the newest first."""
@@ -219,3 +240,15 @@ def _call(url: str, method: str, path: str, body: object = None, *, lines: bool 
         return Http(url).lines(path) if lines else Http(url).call(method, path, body)
     except HttpError as error:
         raise Unavailable("cli.no_sandbox", url=url, reason=str(error)) from None
+    except Unavailable as error:
+        if error.code != "cli.demo_call_failed":
+            raise
+        raise Invalid("cli.sandbox_refused", reason=_reason(str(error.params["answer"]))) from None
+
+
+def _reason(answer: str) -> str:
+    """What the sandbox says is wrong."""
+    try:
+        return str(json.loads(answer)["error"])
+    except (ValueError, KeyError, TypeError):
+        return answer[:200]

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from tagcast import access, accounts
+from tagcast import access, accounts, tags
 from tagcast.cli.account import which
 from tagcast.cli.frame import Frame, actor
 from tagcast.kit.errors import Conflict, Refused
@@ -19,7 +19,7 @@ Account = Annotated[str, typer.Argument(help="Its name or number.")]
 Full = Annotated[
     bool | None, typer.Option("--full/--changed", help="Read everything, or what may have changed; else by its age.")
 ]
-_COLUMNS = ["do", "path", "name", "add_here", "drop_here", "add_there", "drop_there"]
+_COLUMNS = ["do", "tag", "path", "name", "add_here", "drop_here", "add_there", "drop_there"]
 _CONFLICTS = ["kind", "path", "ours", "theirs", "rule", "does", "people"]
 _RUNS = ["id", "state", "plan", "full", "done", "total", "started_at", "ended_at"]
 
@@ -107,7 +107,7 @@ def _end(frame: Frame, ended: sync.Run) -> None:
             )  # fmt: skip
         case "failed":
             raise Refused("tags.sync_failed", run=ended.id, problem=told["problem"])
-    frame.emit(shapes.run_out(ended).model_dump())
+    frame.emit(shapes.run_out(ended).model_dump(), of="sync")
 
 
 def _show(frame: Frame, made: sync.Plan) -> None:
@@ -116,10 +116,13 @@ def _show(frame: Frame, made: sync.Plan) -> None:
         frame.emit(shown.model_dump())
         return
     frame.table(
-        [one.model_dump() for one in shown.steps], _COLUMNS, none=("Both sides are the same.", "两侧一致，无需同步。")
+        [one.model_dump() for one in shown.steps],
+        _COLUMNS,
+        none=("Both sides are the same.", "两侧一致，无需同步。"),
+        of="sync",
     )
     if shown.conflicts:
-        frame.table([one.model_dump() for one in shown.conflicts], _CONFLICTS)
+        frame.table([one.model_dump() for one in shown.conflicts], _CONFLICTS, of="sync")
     for one in shown.refusals:
         frame.say(
             f"Too many: {one.limit} {one.where} {one.path}: {one.count}, at most {one.most} ({one.source}).",
@@ -151,6 +154,7 @@ def ls(ctx: typer.Context, account: Account, limit: int = 20) -> None:
         [shapes.run_out(one).model_dump() for one in rows],
         _RUNS,
         none=("Nothing was synchronised yet: tagcast tags sync plan.", "还没有同步过，请先用 tagcast tags sync plan。"),
+        of="sync",
     )
 
 
@@ -160,7 +164,7 @@ def show(ctx: typer.Context, account: Account, run: Annotated[int, typer.Argumen
     frame = Frame.of(ctx)
     with frame.read() as work:
         found = sync.run(work, accounts.get(work, which(account)).id, run)
-    frame.emit(shapes.run_out(found).model_dump())
+    frame.emit(shapes.run_out(found).model_dump(), of="sync")
 
 
 @app.command()
@@ -169,7 +173,7 @@ def cancel(ctx: typer.Context, account: Account, run: Annotated[int, typer.Argum
     frame = Frame.of(ctx)
     with frame.write() as work:
         found = sync.cancel(work, accounts.get(work, which(account)).id, run)
-    frame.emit(shapes.run_out(found).model_dump())
+    frame.emit(shapes.run_out(found).model_dump(), of="sync")
 
 
 @app.command()
@@ -189,7 +193,7 @@ def rules(
         state = sync.change(
             work, number, names=names, members=members, deletions=deletions, employees=employees, daily=daily
         )
-    frame.emit(shapes.state_out(state).model_dump())
+    frame.emit(shapes.state_out(state).model_dump(), of="sync")
 
 
 @app.command()
@@ -204,7 +208,9 @@ def direct(
     with frame.write() as work:
         number = accounts.get(work, which(account)).id
         sync.direct(work, number, tag, None if direction == "inherit" else direction)
-    frame.done(f"Set to {direction}.", f"已设为 {direction}。", tag=tag, direction=direction)
+        path = tags.get(work, tag).path if tag else ""
+    what = (path, path) if tag else ("The account's own tags", "账号自己的标签")
+    frame.done(f"{what[0]}: {direction}.", f"{what[1]}：{direction}。", tag=tag, direction=direction)
 
 
 @app.command()
@@ -213,4 +219,12 @@ def directions(ctx: typer.Context, account: Account) -> None:
     frame = Frame.of(ctx)
     with frame.read() as work:
         rows = [shapes.way_out(one).model_dump() for one in sync.ways(work, accounts.get(work, which(account)).id)]
-    frame.table(rows, ["tag", "path", "direction", "own", "group", "name"])
+    frame.table(
+        rows,
+        ["tag", "account", "path", "direction", "own", "group", "name"],
+        none=(
+            "There is no tag yet. Make one with `tagcast tags add`, or see `tagcast tags sync plan`.",
+            "还没有标签。请用 `tagcast tags add` 新建，或查看 `tagcast tags sync plan`。",
+        ),
+        of="sync",
+    )
