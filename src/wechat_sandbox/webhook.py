@@ -1,6 +1,7 @@
 """第三方: a receiver of webhooks (Standard Webhooks 1.0.0), as a company's own system would be one.
 
-An account of the kind `custom` has a secret and members. A delivery whose `webhook-id` was seen is answered as before.
+An account of the kind `custom` has a secret and members. A delivery whose `webhook-id` was seen is answered as before;
+one with other words or people under the same id is answered 409, with those who were refused the first time.
 """
 
 import base64
@@ -35,7 +36,7 @@ def receive(world: World, call: Call) -> Raw:
     digest = hashlib.blake2b(call.raw, digest_size=16).hexdigest()
     seen = world.state.get("webhook", name)
     if seen is not None and seen["digest"] != digest:
-        return _answer(409, {"error": "another delivery had this id"})
+        return _answer(409, {"error": "another delivery had this id", "refused": seen["body"].get("refused", [])})
     if seen is not None:
         return _answer(seen["status"], seen["body"])
     status, body = _take(world, account, call)
@@ -91,8 +92,11 @@ def _answer(status: int, body: dict[str, Any]) -> Raw:
 
 
 def _refuse(error: ApiError) -> Raw:
-    """How a fault looks here: a busy or an exhausted receiver says so by its status."""
-    return _answer({-1: 503, 45009: 429}.get(error.code, 400), {"error": str(error.code)})
+    """How a fault looks here: a busy or an exhausted receiver says so by its status, any other by its own."""
+    if error.code == 45009:
+        return Raw(b'{"error":"slow down"}', "application/json", 429, ((b"retry-after", b"1"),))
+    own = error.code if 400 <= error.code <= 599 else 400
+    return _answer(503 if error.code == -1 else own, {"error": str(error.code)})
 
 
 ROUTES = [Route("POST", PATH, receive, kinds=("custom",), token=False, upload=True, refuse=_refuse)]

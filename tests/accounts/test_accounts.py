@@ -14,6 +14,7 @@ from tagcast.kit.errors import Conflict, Invalid, NotFound
 from tagcast.kit.uow import Runtime, Work
 
 SECRET = "canary-app-secret-7f3a"
+WHSEC = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # of the public example
 TOKEN = "canaryToken7f3a"
 AES_KEY = "jWmYm7qr5nMoAUwZRjGtBxmz3KA1tkAj3ykkR6q2B2C"
 GOOD = NewAccount(
@@ -57,6 +58,11 @@ def test_added_account_is_found_by_id_and_name(work: Work) -> None:
         ({"zone": "Mars/Olympus"}, "accounts.bad_field"),
         ({"zone": "../etc"}, "accounts.bad_field"),
         ({"kind": "custom", "base_url": ""}, "accounts.missing"),
+        ({"kind": "custom", "base_url": "https://host/in", "secret": ""}, "accounts.missing"),
+        ({"kind": "custom", "base_url": "https://host/in", "secret": "plain"}, "accounts.bad_webhook_secret"),
+        ({"kind": "custom", "base_url": "https://host/in", "secret": "whsec_c2hvcnQ="}, "accounts.bad_webhook_secret"),
+        ({"kind": "custom", "base_url": "https://host/in#x", "secret": WHSEC}, "accounts.bad_field"),
+        ({"kind": "custom", "base_url": "ftp://host/in", "secret": WHSEC}, "accounts.bad_field"),
     ],
 )
 def test_bad_input_is_refused_in_both_languages(work: Work, changes: dict[str, str], code: str) -> None:

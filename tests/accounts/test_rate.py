@@ -15,6 +15,7 @@ from tagcast.accounts import NewAccount
 from tagcast.kit.errors import NotFound
 from tagcast.kit.uow import Runtime, open_runtime
 
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # of the public example
 RATE = 400.0
 PROCESSES = 3
 SECONDS = 3.0
@@ -93,7 +94,7 @@ def test_a_profile_without_a_rate_does_not_wait(runtime_sqlite: Runtime) -> None
     values = {"value": "unlimited", "source": "our own webhook", "date": "2026-11-01"}
     with runtime_sqlite.work(1, "test") as work:
         accounts.add_profile(work, "own", "article", {"custom": {"send": {"rate_per_minute": values}}})
-        new = NewAccount("custom", "钩子", base_url="https://hook.example", profile="own")
+        new = NewAccount("custom", "钩子", SECRET, base_url="https://hook.example", profile="own")
         account = accounts.add(work, new).id
 
     async def many() -> float:

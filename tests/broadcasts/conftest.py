@@ -23,6 +23,7 @@ ROUTES: dict[str, tuple[str, dict[str, Any], dict[str, int], str]] = {
     "list": ("service", TEXT, {"batch": 60}, "/cgi-bin/message/mass/send"),
     "tag": ("official", ARTICLE, {}, "/cgi-bin/message/mass/sendall"),
     "tasks": ("wecom", TEXT, {"batch": 40}, "/cgi-bin/externalcontact/add_msg_template"),
+    "webhook": ("custom", ARTICLE, {"batch": 60}, "/webhook/in"),
 }
 SIZE = 300
 

@@ -11,6 +11,8 @@ from tagcast import accounts, broadcasts
 from tests.broadcasts.conftest import ROUTES, Make, send
 from tests.flows.harness import World, callbacks, until
 
+# Routes that need an access token; a delivery to a receiver of one's own is signed.
+PLATFORMS = [route for route in ROUTES if route != "webhook"]
 CLEAN = {"lost": 0, "duplicated": 0, "forbidden": 0, "unexpected": 0}
 
 
@@ -123,7 +125,7 @@ def remote_tags(world: World) -> Any:
     return asyncio.run(ask())
 
 
-@pytest.mark.parametrize("route", list(ROUTES))
+@pytest.mark.parametrize("route", PLATFORMS)
 def test_a_dropped_token_is_renewed_once(route: str, make: Make) -> None:
     world = make(route)
     token = "/cgi-bin/gettoken" if route == "tasks" else "/cgi-bin/stable_token"
@@ -191,7 +193,7 @@ def test_a_used_up_quota_pauses_with_the_reason_in_words(route: str, make: Make)
     total(world, broadcast, accepted=len(world.assigned(broadcast)))
 
 
-@pytest.mark.parametrize("route", list(ROUTES))
+@pytest.mark.parametrize("route", PLATFORMS)
 def test_a_wrong_secret_pauses_with_a_clear_reason(route: str, make: Make) -> None:
     world = make(route)
     broadcast = send(world, route)

@@ -89,8 +89,9 @@ def test_a_delivery_says_who_gets_what_and_is_signed(receiver: Receiver) -> None
         (200, b"<html>", Reaction.IN_DOUBT, "answer_lost"),
         (429, b"", Reaction.WAIT_UNTIL, "rate_limited"),
         (410, b"", Reaction.PERMANENT, "webhook_gone"),
-        (404, b"", Reaction.PERMANENT, "http_refused"),
-        (302, b"", Reaction.PERMANENT, "http_refused"),
+        (404, b"", Reaction.PERMANENT, "webhook_missing"),
+        (302, b"", Reaction.PERMANENT, "webhook_refused"),
+        (409, b"", Reaction.DUPLICATE, "webhook_known"),
     ],
 )
 def test_every_other_answer_has_its_meaning(

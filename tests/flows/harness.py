@@ -35,6 +35,9 @@ from tagcast.server.run import run
 run(open_runtime(Settings(home=Path(sys.argv[1]), port=0, database_url=sys.argv[2])))
 """
 
+# Kind of account → by what it knows people.
+ID_OF = {"service": "openid", "official": "openid", "wecom": "external_userid", "custom": "member_id"}
+
 FORK = multiprocessing.get_context("forkserver")
 FORK.set_forkserver_preload(["tagcast.worker"])
 
@@ -117,6 +120,7 @@ class World:
         """An account of a kind, in the sandbox and in the workspace; `options` as the sandbox takes them."""
         remote = self.sandbox.post("/sandbox/accounts", kind=kind, name=kind, **options)
         identifier = {"corpid": remote["corpid"]} if kind == "wecom" else {"appid": remote["appid"]}
+        hook, keyed = f"{self.sandbox.url}/webhook/in?account={remote['id']}", kind != "custom"
         with self.runtime.work(1, "test") as work:
             account = accounts.add(
                 work,
@@ -125,9 +129,9 @@ class World:
                     name=kind,
                     secret=remote["secret"],
                     agentid=remote["agentid"],
-                    base_url=self.sandbox.url,
-                    callback_token=remote["token"],
-                    encoding_aes_key=remote["encoding_aes_key"],
+                    base_url=self.sandbox.url if keyed else hook,
+                    callback_token=remote["token"] if keyed else "",
+                    encoding_aes_key=remote["encoding_aes_key"] if keyed else "",
                     **identifier,
                 ),
             )
@@ -168,7 +172,7 @@ class World:
         self.sandbox.post("/sandbox/population", size=size, seed=7)
         with self.runtime.work(1, "test") as work:
             for kind, account in self.accounts.items():
-                which = Identity("external_userid" if kind == "wecom" else "openid", account)
+                which = Identity(ID_OF[kind], account)
                 known = [
                     found["ids"].get(str(self.remote[kind]["id"])) for found in self.sandbox.lines("/sandbox/people")
                 ]
@@ -244,8 +248,7 @@ class World:
     def ids(self, kind: str, numbers: Iterable[int]) -> dict[int, str]:
         """Contact number → the id by which the sandbox knows him."""
         with self.runtime.read(1, "test") as work:
-            which = "external_userid" if kind == "wecom" else "openid"
-            return contacts.identities_of(work, list(numbers), which, self.accounts[kind])
+            return contacts.identities_of(work, list(numbers), ID_OF[kind], self.accounts[kind])
 
     def statuses(self, broadcast: int, numbers: Iterable[int]) -> dict[int, str]:
         """Contact number → the word of his status in the ledger."""

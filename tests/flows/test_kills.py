@@ -15,7 +15,7 @@ from tests.flows.harness import Sandbox, World, sandbox
 
 RECIPIENTS = 10_000
 # How many people the sandbox needs so that at least RECIPIENTS of them can be reached on each kind of account.
-PEOPLE = {"service": 13_000, "official": 16_000, "wecom": 19_000}
+PEOPLE = {"service": 13_000, "official": 16_000, "wecom": 19_000, "custom": 17_500}
 KILLS = 20
 LEASE = 0.4
 
@@ -27,12 +27,16 @@ NOTICE = {
 }
 # route → (kind of account, content, its own limits, calls a second while it is killed, path that shows progress)
 ROUTES: dict[str, tuple[str, dict[str, Any], dict[str, int], float, str]] = {
-    "template": ("service", NOTICE, {}, 700.0, "message/template/send"),
-    "list": ("service", TEXT, {"batch": 100}, 12.0, "message/mass/send"),
-    "tag": ("official", TEXT, {}, 20.0, "tags/members/batchtagging"),
-    "tasks": ("wecom", TEXT, {"batch": 100}, 12.0, "externalcontact/add_msg_template"),
+    "template": ("service", NOTICE, {}, 700.0, "/cgi-bin/message/template/send"),
+    "list": ("service", TEXT, {"batch": 100}, 12.0, "/cgi-bin/message/mass/send"),
+    "tag": ("official", TEXT, {}, 20.0, "/cgi-bin/tags/members/batchtagging"),
+    "tasks": ("wecom", TEXT, {"batch": 100}, 12.0, "/cgi-bin/externalcontact/add_msg_template"),
+    "webhook": ("custom", TEXT, {"batch": 100}, 12.0, "/webhook/in"),
 }
-ON = [*((route, "sqlite") for route in ROUTES), ("template", "postgresql"), ("tasks", "postgresql")]
+ON = [
+    *((route, "sqlite") for route in ROUTES),
+    *((route, "postgresql") for route in ("template", "tasks", "webhook")),
+]
 
 
 @pytest.fixture
@@ -80,7 +84,7 @@ def test_killed_workers_lose_and_double_nobody(
     seed = int(os.environ.get("TAGCAST_TEST_SEED", "0")) or random.SystemRandom().randrange(1, 10**6)
     print(f"TAGCAST_TEST_SEED={seed}")
     moments = random.Random(seed)
-    kills = kill_while_sending(world, broadcast, f"/cgi-bin/{path}", moments, rate_per_second=rate)
+    kills = kill_while_sending(world, broadcast, path, moments, rate_per_second=rate)
     reached = world.states(broadcast)
     sending = world.state(broadcast) == "sending"
     world.work_until(broadcast, rate_per_second=2000.0, lease_seconds=5.0)

@@ -5,6 +5,8 @@ from pyroaring import BitMap
 from tagcast import accounts, contacts
 from tagcast.kit.uow import Work
 
+WEBHOOK_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # of the public example
+
 
 def people(work: Work, size: int) -> BitMap:
     """`size` contacts known by customer_id c1, c2, …"""
@@ -25,7 +27,7 @@ def account(work: Work, kind: accounts.Kind, *, profile: str = "article") -> int
         "wecom": accounts.NewAccount("wecom", "wecom", "s" * 43, corpid="ww1234567890abcdef", agentid=1000001),
         "official": accounts.NewAccount("official", "official", "s" * 32, "wx1234567890abcdef", profile=profile),
         "service": accounts.NewAccount("service", "service", "s" * 32, "wx234567890abcdef1"),
-        "custom": accounts.NewAccount("custom", "custom", base_url="https://hook.example.com"),
+        "custom": accounts.NewAccount("custom", "custom", WEBHOOK_SECRET, base_url="https://hook.example.com"),
     }
     return accounts.add(work, new[kind]).id
 

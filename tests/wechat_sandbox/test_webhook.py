@@ -29,7 +29,7 @@ def deliver(sandbox: Sandbox, account: dict[str, Any], ident: str, said: object,
 
 def members(sandbox: Sandbox, account: dict[str, Any]) -> list[tuple[str, bool]]:
     ids = [person["ids"][str(account["id"])] for person in sandbox.people()]
-    return [(one["openid"], one["follows"]) for one in ids]
+    return [(one["member_id"], one["follows"]) for one in ids]
 
 
 def to(*people: str) -> dict[str, Any]:
@@ -60,8 +60,11 @@ def test_a_delivery_arrives_once_however_often_it_is_repeated(sandbox: Sandbox, 
 
 def test_an_id_belongs_to_one_delivery(sandbox: Sandbox, account: dict[str, Any]) -> None:
     first, second = [person for person, follows in members(sandbox, account) if follows][:2]
-    assert deliver(sandbox, account, "b1-0", to(first))[0] == 202
-    assert deliver(sandbox, account, "b1-0", to(second))[0] == 409
+    assert deliver(sandbox, account, "b1-0", to(first, "nobody"))[0] == 202
+    status, said = deliver(sandbox, account, "b1-0", to(second))
+    assert (status, said["refused"]) == (409, [{"id": "nobody", "reason": "unknown"}])
+    verdict = sandbox.post("/sandbox/ledger/judge", {"account": account["id"], "expected": [first]})
+    assert (verdict["arrived"], verdict["duplicated"], verdict["unexpected"]) == (1, 0, 0)
 
 
 def test_what_is_not_signed_is_refused(sandbox: Sandbox, account: dict[str, Any]) -> None:
@@ -73,8 +76,8 @@ def test_what_is_not_signed_is_refused(sandbox: Sandbox, account: dict[str, Any]
     assert deliver(sandbox, account, "q", {"type": "broadcast"})[0] == 400
 
 
-@pytest.mark.parametrize(("kind", "status"), [("busy", 503), ("quota", 429)])
-def test_a_fault_is_a_status(sandbox: Sandbox, account: dict[str, Any], kind: str, status: int) -> None:
-    sandbox.post("/sandbox/faults", {"path": "/webhook/in", "kind": kind, "times": 1})
+@pytest.mark.parametrize(("kind", "code", "status"), [("busy", -1, 503), ("quota", -1, 429), ("error", 410, 410)])
+def test_a_fault_is_a_status(sandbox: Sandbox, account: dict[str, Any], kind: str, code: int, status: int) -> None:
+    sandbox.post("/sandbox/faults", {"path": "/webhook/in", "kind": kind, "code": code, "times": 1})
     assert deliver(sandbox, account, "p", {"type": "ping"})[0] == status
     assert deliver(sandbox, account, "p", {"type": "ping"})[0] == 200

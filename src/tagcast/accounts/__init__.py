@@ -23,7 +23,7 @@ from tagcast.accounts.media import File, forget_file, place_file, use_file
 from tagcast.accounts.pacing import Quota, alone, permit, slot
 from tagcast.accounts.profiles import Limit, Limits
 from tagcast.accounts.removal import guard, remove
-from tagcast.accounts.rules import KINDS, Account, Kind, NewAccount, Secrets, new_callback_keys
+from tagcast.accounts.rules import KINDS, Account, Kind, NewAccount, Secrets, new_callback_keys, new_webhook_secret
 from tagcast.accounts.tokens import explain
 
 __all__ = [
@@ -63,6 +63,7 @@ __all__ = [
     "guard",
     "limits",
     "new_callback_keys",
+    "new_webhook_secret",
     "permit",
     "quotas",
     "read_quota",

@@ -57,8 +57,7 @@ def all_(work: Work) -> list[Account]:
 def set_secret(work: Work, account_id: int, secret: str) -> None:
     """Replace the secret of an account; its token is renewed at the next call. Raises NotFound, Invalid."""
     account = get(work, account_id)
-    if not secret:
-        raise Invalid("accounts.missing", kind=account.kind, field="secret")
+    rules.check_secret(account.kind, secret)
     store.set_secret(work, account, secret)
 
 

@@ -20,7 +20,10 @@ Which = Annotated[str, Path(description="账号编号或名称 · Its number or 
 
 
 class AccountIn(BaseModel):
-    """A new account. `wecom` needs corpid and secret, `official` and `service` appid and secret, `custom` base_url."""
+    """A new account. `wecom` needs corpid and secret, `official` and `service` appid and secret.
+
+    `custom` needs base_url, the whole address of its receiver, and secret: `whsec_` and at least 16 bytes in base64.
+    """
 
     model_config = ConfigDict(
         extra="forbid",

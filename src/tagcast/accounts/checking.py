@@ -1,6 +1,7 @@
 """Running the checklist: for an account that is kept, and for one that is to be added."""
 
 import asyncio
+import secrets as random
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from tagcast.accounts.connect import Timed, check_url, connect, fetcher, load, t
 from tagcast.accounts.rules import Account, NewAccount, Secrets
 from tagcast.accounts.tokens import explain
 from tagcast.channels import ChannelError, OfficialClient, WecomClient
+from tagcast.channels.webhook import WebhookClient
 from tagcast.kit.errors import TagcastError
 from tagcast.kit.uow import Runtime, Work
 
@@ -46,27 +48,33 @@ async def check(runtime: Runtime, workspace: int, account_id: int) -> Health:
     account, secrets = await asyncio.to_thread(load, runtime, workspace, account_id)
     checklist = Checklist(account.kind, _url(runtime, account))
     async with connect(runtime, workspace, account_id, backoff=QUICK) as connected:
+        if account.kind == "custom":
+            await checklist.receiver(lambda: connected.call(lambda: connected.webhook.ping(_ping_key())))
+            return _health(account, checklist)
         if await checklist.token(connected.tokens.current):
-            await probe(checklist, connected.client, connected.call)
+            await probe(checklist, connected.wecom if account.kind == "wecom" else connected.official, connected.call)
     last = await asyncio.to_thread(_last, runtime, workspace, account_id)
     checklist.callback(configured=bool(secrets.callback_token), last=last)
     return _health(account, checklist)
 
 
-async def check_new(runtime: Runtime, new: NewAccount) -> Health:
+async def check_new(runtime: Runtime, new: NewAccount, *, ask: bool = True) -> Health:
     """Go through the checklist of an account that is not kept yet. Raises Invalid when it cannot be right at all.
 
-    A `custom` account has no platform to ask and an empty list.
+    Without `ask` nobody is called, and the list is empty: a receiver cannot know a secret that was just made for it.
     """
     kind, appid, base_url = rules.check(new)
     account = Account(0, kind, new.name, appid, new.agentid, base_url, new.profile, new.zone, "", 0)
-    if kind == "custom":
-        return Health(account)
     check_url(runtime, account)
+    if not ask:
+        return Health(account)
     secrets = Secrets(new.secret, new.callback_token, new.encoding_aes_key)
     checklist = Checklist(kind, f"{runtime.settings.public_url.rstrip('/')}/callback/…")
     async with transport_of(runtime) as inner:
         transport = Timed(inner, runtime.settings.http_timeout_seconds)
+        if kind == "custom":
+            await checklist.receiver(lambda: WebhookClient(transport, base_url, new.secret).ping(_ping_key()))
+            return _health(account, checklist)
         fetch = fetcher(transport, account, secrets)
         value = ""
 
@@ -83,6 +91,11 @@ async def check_new(runtime: Runtime, new: NewAccount) -> Health:
             await probe(checklist, client, call)
     checklist.callback(configured=bool(new.callback_token), last=None)
     return _health(account, checklist)
+
+
+def _ping_key() -> str:
+    """An id that no other ping has."""
+    return f"ping-{random.token_hex(8)}"
 
 
 def _health(account: Account, checklist: Checklist) -> Health:

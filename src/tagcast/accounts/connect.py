@@ -21,12 +21,16 @@ from tagcast.channels import (
     get_token,
     stable_token,
 )
+from tagcast.channels.webhook import WebhookClient
 from tagcast.kit import clock
 from tagcast.kit.errors import Invalid, Unavailable
 from tagcast.kit.http import AddressPolicy, Response, Transport, open_transport
 from tagcast.kit.uow import Runtime, Work
 
 T = TypeVar("T")
+
+DELIVER = "deliver"
+"""The one API of a `custom` account."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,29 +56,50 @@ class Timed:
 class Connected:
     """An account with its platform's client, which repeats nothing itself. `call` is the only place that does.
 
+    A `custom` account has no tokens: each delivery is signed.
+
     Every request keeps the account's rates, slots and quotas by itself.
     """
 
     account: Account
-    client: OfficialClient | WecomClient
-    tokens: Tokens
+    client: OfficialClient | WecomClient | WebhookClient
+    tokens_or_none: Tokens | None
     runtime: Runtime
     workspace: int
     backoff: Backoff
 
     @property
+    def tokens(self) -> Tokens:
+        """The access tokens of a platform. Raises Invalid for a `custom` account, which has none."""
+        if self.tokens_or_none is None:
+            raise self._other_kind()
+        return self.tokens_or_none
+
+    @property
     def official(self) -> OfficialClient:
-        """The client of an `official` or `service` account. Raises TypeError for another kind."""
+        """The client of an `official` or `service` account. Raises Invalid for a custom one, TypeError for wecom."""
         if not isinstance(self.client, OfficialClient):
-            raise TypeError(f"account {self.account.id} is {self.account.kind}")
+            raise self._other_kind()
         return self.client
 
     @property
     def wecom(self) -> WecomClient:
-        """The client of a `wecom` account. Raises TypeError for another kind."""
+        """The client of a `wecom` account. Raises Invalid for a custom one, TypeError for the others."""
         if not isinstance(self.client, WecomClient):
-            raise TypeError(f"account {self.account.id} is {self.account.kind}")
+            raise self._other_kind()
         return self.client
+
+    @property
+    def webhook(self) -> WebhookClient:
+        """The client of a `custom` account. Raises TypeError for another kind."""
+        if not isinstance(self.client, WebhookClient):
+            raise self._other_kind()
+        return self.client
+
+    def _other_kind(self) -> Exception:
+        if self.account.kind == "custom":
+            return Invalid("accounts.custom_has_no_token", account=self.account.name)
+        return TypeError(f"account {self.account.id} is {self.account.kind}")
 
     async def call(self, fn: Callable[[], Awaitable[T]]) -> T:
         """Run one call, and again where that is safe and can help.
@@ -84,15 +109,16 @@ class Connected:
         is never repeated. Raises what `fn` raises in the end, Refused or Unavailable when there is no token or the
         API is closed.
         """
-        repeated, renewed = 0, False
+        repeated, renewed, used = 0, False, ""
         while True:
             try:
-                used = await self.tokens.current()
+                if self.tokens_or_none is not None:
+                    used = await self.tokens.current()
                 return await fn()
             except (ChannelError, Unavailable) as error:
                 if isinstance(error, ChannelError):
                     await self._learn(error)
-                    if error.reaction is Reaction.RENEW_TOKEN and not renewed:
+                    if error.reaction is Reaction.RENEW_TOKEN and self.tokens_or_none is not None and not renewed:
                         renewed = True
                         await self.tokens.renew(used)
                         continue
@@ -107,25 +133,31 @@ class Connected:
         api = pacing.api_of(error.operation)
         await pacing.learn(self.runtime, self.workspace, self.account.id, api, error, read=read)
 
-    async def renew_token(self, stale: str) -> str:
-        """Another token than the one that the platform refused; asked for once over all processes."""
-        return await self.tokens.renew(stale)
-
 
 @asynccontextmanager
 async def connect(
     runtime: Runtime, workspace: int, account_id: int, *, backoff: Backoff = INTERACTIVE
 ) -> AsyncIterator[Connected]:
-    """Connect to an account's platform. Nothing is sent before the first call. Raises NotFound, Invalid."""
+    """Connect to an account's platform, or to the receiver of a `custom` one. Nothing is sent before the first call.
+
+    Raises NotFound, Invalid.
+    """
     account, secrets = await asyncio.to_thread(load, runtime, workspace, account_id)
-    if account.kind == "custom":
-        raise Invalid("accounts.custom_has_no_token", account=account.name)
     check_url(runtime, account)
-    seconds = runtime.settings.http_timeout_seconds
+    seconds, base_url = runtime.settings.http_timeout_seconds, account.base_url
+    custom = account.kind == "custom"
     async with transport_of(runtime) as inner:
-        tokens = Tokens(runtime, workspace, account, fetcher(Timed(inner, seconds), account, secrets))
-        door = pacing.Door(runtime, workspace, account_id, base_url=account.base_url, inner=inner, seconds=seconds)
-        client = (WecomClient if account.kind == "wecom" else OfficialClient)(door, account.base_url, tokens.current)
+        door = pacing.Door(
+            runtime, workspace, account_id,
+            base_url=base_url, inner=inner, seconds=seconds, api=DELIVER if custom else "",
+        )  # fmt: skip
+        tokens: Tokens | None = None
+        client: OfficialClient | WecomClient | WebhookClient
+        if custom:
+            client = WebhookClient(door, base_url, secrets.secret)
+        else:
+            tokens = Tokens(runtime, workspace, account, fetcher(Timed(inner, seconds), account, secrets))
+            client = (WecomClient if account.kind == "wecom" else OfficialClient)(door, base_url, tokens.current)
         try:
             yield Connected(account, client, tokens, runtime, workspace, backoff)
         finally:

@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from tagcast.accounts.rules import KINDS
+from tagcast.channels.webhook import MAX_RECIPIENTS
 from tagcast.kit.errors import Invalid
 from tagcast.kit.shipped import read_toml
 
@@ -142,9 +143,13 @@ def _limit(profile: str, kind: str, key: str, entry: Any) -> Limit:
     if not isinstance(day, str) or not _is_day(day):
         raise Invalid("accounts.bad_limit", profile=profile, key=where, reason="the date is not YYYY-MM-DD")
     try:
-        return Limit(_value(key, entry["value"]), source, day, profile)
+        value = _value(key, entry["value"])
     except ValueError as error:
         raise Invalid("accounts.bad_limit", profile=profile, key=where, reason=str(error)) from None
+    if where == "custom.send.batch" and (not isinstance(value, int) or not 1 <= value <= MAX_RECIPIENTS):
+        most = f"a delivery has 1 to {MAX_RECIPIENTS} recipients"
+        raise Invalid("accounts.bad_limit", profile=profile, key=where, reason=most)
+    return Limit(value, source, day, profile)
 
 
 def _is_day(text: str) -> bool:

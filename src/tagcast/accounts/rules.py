@@ -9,6 +9,7 @@ from typing import Literal, get_args
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from tagcast.channels.webhook import is_secret, new_secret
 from tagcast.kit.errors import Invalid
 
 Kind = Literal["wecom", "official", "service", "custom"]
@@ -62,7 +63,10 @@ class Secrets:
 
 @dataclass(frozen=True, slots=True)
 class NewAccount:
-    """What is given to add an account. A `wecom` account gives `corpid`, an `official` or `service` one `appid`."""
+    """What is given to add an account. A `wecom` account gives `corpid`, an `official` or `service` one `appid`.
+
+    The `base_url` of a `custom` one is the whole address of its receiver, its `secret` signs what is sent there.
+    """
 
     kind: str
     name: str
@@ -85,13 +89,27 @@ def check(new: NewAccount) -> tuple[Kind, str, str]:
     if not _NAME.fullmatch(new.name) or new.name != new.name.strip():
         raise Invalid("accounts.bad_name", name=new.name)
     identifier = _identifier(new, kind)
-    if kind != "custom" and not new.secret:
-        raise Invalid("accounts.missing", kind=kind, field="secret")
     if kind == "custom" and not new.base_url:
         raise Invalid("accounts.missing", kind=kind, field="base_url")
+    check_secret(kind, new.secret)
     _check_callback(new)
     _check_zone(new.zone)
-    return kind, identifier, _base_url(new.base_url or BASE_URLS[kind])
+    if kind == "custom":
+        return kind, identifier, _address(new.base_url, query=True)
+    return kind, identifier, _address(new.base_url or BASE_URLS[kind]).rstrip("/")
+
+
+def check_secret(kind: Kind, secret: str) -> None:
+    """Raises Invalid for a secret that is missing, or has not the shape of the kind's."""
+    if not secret:
+        raise Invalid("accounts.missing", kind=kind, field="secret")
+    if kind == "custom" and not is_secret(secret):
+        raise Invalid("accounts.bad_webhook_secret")
+
+
+def new_webhook_secret() -> str:
+    """A random secret for a receiver of webhooks: `whsec_` and 24 bytes in base64."""
+    return new_secret()
 
 
 def new_callback_keys() -> tuple[str, str]:
@@ -138,13 +156,14 @@ def _check_zone(zone: str) -> None:
         raise Invalid("accounts.bad_field", field="zone", value=zone) from None
 
 
-def _base_url(text: str) -> str:
+def _address(text: str, *, query: bool = False) -> str:
     try:
         url = urlsplit(text)
         usable = url.scheme in {"http", "https"} and bool(url.hostname) and url.port != 0
     except ValueError:
         usable = False
     plain = all("!" <= character <= "~" for character in text)
-    if not usable or not plain or "@" in url.netloc or url.query or url.fragment or len(text) > 300:
+    asked = "?" in text and not query
+    if not usable or not plain or "@" in url.netloc or asked or url.fragment or len(text) > 300:
         raise Invalid("accounts.bad_field", field="base_url", value=text)
-    return text.rstrip("/")
+    return text

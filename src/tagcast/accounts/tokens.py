@@ -34,6 +34,7 @@ _KINDS: dict[str, type[TagcastError]] = {
     "accounts.ip_not_allowed": Refused,
     "accounts.unreachable": Unavailable,
     "accounts.platform_refused": Unavailable,
+    "accounts.receiver_refused": Refused,
 }
 _CODES = {
     "bad_secret": "accounts.wrong_secret",
@@ -42,6 +43,10 @@ _CODES = {
     "not_sent": "accounts.unreachable",
     "answer_lost": "accounts.unreachable",
     "http_refused": "accounts.unreachable",
+    "webhook_signature": "accounts.receiver_refused",
+    "webhook_missing": "accounts.receiver_refused",
+    "webhook_gone": "accounts.receiver_refused",
+    "webhook_refused": "accounts.receiver_refused",
 }
 
 

@@ -139,6 +139,8 @@ def _pieces(work: Work, broadcast: Broadcast, assigned: BitMap) -> list[tuple[st
         case Route.LIST:
             least = limits.count("send.min_batch") or 1
             return [("", piece) for piece in rules.cut(everyone, batch, least=least)]
+        case Route.WEBHOOK:
+            return [("", piece) for piece in rules.cut(everyone, batch)]
         case Route.TEMPLATE:
             return [("", piece) for piece in rules.cut(everyone, TEMPLATE_CHUNK)]
 

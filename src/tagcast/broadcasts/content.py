@@ -19,6 +19,10 @@ NEEDED: Mapping[str, tuple[str, ...]] = {
 }
 
 
+# Kinds of account whose articles have a picture, which is put over them when they are sent.
+COVERED = ("official", "service")
+
+
 @dataclass(frozen=True, slots=True)
 class Content:
     """One message.
@@ -108,7 +112,7 @@ def problems(content: Content, account_kind: str) -> None:
     """Raises Invalid when the platform would refuse the content, naming field, size, limit and the limit's source."""
     sample = messages(content, account_kind, "https://example.com/m/" + "x" * 60 if is_tracked(content) else "")
     ready = [
-        with_cover(part, "cover") if isinstance(part, channels.Article) and account_kind != "wecom" else part
+        with_cover(part, "cover") if isinstance(part, channels.Article) and account_kind in COVERED else part
         for part in sample
     ]
     for problem in channels.problems(ready, account_kind):  # type: ignore[arg-type]  # the account's kind, checked there

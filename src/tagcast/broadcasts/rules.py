@@ -33,10 +33,21 @@ class Route(StrEnum):
     TAG = "tag"
     LIST = "list"
     TEMPLATE = "template"
+    WEBHOOK = "webhook"
+
+    @property
+    def personal(self) -> bool:
+        """Whether everybody gets an address of his own, so that one knows who opened it."""
+        return self in (Route.TEMPLATE, Route.WEBHOOK)
 
 
 def route(account_kind: str, message_kind: str) -> Route:
-    """企业微信: a task per employee. 公众号: a temporary tag. 服务号: a call per person, or lists of openids."""
+    """企业微信: a task per employee. 公众号: a temporary tag. 服务号: a call per person, or lists of openids.
+
+    第三方: a signed delivery to many members.
+    """
+    if account_kind == "custom":
+        return Route.WEBHOOK
     if account_kind == "wecom":
         return Route.TASKS
     if account_kind == "official":

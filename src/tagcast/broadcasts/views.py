@@ -92,6 +92,8 @@ def _sentences(reason: str) -> tuple[str, str]:
     if known is not None:
         return known["zh"], known["en"]
     platform, _, rest = reason.partition(":")
+    if platform == "refused":
+        return words()[platform]["zh"] + rest, words()[platform]["en"] + rest
     code, _, operation = rest.partition(":")
     if platform in PLATFORMS and code.lstrip("-").isdigit():
         meaning = channels.meaning(PLATFORMS[platform], int(code), operation)

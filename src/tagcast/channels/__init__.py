@@ -3,6 +3,7 @@
 The only place that knows WeChat's words. Nothing here sees the database, keeps state or repeats a call.
 """
 
+from tagcast.channels import webhook
 from tagcast.channels.calls import Token, TokenSource
 from tagcast.channels.crypto import (
     BadCallback,
@@ -67,6 +68,7 @@ __all__ = [
     "MiniProgramLogin",
     "MiniProgramClient",
     "WecomClient",
+    "webhook",
     "each_page",
     "stable_token",
     "get_token",

@@ -1,7 +1,8 @@
 """Our content vocabulary, and what each kind of account can send of it.
 
 A broadcast's content is a short list of messages. 公众号 and 服务号 send exactly one; 企业微信 sends at most one
-text and up to nine attachments. What a kind of account can send, and how long a field may be, is data (`limits.toml`).
+text and up to nine attachments; 第三方 takes one message of any kind. What a kind of account can send, and how long a
+field may be, is data (`limits.toml`).
 """
 
 import re
@@ -13,7 +14,7 @@ from typing import Any, ClassVar, Literal
 
 from tagcast.kit.shipped import read_toml
 
-AccountKind = Literal["wecom", "official", "service"]
+AccountKind = Literal["wecom", "official", "service", "custom"]
 Unit = Literal["bytes", "chars", "items"]
 
 
@@ -131,7 +132,7 @@ def problems(content: Sequence[Message], account_kind: AccountKind) -> list[Prob
             found.append(Problem(f"{message.kind}.kind", 1, 0, "items", "kinds"))
             continue
         found += _of_fields(message, _limits()[account_kind][message.kind])
-        if isinstance(message, TemplateMessage):
+        if isinstance(message, TemplateMessage) and account_kind != "custom":
             found += keyword_problems(message)
     return found
 

@@ -35,7 +35,9 @@ def add(
     secrets: Annotated[
         Path | None, typer.Option(help="File of lines NAME=value: secret, callback_token, encoding_aes_key.")
     ] = None,
-    base_url: Annotated[str, typer.Option(help="Another address than the platform's, e.g. a sandbox.")] = "",
+    base_url: Annotated[
+        str, typer.Option("--base-url", "--url", help="Address of a custom account's receiver; else of a sandbox.")
+    ] = "",
     profile: Annotated[str, typer.Option(help="Limit profile.")] = "article",
     zone: Annotated[str, typer.Option(help="IANA zone of its days and months.")] = "Asia/Shanghai",
     no_check: Annotated[bool, typer.Option("--no-check", help="Keep it without asking the platform.")] = False,
@@ -44,7 +46,8 @@ def add(
 
     Its secrets come from --secrets, or from WECHAT_SECRET, WECHAT_CALLBACK_TOKEN and WECHAT_ENCODING_AES_KEY. Without
     a callback token and key new ones are made. The platform is asked before the account is kept: what is missing there
-    is told in its console's words, and an account that cannot be used is not kept.
+    is told in its console's words, and an account that cannot be used is not kept. A custom account without a secret
+    gets a new one, and its receiver is asked by `account check` once it knows it.
     """
     frame = Frame.of(ctx)
     given: dict[str, Any] = {
@@ -53,10 +56,13 @@ def add(
     }  # fmt: skip
     if asking.can_ask() and not frame.yes:
         given = asking.ask(frame, given)
+    made_secret = given["kind"] == "custom" and not given.get("secret")
     made_keys = given["kind"] in ("wecom", "official", "service") and not (
         given.get("callback_token") or given.get("encoding_aes_key")
     )
-    if made_keys:
+    if made_secret:
+        given["secret"] = accounts.new_webhook_secret()
+    elif made_keys:
         given["callback_token"], given["encoding_aes_key"] = accounts.new_callback_keys()
     new = accounts.NewAccount(**given)
     with frame.runtime() as runtime:
@@ -64,15 +70,20 @@ def add(
         with runtime.read(workspace, actor()) as work:
             accounts.check_addable(work, new)
         if not no_check:
-            _check_new(frame, runtime, new)
+            _check_new(frame, runtime, new, ask=not made_secret)
         with runtime.work(workspace, actor()) as work:
             made = accounts.add(work, new)
-    _say_added(frame, made, new if made_keys else None)
+    _say_added(frame, made, new if made_keys or made_secret else None)
     frame.emit(made)
 
 
 def _say_added(frame: Frame, made: accounts.Account, new: accounts.NewAccount | None) -> None:
-    """Where callbacks arrive, and the callback keys that were made for it, if any."""
+    """Where callbacks arrive, and the callback keys or the secret that were made for it, if any."""
+    if made.kind == "custom":
+        frame.say(f"Added {made.name}.", f"已添加 {made.name}。")
+        if new is not None:
+            _say_secret(frame, made.name, new.secret)
+        return
     address = f"{frame.settings().public_url.rstrip('/')}/callback/{made.callback_path}"
     frame.say(f"Added {made.name}. Its callback address is {address}", f"已添加 {made.name}，回调地址为 {address}")
     if new is not None:
@@ -83,9 +94,16 @@ def _say_added(frame: Frame, made: accounts.Account, new: accounts.NewAccount | 
         )
 
 
-def _check_new(frame: Frame, runtime: "Runtime", new: accounts.NewAccount) -> None:
+def _say_secret(frame: Frame, name: str, secret: str) -> None:
+    frame.say(
+        f"Give this secret to your system (shown once), then run `tagcast account check {name}`: {secret}",
+        f"请把密钥填入您的系统（只显示一次），然后运行 `tagcast account check {name}`：{secret}",
+    )
+
+
+def _check_new(frame: Frame, runtime: "Runtime", new: accounts.NewAccount, *, ask: bool) -> None:
     """Raises Refused when the platform lacks something that the account needs."""
-    health = asyncio.run(accounts.check_new(runtime, new))
+    health = asyncio.run(accounts.check_new(runtime, new, ask=ask))
     if health.ok:
         return
     if not frame.json:
@@ -229,12 +247,15 @@ def profile(ctx: typer.Context, account: Which, name: Annotated[str, typer.Argum
 
 @app.command()
 def secret(ctx: typer.Context, account: Which, secrets: Annotated[Path | None, typer.Option()] = None) -> None:
-    """Replace the secret, given as for `add`."""
+    """Replace the secret, given as for `add`. A custom account gets a new one when none is given."""
     frame = Frame.of(ctx)
-    given = _secrets(secrets)
+    secret = _secrets(secrets).get("secret", "")
     with frame.write() as work:
         found = accounts.get(work, which(account))
-        accounts.set_secret(work, found.id, given.get("secret", ""))
+        made = accounts.new_webhook_secret() if found.kind == "custom" and not secret else ""
+        accounts.set_secret(work, found.id, secret or made)
+    if made:
+        _say_secret(frame, found.name, made)
     frame.done(f"The secret of {found.name} is replaced.", f"已更换 {found.name} 的密钥。", replaced=found.name)
 
 

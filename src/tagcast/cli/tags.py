@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tagcast import accounts, bitmaps, tags
+from tagcast import accounts, bitmaps, contacts, tags
 from tagcast.cli.account import which
 from tagcast.cli.contacts import number_of
 from tagcast.cli.frame import Frame
@@ -87,7 +87,7 @@ def apply(
     with frame.write() as work:
         found = find_tag(work, tag, account)
         if file is not None:
-            at = found.account or 0 if kind in ("openid", "external_userid") else 0
+            at = found.account or 0 if kind in contacts.ACCOUNT_KINDS else 0
             source = tags.Source(file, column, kind, at)
             bad = refused or frame.settings().home / f"tag-{found.id}.refused.csv"
             frame.emit(tags.assign_file(work, found.id, source, refused=bad, why=why, until=moment))

@@ -12,6 +12,7 @@ from tagcast.contacts.actions import (
     everyone,
     find_or_make,
     identities_of,
+    no_members,
     numbers_of,
     on_followed,
     on_unfollowed,
@@ -25,7 +26,7 @@ from tagcast.contacts.imports import (
     load_mapping,
     parse_identity,
 )
-from tagcast.contacts.rules import Attribute, Identity, PersonIn, parse_day
+from tagcast.contacts.rules import ACCOUNT_KINDS, Attribute, Identity, PersonIn, parse_day
 from tagcast.contacts.sync import KIND as SYNC
 from tagcast.contacts.sync import SyncResult, schedule, start_due, sync_account, work_off
 from tagcast.contacts.values import (
@@ -56,6 +57,7 @@ from tagcast.contacts.workflows import (
 )
 
 __all__ = [
+    "ACCOUNT_KINDS",
     "Attribute",
     "ChunkOutcome",
     "ContactView",
@@ -86,6 +88,7 @@ __all__ = [
     "import_contacts",
     "keep_for",
     "load_mapping",
+    "no_members",
     "numbers_of",
     "on_followed",
     "on_unfollowed",

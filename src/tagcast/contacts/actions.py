@@ -147,6 +147,11 @@ def on_unfollowed(work: Work, identity: Identity, value: str, *, employee: str =
     return number
 
 
+def no_members(work: Work, account: int, numbers: BitMap) -> None:
+    """The receiver of a `custom` account says that it has these people no more; an import that names them says else."""
+    work.bitmaps.remove(f"following:{account}", numbers, why="the receiver's word")
+
+
 def _clean(work: Work, person: PersonIn) -> dict[Identity, tuple[str, bytes]] | TagcastError:
     """Each identity with its one spelling and its fingerprint, or what is wrong."""
     if not person.identities:
@@ -207,11 +212,15 @@ def _write(work: Work, matching: _Matching) -> None:
     store.update_sealed(work, {number: seal(number) for number in matching.changed - matching.made})
     store.insert_identities(work, matching.new_marks)
     reachable: dict[int, list[int]] = {}
+    members: dict[int, list[int]] = {}
     for identity, _, number in matching.new_marks:
         if identity.account:
             reachable.setdefault(identity.account, []).append(number)
-    for account, numbers in reachable.items():
-        work.bitmaps.add(f"identity:{account}", BitMap(numbers), why="first seen")
+        if identity.kind == "member_id":
+            members.setdefault(identity.account, []).append(number)
+    for prefix, found in (("identity", reachable), ("following", members)):
+        for account, numbers in found.items():
+            work.bitmaps.add(f"{prefix}:{account}", BitMap(numbers), why="first seen")
 
 
 def _open(work: Work, numbers: Iterable[int]) -> dict[int, Vaulted]:

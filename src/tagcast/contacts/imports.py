@@ -79,10 +79,13 @@ def parse_identity(target: str, column: str) -> Identity:
 
 
 def identity_of(work: Work, target: str, column: str) -> Identity:
-    """The same of an account that is there. Raises Invalid, NotFound."""
+    """The same of an account that is there and knows people so. Raises Invalid, NotFound."""
     found = parse_identity(target, column)
     if found.account:
-        accounts.get(work, found.account)
+        account = accounts.get(work, found.account)
+        if rules.KIND_OF[account.kind] != found.kind:
+            fitting = rules.KIND_OF[account.kind]
+            raise Invalid("contacts.other_kind", account=account.name, kind=found.kind, fitting=fitting)
     return found
 
 
@@ -146,6 +149,7 @@ class PeopleHandler:
                 kept[name][who.number] = value
             for purpose, granted in one.consents.items():
                 consents[purpose][who.number] = granted
+        self._members(work, [(one.person, who.number) for (_, one), who in zip(parsed, found, strict=True)], why)
         changed |= self._write(work, kept, why)
         self._consent(work, consents)
         outcome.changed = len(changed - made)
@@ -172,6 +176,13 @@ class PeopleHandler:
                     raise Invalid("contacts.bad_flag", name=f"consent:{purpose}")
                 consents[purpose] = granted
         return _Parsed(PersonIn(known, texts), kept, consents)
+
+    def _members(self, work: Work, people: Sequence[tuple[PersonIn, int]], why: str) -> None:
+        """A list that names a member id says that its owner is a member, also of somebody who had left."""
+        for identity in self.identities.values():
+            if identity.kind == "member_id":
+                named = BitMap([number for person, number in people if number and identity in person.identities])
+                work.bitmaps.add(f"following:{identity.account}", named, why=why)
 
     def _write(self, work: Work, kept: Mapping[str, Mapping[int, int | str]], why: str) -> BitMap:
         changed = BitMap()

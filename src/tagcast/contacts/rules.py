@@ -12,7 +12,14 @@ from tagcast.kit.errors import Invalid
 AttributeType = Literal["choice", "number", "date", "flag", "text"]
 TYPES: tuple[AttributeType, ...] = ("choice", "number", "date", "flag", "text")
 FREE_KINDS = ("customer_id", "unionid", "phone")
-ACCOUNT_KINDS = ("openid", "external_userid")
+ACCOUNT_KINDS = ("openid", "external_userid", "member_id")
+KIND_OF: Mapping[str, str] = {
+    "official": "openid",
+    "service": "openid",
+    "wecom": "external_userid",
+    "custom": "member_id",
+}
+"""Kind of account → the kind of identity by which it knows people."""
 KINDS = FREE_KINDS + ACCOUNT_KINDS
 
 EPOCH = date(1970, 1, 1)

@@ -16,7 +16,7 @@ from pyroaring import BitMap
 from tagcast import accounts, bitmaps
 from tagcast.channels import ChannelError, each_page
 from tagcast.contacts import actions, store
-from tagcast.contacts.rules import Identity, PersonIn, check_every
+from tagcast.contacts.rules import KIND_OF, Identity, PersonIn, check_every
 from tagcast.kit import leases
 from tagcast.kit.errors import Invalid, Refused, TagcastError
 from tagcast.kit.leases import Lease
@@ -161,8 +161,10 @@ async def sync_account(
     """
     async with accounts.connect(runtime, workspace, account_id) as connected:
         wecom = connected.account.kind == "wecom"
-        kind = "external_userid" if wecom else "openid"
-        sync = await asyncio.to_thread(_begin, runtime, workspace, Identity(kind, account_id), dry_run)
+        if connected.account.kind == "custom":
+            raise Invalid("accounts.custom_has_no_token", account=connected.account.name)
+        identity = Identity(KIND_OF[connected.account.kind], account_id)
+        sync = await asyncio.to_thread(_begin, runtime, workspace, identity, dry_run)
         sync.full = full
         read = _customers if wecom else _followers
         try:
@@ -250,10 +252,10 @@ async def _profiles(connected: accounts.Connected, openids: Sequence[str]) -> li
 
 async def _customers(connected: accounts.Connected, sync: _Sync, progress: SyncProgress) -> None:
     employees = await connected.call(connected.wecom.customers.employees)
-    sync.employees = set(employees)
-    left = [employee for employee in sorted(employees) if employee > sync.cursor]
     if not employees and sync.before:
         raise Refused("contacts.sync_no_employees", account=connected.account.name)
+    sync.employees = set(employees)
+    left = [employee for employee in sorted(employees) if employee > sync.cursor]
     for start in range(0, len(left), _AT_ONCE):
         part = left[start : start + _AT_ONCE]
         calls = (_customers_of(connected, sync, employee) for employee in part)

@@ -90,7 +90,7 @@ def _counts(work: Work, broadcast: broadcasts.Broadcast, assigned: BitMap, holdo
         len(arrived),
         len(opened),
         len(clicked),
-        personal=broadcast.route is broadcasts.Route.TEMPLATE,
+        personal=broadcast.route.personal,
         told=(int(totals["sent"]), int(totals["total"])) if totals else None,
     )
 

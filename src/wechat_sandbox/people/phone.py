@@ -16,6 +16,7 @@ from wechat_sandbox.world import World
 Answer = tuple[int, Any]
 _TAG = re.compile(r"<[^>]+>")
 _TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
+_NAMES = ("openid", "external_userid", "member_id")
 _LINES = 20
 _MOST = 200
 
@@ -51,7 +52,7 @@ def find(world: World, query: dict[str, str], body: dict[str, Any]) -> Answer:
 def phone(world: World, query: dict[str, str], body: dict[str, Any]) -> Answer:
     """A person and what arrived at him, the newest first, as it may be read."""
     row = _row(world, _index(world, query.get("person")))
-    idents = [str(entry.get("openid") or entry.get("external_userid")) for entry in row["ids"].values()]
+    idents = [str(entry[name]) for entry in row["ids"].values() for name in _NAMES if name in entry]
     names = {account["id"]: account["name"] for account in world.accounts()}
     messages = []
     for entry in world.ledger.had_by(idents, min(int(query.get("limit", 50)), _MOST)) if idents else []:

@@ -311,7 +311,7 @@ class Population:
         return after[0] != before[0], after[1] != before[1]
 
     def find(self, ident: str, accounts: list[Document]) -> int | None:
-        """Index of a person by unionid, openid or external_userid."""
+        """Index of a person by unionid, openid, external_userid or member id."""
         index = self.people.index.get(ident)
         if index is None:
             for account in accounts:
@@ -335,7 +335,7 @@ class Population:
 def _relations(account: Document, reach: Reach, start: int, end: int) -> list[dict[str, Any]]:
     """What one account has of the people of a range."""
     wecom, employees = account["kind"] == "wecom", account["employees"]
-    name = "external_userid" if wecom else "openid"
+    name = {"wecom": "external_userid", "custom": "member_id"}.get(account["kind"], "openid")
     rows = []
     for index, ident in enumerate(reach.ids[start:end], start):
         follows = bool(reach.follows[index])

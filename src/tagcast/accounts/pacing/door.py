@@ -31,15 +31,27 @@ def api_of(path: str) -> str:
 
 
 class Door:
-    """A transport of one account whose requests keep its limits. `seconds` is the longest that one may take."""
+    """A transport of one account whose requests keep its limits. `seconds` is the longest that one may take.
+
+    With `api` all requests are of this one, whatever their path.
+    """
 
     def __init__(
-        self, runtime: Runtime, workspace: int, account_id: int, *, base_url: str, inner: Transport, seconds: float
+        self,
+        runtime: Runtime,
+        workspace: int,
+        account_id: int,
+        *,
+        base_url: str,
+        inner: Transport,
+        seconds: float,
+        api: str = "",
     ) -> None:
         self._runtime = runtime
         self._workspace = workspace
         self._account = account_id
         self._start = len(base_url.rstrip("/"))
+        self._api = api
         self._inner = inner
         self._seconds = seconds
         self._lanes: dict[str, Lane] = {}
@@ -81,7 +93,7 @@ class Door:
             log.warning("calls not counted", problem=type(error).__name__)
 
     def _lane(self, url: str) -> Lane:
-        path = url[self._start :].partition("?")[0]
+        path = self._api or url[self._start :].partition("?")[0]
         found = self._lanes.get(path)
         if found is None:
             key = (self._workspace, self._account, api_of(path))

@@ -43,6 +43,8 @@ class _Pool:
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._keeper: asyncio.Task[None] | None = None
         self._short = asyncio.Event()
+        # Whether all that was asked for last was given, so that there may be more for who asked meanwhile.
+        self._given = False
 
     async def take(self) -> None:
         """Wait for a slot, in the order of asking."""
@@ -57,6 +59,8 @@ class _Pool:
         try:
             await turn
         except asyncio.CancelledError:
+            with suppress(ValueError):
+                self._waiting.remove(turn)
             if turn.done() and not turn.cancelled() and turn.exception() is None:
                 self.give_back()
             raise
@@ -79,12 +83,9 @@ class _Pool:
         try:
             while True:
                 while self._waiting or self._busy or time.monotonic() - self._used_at < IDLE_SECONDS:
-                    self._short.clear()
-                    started = time.monotonic()
-                    self._held = await asyncio.to_thread(self._renew, self._busy + len(self._waiting))
-                    self._good_until = started + LEASE_SECONDS * SAFE
-                    self._serve()
-                    await self._pause()
+                    await self._look()
+                    if not (self._waiting and self._given):
+                        await self._pause()
                 self._held = 0
                 await asyncio.to_thread(self._leave)
                 if not self._waiting:  # who asked while the slots were given back found this task at work
@@ -100,6 +101,17 @@ class _Pool:
                     self._leave()
                 raise
 
+    async def _look(self) -> None:
+        """Renew. While that is under way no more calls begin than the database is told of: they might be others'."""
+        self._short.clear()
+        started, busy = time.monotonic(), self._busy
+        wanted = max(1, busy + len(self._waiting))
+        self._held = min(self._held, busy)
+        self._held = await asyncio.to_thread(self._renew, wanted, busy)
+        self._good_until = started + LEASE_SECONDS * SAFE
+        self._given = self._held >= wanted
+        self._serve()
+
     async def _pause(self) -> None:
         if self._waiting:
             await asyncio.sleep(BEAT_SECONDS / 2 if self._held else POLL_SECONDS)
@@ -107,7 +119,7 @@ class _Pool:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._short.wait(), BEAT_SECONDS if self._busy else IDLE_SECONDS)
 
-    def _renew(self, wanted: int) -> int:
+    def _renew(self, wanted: int, busy: int) -> int:
         with self._lane.lock:
             if not self._lane.is_known():
                 lanes.look(self._runtime, self._lane)
@@ -118,7 +130,7 @@ class _Pool:
         with self._runtime.work(workspace, "slots") as work:
             return store.take_slots(
                 work, account, api,
-                owner=self._owner, limit=limit, wanted=wanted, busy=self._busy, seconds=LEASE_SECONDS,
+                owner=self._owner, limit=limit, wanted=wanted, busy=busy, seconds=LEASE_SECONDS,
             )  # fmt: skip
 
     def _leave(self) -> None:

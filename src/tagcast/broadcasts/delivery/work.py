@@ -4,7 +4,7 @@ import asyncio
 
 from tagcast import accounts
 from tagcast.broadcasts import store
-from tagcast.broadcasts.delivery import mass, tasks, template
+from tagcast.broadcasts.delivery import mass, tasks, template, webhook
 from tagcast.broadcasts.delivery.job import AGAIN_SECONDS, Job, Stopped, lasting, wait_of
 from tagcast.broadcasts.delivery.settling import settle
 from tagcast.broadcasts.ledger import Learnt
@@ -19,6 +19,7 @@ ROUTES = {
     Route.LIST: mass.deliver_list,
     Route.TAG: mass.deliver_tag,
     Route.TASKS: tasks.deliver,
+    Route.WEBHOOK: webhook.deliver,
 }
 
 __all__ = ["deliver", "settle"]

@@ -1,12 +1,14 @@
 """Calls of a webhook account: one signed POST takes a message to many recipients.
 
 The receiver answers 200 or 202, with an empty body or with what it refused. It has to remember `webhook-id`: a delivery
-whose answer was lost is repeated with the same id, and a receiver that has seen it answers as it did before.
+whose answer was lost is repeated with the same id, and a receiver that has seen it answers as it did before. The
+repetition may name fewer people, of whom the others must not be told any more; a receiver that compares bodies answers
+409, with what it refused the first time.
 """
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import orjson
@@ -20,6 +22,9 @@ from tagcast.kit.http import InDoubt, NotSent, Response, Transport
 
 MAX_RECIPIENTS = 1000
 """Recipients in one delivery: about 100 kB of JSON."""
+
+LONGEST_WAIT = 3600
+"""Seconds that a receiver may ask us to wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +44,14 @@ class Delivered:
 
 
 class _Refusal(BaseModel):
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="ignore", coerce_numbers_to_str=True)
     id: str
-    reason: str = "refused"
+    reason: str = ""
+
+    @property
+    def word(self) -> str:
+        """The reason as it can be kept: printable and short."""
+        return "".join(letter for letter in self.reason[:60] if letter.isprintable()).strip() or "refused"
 
 
 class _Answer(BaseModel):
@@ -62,7 +72,11 @@ class WebhookClient:
         await self._post("ping", key, {"type": "ping"}, Effect.READ)
 
     async def deliver(self, key: str, message: Message, recipients: Sequence[Recipient]) -> Delivered:
-        """Take a message to at most 1,000 recipients. `key`, the delivery's id, makes a repetition harmless."""
+        """Take a message to at most 1,000 recipients. `key`, the delivery's id, makes a repetition harmless.
+
+        A receiver that took another delivery of this id raises `webhook_known`; its `answer["refused"]` maps recipient
+        to the reason of then.
+        """
         too_many(len(recipients), MAX_RECIPIENTS)
         if not recipients:
             raise ValueError("a delivery needs a recipient")
@@ -71,7 +85,7 @@ class WebhookClient:
         body = {"type": "broadcast", "message": {"kind": message.kind, **said}, "recipients": people}
         answer = await self._post("deliver", key, body, Effect.KEYED)
         known = {one.id for one in recipients}
-        return Delivered(key, {one.id: one.reason for one in answer.refused if one.id in known})
+        return Delivered(key, {one.id: one.word for one in answer.refused if one.id in known})
 
     async def _post(self, operation: str, key: str, body: Mapping[str, Any], effect: Effect) -> _Answer:
         raw = orjson.dumps(body)
@@ -96,7 +110,7 @@ def _checked(operation: str, response: Response, effect: Effect) -> _Answer:
     if response.status >= 500 or response.status == 408:
         raise lost("webhook", operation, effect=effect)
     if response.status == 429:
-        raise special("webhook", operation, "http_busy")
+        raise _busy(operation, response)
     if response.status not in {200, 202, 204}:
         raise _refused(operation, response)
     if not response.body.strip():
@@ -107,9 +121,25 @@ def _checked(operation: str, response: Response, effect: Effect) -> _Answer:
         raise lost("webhook", operation, effect=effect) from None
 
 
+def _busy(operation: str, response: Response) -> ChannelError:
+    """429, with the wait that the receiver asks for (`Retry-After` in seconds), an hour at most."""
+    error = special("webhook", operation, "http_busy")
+    asked = response.headers.get("Retry-After", "").strip()
+    if asked.isascii() and asked.isdecimal() and len(asked) < 9:
+        error.meaning = replace(error.meaning, wait_seconds=min(max(1, int(asked)), LONGEST_WAIT))
+    return error
+
+
+_MEANINGS = {401: "webhook_signature", 404: "webhook_missing", 409: "webhook_known", 410: "webhook_gone"}
+
+
 def _refused(operation: str, response: Response) -> ChannelError:
-    error = special(
-        "webhook", operation, {401: "webhook_signature", 410: "webhook_gone"}.get(response.status, "http_refused")
-    )
+    error = special("webhook", operation, _MEANINGS.get(response.status, "webhook_refused"))
     error.answer = {"status": response.status}
+    if response.status == 409:
+        try:
+            before = _Answer.model_validate_json(response.body)
+        except ValidationError:
+            before = _Answer()
+        error.answer["refused"] = {one.id: one.word for one in before.refused}
     return error

@@ -4,7 +4,6 @@ A receiver in Python may use `verify`; every library for Standard Webhooks does 
 """
 
 import base64
-import binascii
 import hmac
 import secrets
 from collections.abc import Mapping
@@ -21,6 +20,11 @@ class BadSignature(Exception):
 def new_secret() -> str:
     """A secret of 24 random bytes in the specification's spelling."""
     return PREFIX + base64.b64encode(secrets.token_bytes(24)).decode()
+
+
+def is_secret(text: str) -> bool:
+    """Whether a text is a secret in the specification's spelling: `whsec_` and at least 16 bytes in base64."""
+    return _key_or_none(text) is not None
 
 
 def sign(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
@@ -48,10 +52,15 @@ def verify(secret: str, headers: Mapping[str, str], body: bytes, *, now: float) 
 
 
 def _key(secret: str) -> bytes:
-    try:
-        key = base64.b64decode(secret.removeprefix(PREFIX), validate=True)
-    except binascii.Error:
-        key = b""
-    if not secret.startswith(PREFIX) or len(key) < 16:
+    key = _key_or_none(secret)
+    if key is None:
         raise ValueError("a webhook secret is whsec_ followed by at least 16 bytes in base64")
     return key
+
+
+def _key_or_none(secret: str) -> bytes | None:
+    try:
+        key = base64.b64decode(secret.removeprefix(PREFIX), validate=True)
+    except ValueError:
+        return None
+    return key if secret.startswith(PREFIX) and len(key) >= 16 else None
