@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -13,7 +14,7 @@ from tagcast.accounts import NewAccount
 from tagcast.accounts.pacing import lanes, sharing, store
 from tagcast.accounts.pacing.sharing import Share
 from tagcast.accounts.pacing.tables import ceilings, slots
-from tagcast.kit.uow import Runtime
+from tagcast.kit.uow import Runtime, open_runtime
 
 API = "externalcontact_mark_tag"
 LIMIT = 5
@@ -168,6 +169,75 @@ def test_a_cancelled_wait_takes_no_slot(runtime_sqlite: Runtime) -> None:
 
     asyncio.run(use())
     assert inside == LIMIT * 4
+
+
+def test_calls_that_begin_while_slots_are_renewed_are_counted(runtime_sqlite: Runtime) -> None:
+    account = add(runtime_sqlite)
+    other = open_runtime(runtime_sqlite.settings)
+    inside = most = 0
+    slow, renewing = threading.Event(), threading.Event()
+
+    def commit(_connection: object) -> None:
+        if slow.is_set():
+            renewing.set()
+            time.sleep(0.1)
+
+    async def hold(of: Runtime, seconds: float) -> None:
+        nonlocal inside, most
+        async with accounts.slot(of, 1, account, API):
+            inside += 1
+            most = max(most, inside)
+            await asyncio.sleep(seconds)
+            inside -= 1
+
+    async def once() -> None:
+        renewing.clear()
+        await asyncio.gather(*(hold(runtime_sqlite, 0.05) for _ in range(LIMIT)))
+        slow.set()
+        # One call after another keeps the slots until they are renewed; then all begin together.
+        while not renewing.is_set():
+            async with accounts.slot(runtime_sqlite, 1, account, API):
+                pass
+            await asyncio.sleep(0.005)
+        slow.clear()
+        await asyncio.gather(*(hold(of, 0.4) for of in (runtime_sqlite, other) for _ in range(LIMIT)))
+
+    async def use() -> None:
+        for _ in range(4):
+            await once()
+
+    sa.event.listen(runtime_sqlite.engine, "commit", commit)
+    asyncio.run(use())
+    other.close()
+    assert most == LIMIT
+
+
+def test_a_wait_that_was_given_up_asks_for_nothing(runtime_sqlite: Runtime) -> None:
+    account = add(runtime_sqlite)
+    other = open_runtime(runtime_sqlite.settings)
+    statements = 0
+
+    def count(*_: object) -> None:
+        nonlocal statements
+        statements += 1
+
+    async def hold(of: Runtime, seconds: float) -> None:
+        async with accounts.slot(of, 1, account, API):
+            await asyncio.sleep(seconds)
+
+    async def use() -> None:
+        holders = [asyncio.create_task(hold(runtime_sqlite, 2.0)) for _ in range(LIMIT)]
+        await asyncio.sleep(0.3)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(hold(other, 0), 0.3)
+        await asyncio.sleep(0.5)
+        sa.event.listen(other.engine, "before_cursor_execute", count)
+        await asyncio.sleep(0.8)
+        await asyncio.gather(*holders)
+
+    asyncio.run(use())
+    other.close()
+    assert statements == 0
 
 
 def test_too_many_at_once_halves_and_grows_back(runtime: Runtime) -> None:
