@@ -1,14 +1,18 @@
 """Group chats and invitations in the database: who is in, who joined by what."""
 
+import asyncio
+
 import pytest
+import sqlalchemy as sa
 from pyroaring import BitMap
 
 from tagcast import accounts, contacts, groups, tags
 from tagcast.contacts import Identity, PersonIn
 from tagcast.groups import ChatSeen, NewWay, actions
 from tagcast.groups.rules import Joined
+from tagcast.kit import leases
 from tagcast.kit.errors import Conflict, Invalid, NotFound
-from tagcast.kit.uow import Work
+from tagcast.kit.uow import Runtime, Work
 
 
 @pytest.fixture
@@ -149,3 +153,34 @@ def test_a_change_is_read_once_however_often_it_is_told(work: Work, account: int
     groups.note_changed(work, account, ["wr1"])
     rows = work.connection.exec_driver_sql("SELECT key FROM lease WHERE kind = 'groups.refresh'").all()
     assert [row.key for row in rows] == [f"{account}:wr1"]
+
+
+def test_a_tag_that_cannot_be_given_does_not_keep_a_chat_from_being_read(
+    work: Work, account: int, people: list[int], tag: int
+) -> None:
+    came = tags.create(work, "入群").id
+    see(work, account)
+    way = make(work, account, tag, joined_tag=came)
+    tags.archive(work, came)
+    see(work, account, Joined("wm1", way.state))
+    assert groups.report(work, way.id).joined == 1
+    assert groups.chats(work, account)[0].contacts == 1
+
+
+def test_a_revoked_invitation_finds_a_name_beside_another_s(work: Work, account: int, tag: int) -> None:
+    see(work, account)
+    first = make(work, account, tag)
+    make(work, account, tag, name=f"入会~{first.id}")
+    assert actions.close(work, first.id).name == f"入会~{first.id}~"
+
+
+def test_a_change_of_a_removed_account_s_chat_is_no_work_for_ever(runtime_sqlite: Runtime) -> None:
+    with runtime_sqlite.work(1, "test") as work:
+        actions.note_changed(work, 99, ["wr1"])
+    for expected in (groups.REFRESH, None):
+        with runtime_sqlite.system() as connection:
+            connection.execute(sa.update(leases.leases).values(due_at=0))
+            lease = leases.claim(connection, "test", [groups.REFRESH], 30)
+        assert (lease.kind if lease else None) == expected
+        if lease is not None:
+            asyncio.run(groups.refresh(runtime_sqlite, lease))

@@ -39,6 +39,24 @@ def test_asked_twice_is_done_once_and_opens_anew_after_it_was_done(runtime: Runt
     assert again.payload == {"n": 3}
 
 
+def test_what_is_asked_for_again_while_it_is_held_is_done_once_more(runtime: Runtime) -> None:
+    def again() -> None:
+        with runtime.work(1, "test") as work:
+            leases.enqueue(work, KIND, "a", {"n": 1}, again=True)
+
+    again()
+    again()
+    for asked in (1, 2, 0):
+        held = claim(runtime, "one")
+        assert held is not None
+        for _ in range(asked):
+            again()
+        with runtime.system() as connection:
+            leases.renew(connection, held, 30)
+            leases.complete(connection, held)
+    assert claim(runtime, "one") is None
+
+
 def test_work_is_claimed_when_it_is_due_the_oldest_first(runtime: Runtime) -> None:
     ask(runtime, "later", due_in=3600)
     ask(runtime, "second", due_in=-1)

@@ -10,12 +10,14 @@ from pyroaring import BitMap
 from tagcast import accounts, contacts, tags
 from tagcast.groups import rules, store
 from tagcast.groups.rules import Chat, ChatSeen, NewWay, Way, WayReport
-from tagcast.kit import leases
-from tagcast.kit.errors import Conflict, Invalid, NotFound
+from tagcast.kit import leases, logs
+from tagcast.kit.errors import Conflict, Invalid, NotFound, TagcastError
 from tagcast.kit.uow import Work
 
 REFRESH = "groups.refresh"
 _WHY = "group chat sync"
+
+log = logs.get("groups")
 
 
 def chats(work: Work, account: int | None = None) -> list[Chat]:
@@ -69,7 +71,7 @@ def report(work: Work, number: int) -> WayReport:
 def note_changed(work: Work, account: int, chat_ids: Iterable[str]) -> None:
     """Ask for chats to be read again, because the platform said that they changed."""
     for chat_id in set(chat_ids):
-        leases.enqueue(work, REFRESH, f"{account}:{chat_id}", {"account": account, "chat_id": chat_id})
+        leases.enqueue(work, REFRESH, f"{account}:{chat_id}", {"account": account, "chat_id": chat_id}, again=True)
 
 
 def keep(work: Work, account: int, seen: ChatSeen) -> None:
@@ -92,9 +94,15 @@ def keep(work: Work, account: int, seen: ChatSeen) -> None:
 
 
 def _note_joined(work: Work, joined_by: Way, members: BitMap) -> None:
+    """A tag that is archived or full is no reason not to know who is in a chat."""
     change = work.bitmaps.add(_joined(joined_by.id), members, why=_WHY)
-    if change is not None and joined_by.joined_tag is not None:
-        tags.assign(work, joined_by.joined_tag, members, why=f"joined by {joined_by.name}")
+    if change is None or joined_by.joined_tag is None:
+        return
+    try:
+        with work.connection.begin_nested():
+            tags.assign(work, joined_by.joined_tag, members, why=f"joined by {joined_by.name}")
+    except TagcastError as error:
+        log.warning("joined tag refused", code=error.code, account=joined_by.account, count=len(members))
 
 
 def lose(work: Work, account: int, chat_ids: Iterable[str]) -> int:
@@ -139,7 +147,10 @@ def close(work: Work, number: int) -> Way:
     """Note that an invitation works no more; its figures stay. Its name is free again. Raises NotFound."""
     found = way(work, number)
     if found.status != "revoked":
-        store.change_way(work, number, status="revoked", name=f"{found.name}~{found.id}")
+        name = f"{found.name}~{found.id}"
+        while store.way_of_name(work, found.account, name) is not None:
+            name += "~"
+        store.change_way(work, number, status="revoked", name=name)
     return way(work, number)
 
 

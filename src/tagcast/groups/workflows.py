@@ -11,7 +11,7 @@ from tagcast.groups import actions
 from tagcast.groups.actions import REFRESH
 from tagcast.groups.rules import ChatSeen, Joined, NewWay, Way
 from tagcast.kit import leases
-from tagcast.kit.errors import Invalid
+from tagcast.kit.errors import Invalid, TagcastError
 from tagcast.kit.leases import Lease
 from tagcast.kit.uow import Runtime
 
@@ -41,8 +41,15 @@ async def sync(
 
     Raises NotFound, Invalid for another kind of account, and what the platform's refusal means.
     """
+
+    def known() -> set[str]:
+        with runtime.read(workspace, "sync") as work:
+            return {chat.chat_id for chat in actions.chats(work, account_id)}
+
     async with accounts.connect(runtime, workspace, account_id) as connected:
         _only_wecom(connected.account)
+        # A chat that is made while the list is read is not gone.
+        before = await asyncio.to_thread(known)
         try:
             listed = await connected.call(partial(_listed, connected))
             for start in range(0, len(listed), _AT_ONCE):
@@ -55,8 +62,7 @@ async def sync(
 
     def lose() -> int:
         with runtime.work(workspace, "sync") as work:
-            known = {chat.chat_id for chat in actions.chats(work, account_id)}
-            return actions.lose(work, account_id, known - set(listed))
+            return actions.lose(work, account_id, before - set(listed))
 
     return SyncResult(account_id, len(listed), await asyncio.to_thread(lose))
 
@@ -64,21 +70,26 @@ async def sync(
 async def refresh(runtime: Runtime, lease: Lease) -> None:
     """Read one chat again that the platform said had changed; a chat that is no more is noted as such."""
     account, chat_id = int(lease.payload["account"]), str(lease.payload["chat_id"])
-    async with accounts.connect(runtime, lease.workspace, account) as connected:
-        try:
+    try:
+        async with accounts.connect(runtime, lease.workspace, account) as connected:
             found = await _read(connected, chat_id)
-        except ChannelError as error:
-            gone = error.reason in {"no_group_chat", "out_of_scope"}
-            await asyncio.to_thread(_end, runtime, lease, None if gone else error)
-            return
+    except (ChannelError, TagcastError) as error:
+        gone = _reason(error) in {"no_group_chat", "out_of_scope", "accounts.no_account"}
+        await asyncio.to_thread(_end, runtime, lease, None if gone else error)
+        return
     await asyncio.to_thread(_keep, runtime, lease.workspace, account, [found])
     await asyncio.to_thread(_end, runtime, lease, found)
 
 
-def _end(runtime: Runtime, lease: Lease, outcome: GroupDetail | ChannelError | None) -> None:
+def _reason(error: ChannelError | TagcastError) -> str:
+    return error.reason if isinstance(error, ChannelError) else error.code
+
+
+def _end(runtime: Runtime, lease: Lease, outcome: GroupDetail | ChannelError | TagcastError | None) -> None:
     with runtime.work(lease.workspace, "worker") as work:
-        if isinstance(outcome, ChannelError):
-            leases.defer(work.connection, lease, max(outcome.wait_seconds, AGAIN_SECONDS), problem=outcome.reason)
+        if isinstance(outcome, (ChannelError, TagcastError)):
+            wait = outcome.wait_seconds if isinstance(outcome, ChannelError) else 0
+            leases.defer(work.connection, lease, max(wait, AGAIN_SECONDS), problem=_reason(outcome))
             return
         if outcome is None:
             actions.lose(work, int(lease.payload["account"]), [str(lease.payload["chat_id"])])

@@ -59,6 +59,8 @@ class Lease:
     owner: str
     epoch: int
     attempt: int
+    # What was asked for again while it was held is due later than this.
+    due: int
     # Local monotonic seconds: a paused process must notice by itself that its time is over.
     deadline: float
     # The holder was told to stop: it ends what it began and gives the rest back.
@@ -78,11 +80,18 @@ def clock_ms(connection: Connection) -> int:
 
 
 def enqueue(
-    work: Work, kind: str, key: str, payload: dict[str, Any] | None = None, *, due: datetime | None = None
+    work: Work,
+    kind: str,
+    key: str,
+    payload: dict[str, Any] | None = None,
+    *,
+    due: datetime | None = None,
+    again: bool = False,
 ) -> None:
     """Ask for work, once per (kind, key): while it waits, again changes nothing; after it is done, it opens anew.
 
-    Waits for a holder that is just ending the work, so that no request falls between his end and this look.
+    `again`: if somebody is at it, it is done once more afterwards, because what he has read may be old by now. Waits
+    for a holder that is just ending the work, so that no request falls between his end and this look.
     """
     due_ms = clock.to_ms(due) if due is not None else work.now_ms
     row = {"workspace": work.workspace, "kind": kind, "key": key, "payload": payload or {}, "due_at": due_ms}
@@ -94,6 +103,10 @@ def enqueue(
         .where(here, leases.c.done_at.is_not(None))
         .values(done_at=None, due_at=due_ms, payload=payload or {}, attempt=0, problem=None)
     )
+    if again:
+        later = sa.case((leases.c.due_at < due_ms, due_ms), else_=leases.c.due_at + 1)
+        held = (leases.c.done_at.is_(None), leases.c.owner.is_not(None))
+        work.connection.execute(sa.update(leases).where(here, *held).values(due_at=later))
 
 
 def claim(connection: Connection, owner: str, kinds: Sequence[str], seconds: float) -> Lease | None:
@@ -125,6 +138,7 @@ def claim(connection: Connection, owner: str, kinds: Sequence[str], seconds: flo
         owner=owner,
         epoch=row.epoch,
         attempt=row.attempt,
+        due=row.due_at,
         deadline=started + seconds * SHARE,
     )
 
@@ -137,8 +151,9 @@ def renew(connection: Connection, lease: Lease, seconds: float) -> None:
 
 
 def complete(connection: Connection, lease: Lease) -> None:
-    """The work is done. Raises Lost when another has it."""
-    _move(connection, lease, done_at=clock_ms(connection), until=0, owner=None)
+    """The work is done, unless it was asked for again meanwhile. Raises Lost when another has it."""
+    done_at = sa.case((leases.c.due_at == lease.due, clock_ms(connection)), else_=sa.null())
+    _move(connection, lease, done_at=done_at, until=0, owner=None)
 
 
 def defer(connection: Connection, lease: Lease, seconds: float, *, problem: str | None = None) -> None:
