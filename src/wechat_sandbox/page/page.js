@@ -23,9 +23,9 @@ export function button(zh, en, run, attributes = {}) {
   return made;
 }
 
-export function form(fields, zh, en, run) {
+export function form(fields, zh, en, run, attributes = {}) {
   const submit = el("button", { type: "submit", class: "main" }, both(zh, en));
-  const made = el("form", {}, fields, submit);
+  const made = el("form", attributes, fields, submit);
   made.addEventListener("submit", (event) => {
     event.preventDefault();
     work(submit, () => run(Object.fromEntries(new FormData(made))));
@@ -83,7 +83,11 @@ export function say(text, bad = false) {
   say.timer = setTimeout(() => { notice.textContent = ""; }, bad ? 12000 : 4000);
 }
 
+const controls = () => [...document.querySelectorAll("main button, main input, main select, main a")];
+
+// What had the focus has it afterwards too, also when the section was drawn anew: the keyboard stays where it was.
 async function work(control, run) {
+  const place = controls().indexOf(document.activeElement);
   control.disabled = true;
   try {
     await run();
@@ -91,6 +95,7 @@ async function work(control, run) {
     say(error.message, true);
   } finally {
     control.disabled = false;
+    if (place >= 0 && document.activeElement === document.body) controls()[place]?.focus({ preventScroll: true });
   }
 }
 

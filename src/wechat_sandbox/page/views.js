@@ -1,8 +1,9 @@
 // The sections of the page; each draws itself from the control API.
 import { both, button, call, choice, copied, el, field, form, list, moment, query, say, show, table } from "./page.js";
 
-const KINDS = [["wecom", "企业微信 WeCom"], ["service", "服务号 service"], ["official", "公众号 official"], ["mini", "小程序 mini"]];
+const KINDS = [["wecom", "企业微信 WeCom"], ["service", "服务号 service"], ["official", "公众号 official"], ["mini", "小程序 mini"], ["custom", "第三方 custom"], ["ads", "广告 ads"]];
 const kind = (name) => (KINDS.find(([key]) => key === name) || [name, name])[1];
+const CALLED = ["wecom", "service", "official", "mini"];
 const number = (value) => Number(value).toLocaleString("zh-CN");
 const accounts = async () => (await call("GET", "accounts")).accounts;
 const again = (text) => { say(text || "已完成 Done"); return show(); };
@@ -18,7 +19,7 @@ async function overview() {
   const heads = [["账号", "account"], ["类型", "kind"], ["可触达", "reach", "number"], ["请求", "asked", "number"], ["到达", "arrived", "number"], ["待定", "pending", "number"], ["失败", "failed", "wide"]];
   const calls = Object.entries(health.calls).sort((a, b) => b[1] - a[1]).slice(0, 15);
   return [
-    el("section", {}, el("h2", {}, both("账本小计", "ledger so far")), rows.length ? table(heads, rows) : el("p", { class: "soft" }, "还没有账号。No account yet.")),
+    el("section", {}, el("h2", {}, both("账本小计", "ledger so far")), rows.length ? table(heads, rows) : el("p", { class: "soft" }, "还没有账号。No account yet. ", el("a", { href: "#accounts" }, both("去开通", "open one")))),
     el("div", { class: "grid" },
       el("section", {}, el("h2", {}, both("健康", "health")), list([
         ["人口", "people", number(population.size)], ["种子", "seed", population.seed], ["进程", "process", health.pid], ["请求", "requests", number(health.requests)],
@@ -32,20 +33,29 @@ async function overview() {
 async function accountList() {
   const cards = (await accounts()).map((one) => el("section", {}, el("h2", {}, one.name, " ", el("span", { class: "soft" }, kind(one.kind))),
     list([
-      ["编号", "id", String(one.id)], [one.corpid ? "企业" : "应用", one.corpid ? "corpid" : "appid", copied(one.corpid || one.appid)],
-      ...(one.agentid ? [["应用编号", "agentid", String(one.agentid)]] : []), ["密钥", "secret", copied(one.secret)],
-      ["回调令牌", "token", copied(one.token)], ["加密钥", "EncodingAESKey", copied(one.encoding_aes_key)]]),
-    form([field("回调地址", "callback address", "url", { value: one.callback_url, type: "url", placeholder: "http://127.0.0.1:8000/…" })], "保存并验证", "save and verify", async ({ url }) => {
-      await call("PATCH", `accounts/${one.id}`, { callback_url: url });
-      const found = await call("POST", `accounts/${one.id}/verify`, {});
-      say(found.ok ? "验证通过 Verified" : `验证失败 Refused: HTTP ${found.status} ${found.answer}`, !found.ok);
-    }),
-    button("作废令牌", "drop its tokens", async () => again(`${(await call("POST", "tokens/drop", { account: one.id })).dropped} 个已作废 dropped`), { class: "small" })));
+      ["编号", "id", String(one.id)], ...(one.corpid || one.appid ? [[one.corpid ? "企业" : "应用", one.corpid ? "corpid" : "appid", copied(one.corpid || one.appid)]] : []),
+      ...(one.agentid ? [["应用编号", "agentid", String(one.agentid)]] : []), ["密钥", "secret", copied(one.secret)]]),
+    CALLED.includes(one.kind) && callback(one),
+    one.secret && one.kind !== "custom" && button("作废令牌", "drop its tokens", async () => again(`${(await call("POST", "tokens/drop", { account: one.id })).dropped} 个已作废 dropped`), { class: "small" })));
   const fresh = form([choice("类型", "kind", "kind", KINDS), field("名称", "name", "name", { required: true })], "开通账号", "open an account", async (values) => {
     await call("POST", "accounts", values);
     await again();
   });
   return [el("section", {}, el("h2", {}, both("新账号", "new account")), fresh), el("div", { class: "grid" }, cards)];
+}
+
+// As on the platform's own page: address, Token and EncodingAESKey are entered together, then checked.
+function callback(one) {
+  const parts = [
+    field("回调地址", "callback address", "callback_url", { value: one.callback_url, type: "url", placeholder: "http://127.0.0.1:8000/…" }),
+    field("回调令牌", "Token", "callback_token", { value: one.token, required: true }),
+    field("加密钥", "EncodingAESKey", "encoding_aes_key", { value: one.encoding_aes_key, required: true, pattern: "[A-Za-z0-9]{43}" })];
+  return form(parts, "保存并验证", "save and verify", async (values) => {
+    await call("PATCH", `accounts/${one.id}`, values);
+    if (!values.callback_url) return say("已保存，不推送回调 Saved; no callbacks");
+    const found = await call("POST", `accounts/${one.id}/verify`, {});
+    return say(found.ok ? "验证通过 Verified" : `验证失败 Refused: HTTP ${found.status} ${found.answer}`, !found.ok);
+  }, { class: "wide" });
 }
 
 async function people(text) {
@@ -60,7 +70,7 @@ async function phone(ident) {
   if (!ident) return people("");
   const [{ person, messages }, all] = await Promise.all([call("GET", "people/phone?" + query({ person: ident })), accounts()]);
   const who = person.unionid;
-  const relations = all.map((one) => relation(one, person.ids[one.id], who));
+  const relations = all.filter((one) => person.ids[one.id]).map((one) => relation(one, person.ids[one.id], who));
   const bubbles = messages.map((one) => el("div", { class: "bubble" },
     el("p", { class: "soft" }, `${one.name} · ${moment(one.at)} · ${one.via}`),
     one.lines.length ? one.lines.map((line) => el("p", {}, line)) : el("p", { class: "soft" }, "（内容未保存 content not kept）"),
@@ -68,8 +78,9 @@ async function phone(ident) {
     one.link && el("div", {}, el("p", { class: "soft" }, el("code", {}, one.link)), el("div", { class: "row" },
       button("打开链接", "open the link", () => open(who, one.link, false), { class: "small" }), button("打开并点击", "open and click", () => open(who, one.link, true), { class: "small" })))));
   return [
-    el("section", {}, el("h2", {}, person.name, " ", el("span", { class: "soft" }, `${person.sex} · ${person.age_band} · ${person.city} · ${person.taste} · ${person.device}`)), el("p", { class: "soft" }, el("code", {}, who)), el("div", { class: "grid" }, relations)),
+    el("section", {}, el("h2", {}, person.name, " ", el("span", { class: "soft" }, `${person.sex} · ${person.age_band} · ${person.city} · ${person.taste} · ${person.device}`)), el("p", { class: "soft" }, el("code", {}, who))),
     el("section", {}, el("h2", {}, both("收到的消息", "what arrived")), el("div", { class: "phone" }, bubbles.length ? bubbles : el("p", { class: "soft" }, "还没有消息。Nothing yet.")), el("div", { class: "row" }, button("刷新", "refresh", () => again()))),
+    el("section", {}, el("h2", {}, both("关系", "relations")), relations.length ? el("div", { class: "grid" }, relations) : el("p", { class: "soft" }, "还没有账号。No account yet.")),
   ];
 }
 
@@ -81,13 +92,14 @@ async function open(person, link, click) {
 function relation(one, mine, who) {
   const change = (values) => async () => { await call("POST", "people/change", { account: one.id, people: [who], ...values }); await again(); };
   const friend = one.kind === "wecom";
-  const state = !mine.follows ? "未关注 no" : mine.blocks ? "已屏蔽 blocks" : friend ? "好友 friend" : "已关注 follows";
+  const state = !mine.follows ? (friend ? "不是好友 no friend" : "未关注 does not follow") : mine.blocks ? "已屏蔽 blocks" : friend ? "好友 friend" : "已关注 follows";
   const acts = [
     mine.follows ? button(friend ? "删除" : "取消关注", friend ? "delete" : "unfollow", change({ follows: false }), { class: "small" }) : button(friend ? "添加" : "关注", friend ? "add" : "follow", change({ follows: true }), { class: "small" }),
     mine.follows && button(mine.blocks ? "取消屏蔽" : "屏蔽", mine.blocks ? "unblock" : "block", change({ blocks: !mine.blocks }), { class: "small" })];
-  const speak = !friend && one.kind !== "mini" && mine.follows && form([field("说", "say", "text", { required: true })], "发送", "send", async ({ text }) => { await call("POST", "people/say", { account: one.id, person: who, text }); say("已发送 Sent"); });
-  const scan = !friend && one.kind !== "mini" && form([field("二维码 ticket", "scan a code", "ticket", { required: true })], "扫码", "scan", async ({ ticket }) => again((await call("POST", "people/scan", { account: one.id, person: who, ticket })).event));
-  return el("section", {}, el("h3", {}, one.name, " ", el("span", { class: "soft" }, kind(one.kind))), el("p", { class: "soft" }, state, mine.employees ? " · " + mine.employees.join("，") : ""), el("p", { class: "soft" }, el("code", {}, mine.openid || mine.external_userid)), el("div", { class: "row" }, acts), speak, scan);
+  const fans = one.kind === "service" || one.kind === "official";
+  const speak = fans && mine.follows && form([field("说", "say", "text", { required: true })], "发送", "send", async ({ text }) => { await call("POST", "people/say", { account: one.id, person: who, text }); say("已发送 Sent"); });
+  const scan = fans && form([field("二维码 ticket", "scan a code", "ticket", { required: true })], "扫码", "scan", async ({ ticket }) => again((await call("POST", "people/scan", { account: one.id, person: who, ticket })).event));
+  return el("section", {}, el("h3", {}, one.name, " ", el("span", { class: "soft" }, kind(one.kind))), el("p", { class: "soft" }, state, mine.employees?.length ? " · " + mine.employees.join("，") : ""), el("p", { class: "soft" }, el("code", {}, mine.openid || mine.external_userid || mine.member_id)), el("div", { class: "row" }, acts), speak, scan);
 }
 
 async function employees(chosen) {
