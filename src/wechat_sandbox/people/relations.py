@@ -40,7 +40,7 @@ def change(
                 marks.forget(world, account, person)
         elif blocked and blocks:
             friends.announce(world, account, index, "del_follow_user")
-    elif moved and account["kind"] != "mini":
+    elif moved and account["kind"] in ("official", "service"):
         if not follows:
             tags.forget(world, account, person)
         interact.moved(world, account, person, follows=bool(follows), fields=how or {"EventKey": ""})
