@@ -17,7 +17,7 @@ from tests.flows.matrix import AFTER_LOST, COMMON, TIMES, WAYS, WIRE, Arena, Cel
 SHORT = {"lease_seconds": 2.0, "in_doubt_seconds": 1.0, "http_timeout_seconds": 0.8, "settle_seconds": 0.4}
 EVENTS = ("duplicate", "late", "lost", "disordered")
 # A single call strikes one time in five seldom enough to say nothing.
-MANY = {("template", "send"), ("tag", "put_on"), ("list", "send"), ("tasks", "send")}
+MANY = {("template", "send"), ("tag", "put_on"), ("list", "send"), ("tasks", "send"), ("webhook", "send")}
 
 
 def chosen() -> Iterator[Cell]:
@@ -37,6 +37,8 @@ def chosen() -> Iterator[Cell]:
         yield dealt(next(official), "send", fault)
     for fault in COMMON["wecom"]:
         yield dealt("tasks", "send", fault)
+    for fault in (*WIRE, *COMMON["webhook"]):
+        yield dealt("webhook", "send", fault)
     for name, way in WAYS.items():
         for call, codes in way.codes.items():
             for code in codes if name != "tag" or call != "send" else ():
@@ -49,7 +51,11 @@ def chosen() -> Iterator[Cell]:
 
 
 CHOSEN = list(dict.fromkeys(chosen()))
-ON_POSTGRES = [Cell("template", "send", "busy", "several"), Cell("tasks", "send", "cut", "several")]
+ON_POSTGRES = [
+    Cell("template", "send", "busy", "several"),
+    Cell("tasks", "send", "cut", "several"),
+    Cell("webhook", "send", "cut", "several"),
+]
 
 
 @pytest.fixture(scope="module")
