@@ -5,17 +5,20 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from tests.accounts.platform import Platform
+from tests.channels.canned import HANG, Canned
 
 from tagcast import accounts
-from tagcast.accounts import NewAccount
+from tagcast.accounts import NewAccount, store
+from tagcast.accounts.tables import accounts as account_table
 from tagcast.accounts.tables import tokens
 from tagcast.channels import ChannelError
-from tagcast.kit.errors import Invalid, NotFound, Refused, Unavailable
+from tagcast.kit.errors import Invalid, NotFound, Refused, TagcastError, Unavailable
 from tagcast.kit.leases import clock_ms
 from tagcast.kit.uow import Runtime
 
@@ -172,6 +175,60 @@ def test_a_corrected_secret_works_at_once(runtime: Runtime, sandbox: Platform) -
     with runtime.work(1, "test") as work:
         accounts.set_secret(work, account, secret)
     assert asyncio.run(accounts.check(runtime, 1, account)).ok
+
+
+@pytest.mark.parametrize("errcode", [40243, 45009, 99999])
+def test_what_the_platform_refuses_is_not_asked_in_a_storm_nor_are_its_words_kept(
+    runtime_sqlite: Runtime, sandbox: Platform, errcode: int
+) -> None:
+    account, _ = add(runtime_sqlite, sandbox, "service")
+    canned = Canned()
+
+    async def ask(_transport: object, url: str) -> list[str]:
+        with runtime_sqlite.system() as connection:
+            connection.execute(sa.update(account_table).values(base_url=url))
+        found = []
+        for _ in range(5):
+            async with accounts.connect(runtime_sqlite, 1, account, backoff=accounts.DURABLE) as connected:
+                with pytest.raises(TagcastError) as error:
+                    await connected.call(connected.official.tags.all)
+                found.append(error.value.code)
+        return found
+
+    assert canned.talk(ask, {"errcode": errcode, "errmsg": "of oSomebody"}) == ["accounts.platform_refused"] * 5
+    assert len(canned.seen) == 1
+    with runtime_sqlite.read(1, "test") as work:
+        problem = work.connection.scalar(sa.select(tokens.c.problem))
+    assert problem["params"]["errcode"] == errcode
+    assert "oSomebody" not in str(problem)
+
+
+def test_who_asks_with_the_former_secret_decides_nothing(runtime: Runtime, sandbox: Platform) -> None:
+    account, _ = add(runtime, sandbox, "service")
+    with runtime.work(1, "test") as work:
+        row, _ = store.token(work, account)
+        assert store.claim_token(work, account, row.epoch, "former", 60)
+        accounts.set_secret(work, account, "0" * 32)
+        assert not store.token_failed(work, account, "former", {"code": "accounts.wrong_secret", "params": {}})
+        row, _ = store.token(work, account)
+        assert store.claim_token(work, account, row.epoch, "next", 60)
+
+
+def test_who_is_cancelled_while_asking_lets_others_ask(runtime_sqlite: Runtime, sandbox: Platform) -> None:
+    account, _ = add(runtime_sqlite, sandbox, "service")
+
+    async def ask(_transport: object, url: str) -> float:
+        with runtime_sqlite.system() as connection:
+            connection.execute(sa.update(account_table).values(base_url=url))
+        async with accounts.connect(runtime_sqlite, 1, account) as connected:
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(connected.tokens.current(), 0.5)
+        began = time.monotonic()
+        async with accounts.connect(runtime_sqlite, 1, account) as connected:
+            assert await connected.tokens.current() == "second"
+        return time.monotonic() - began
+
+    assert Canned().talk(ask, HANG, {"access_token": "second", "expires_in": 7200}) < 2
 
 
 def test_a_closed_port_is_told_as_unreachable(runtime: Runtime, sandbox: Platform) -> None:

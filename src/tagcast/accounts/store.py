@@ -80,7 +80,7 @@ def secrets(work: Work, account: int) -> Secrets:
 
 
 def set_secret(work: Work, account: Account, secret: str) -> None:
-    """Replace the secret and forget the token made with the former one."""
+    """Replace the secret and forget the token made with the former one, and whoever is asking for one with it."""
     hidden = work.vault.seal(secret.encode(), _context(account.callback_path, "secret"))
     work.connection.execute(
         sa.update(accounts).where(_c.workspace == work.workspace, _c.id == account.id).values(secret=hidden)
@@ -88,7 +88,9 @@ def set_secret(work: Work, account: Account, secret: str) -> None:
     work.connection.execute(
         sa.update(tokens)
         .where(tokens.c.workspace == work.workspace, tokens.c.account == account.id)
-        .values(value=None, fresh_until=0, failed_at=0, problem=None, epoch=tokens.c.epoch + 1)
+        .values(
+            value=None, fresh_until=0, failed_at=0, problem=None, epoch=tokens.c.epoch + 1, owner=None, lease_until=0
+        )
     )
 
 
@@ -161,7 +163,7 @@ def claim_token(work: Work, account: int, epoch: int, owner: str, seconds: float
 
 def put_token(work: Work, account: int, owner: str, value: str, life_ms: int) -> bool:
     """Store a renewed token, fresh for `life_ms` from now, and end the claim; False when the claim was lost."""
-    return _end_claim(
+    return end_claim(
         work,
         account,
         owner,
@@ -175,10 +177,11 @@ def put_token(work: Work, account: int, owner: str, value: str, life_ms: int) ->
 
 def token_failed(work: Work, account: int, owner: str, problem: Mapping[str, Any]) -> bool:
     """Store why the token could not be renewed and end the claim; False when the claim was lost."""
-    return _end_claim(work, account, owner, failed_at=clock_ms(work.connection), problem=dict(problem))
+    return end_claim(work, account, owner, failed_at=clock_ms(work.connection), problem=dict(problem))
 
 
-def _end_claim(work: Work, account: int, owner: str, **values: Any) -> bool:
+def end_claim(work: Work, account: int, owner: str, **values: Any) -> bool:
+    """End a claim, with what came of it; False when it was lost."""
     moved = work.connection.execute(
         sa.update(tokens)
         .where(tokens.c.workspace == work.workspace, tokens.c.account == account, tokens.c.owner == owner)

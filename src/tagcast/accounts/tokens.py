@@ -2,7 +2,7 @@
 
 A row in the database holds the sealed token. Who finds it old claims the row for a while, asks the platform outside any
 transaction, and stores the answer under the next epoch; the others wait for that epoch. A process that dies while it
-holds the claim lets it run out. Refused credentials are remembered for a while, because platforms block callers that go
+holds the claim lets it run out. A refusal is remembered for a while, because platforms block callers that go
 on asking with a wrong secret (企业微信: about 2,000 wrong calls in an hour).
 """
 
@@ -11,19 +11,20 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import get_args
 from urllib.parse import urlsplit
 
 from tagcast.accounts import store
 from tagcast.accounts.checks import address_of
 from tagcast.accounts.rules import Account
-from tagcast.channels import ChannelError, Token
-from tagcast.kit.errors import Refused, TagcastError, Unavailable
+from tagcast.channels import ChannelError, Reaction, Token
+from tagcast.kit.errors import Lang, Refused, TagcastError, Unavailable
 from tagcast.kit.uow import Runtime
 
 EARLY_SECONDS = 300
 """A token is renewed this long before its end; the platform renews its own stable token at the same time."""
 REFUSED_SECONDS = 30
-"""How long refused credentials are not tried again."""
+"""How long the platform is not asked again after it refused."""
 _POLL_SECONDS = 0.05
 
 Fetch = Callable[[bool], Awaitable[Token]]
@@ -73,6 +74,7 @@ class _Seen:
     held: bool
     failed_at: int
     problem: TagcastError | None
+    refused: bool
     now: int
 
 
@@ -122,9 +124,9 @@ class Tokens:
 
     @staticmethod
     def _still(seen: _Seen, since: int) -> bool:
-        """Whether a recorded failure answers this wait too: it came during it, or the credentials were just refused."""
+        """Whether a recorded failure answers this wait too: it came during it, or the platform has just refused."""
         recent = seen.now - seen.failed_at < REFUSED_SECONDS * 1000
-        return seen.failed_at > since or (recent and isinstance(seen.problem, Refused))
+        return seen.failed_at > since or (recent and seen.refused)
 
     async def _ask(self, stale: str) -> str:
         try:
@@ -132,9 +134,11 @@ class Tokens:
             if token.value == stale:
                 token = await self._fetch(True)
         except ChannelError as error:
-            problem = explain(self._account, error)
-            await asyncio.to_thread(self._store_failure, problem)
-            raise problem from None
+            await asyncio.to_thread(self._store_failure, error)
+            raise explain(self._account, error) from None
+        except asyncio.CancelledError:
+            await asyncio.to_thread(self._let_go)
+            raise
         life_ms = int((token.expires_in - min(EARLY_SECONDS, token.expires_in / 2)) * 1000)
         await asyncio.to_thread(self._store, token.value, life_ms)
         return self._keep(token.value, life_ms)
@@ -149,7 +153,9 @@ class Tokens:
             row, now = store.token(work, self._account.id)
             value = store.open_token(work, self._account.id, row.value) if row.value else None
         problem = _problem(row.problem["code"], **row.problem["params"]) if row.problem else None
-        return _Seen(value, row.fresh_until - now, row.epoch, row.lease_until > now, row.failed_at, problem, now)
+        refused = bool(row.problem and row.problem["refused"])
+        fresh_ms, held = row.fresh_until - now, row.lease_until > now
+        return _Seen(value, fresh_ms, row.epoch, held, row.failed_at, problem, refused, now)
 
     def _claim(self, epoch: int) -> bool:
         with self._runtime.work(self._workspace, "token") as work:
@@ -159,6 +165,16 @@ class Tokens:
         with self._runtime.work(self._workspace, "token") as work:
             store.put_token(work, self._account.id, self._owner, value, life_ms)
 
-    def _store_failure(self, problem: TagcastError) -> None:
+    def _store_failure(self, error: ChannelError) -> None:
+        """What the platform wrote itself is not kept: nobody knows what it may hold."""
+        problem, refused = explain(self._account, error), error.reaction not in (Reaction.RETRY, Reaction.IN_DOUBT)
+        if error.reason == "unknown_code":
+            said = {f"said_{lang}": f"{error.meaning.sentence(lang)} {error.errcode}" for lang in get_args(Lang)}
+            problem.params |= said
+        kept = {"code": problem.code, "params": problem.params, "refused": refused}
         with self._runtime.work(self._workspace, "token") as work:
-            store.token_failed(work, self._account.id, self._owner, {"code": problem.code, "params": problem.params})
+            store.token_failed(work, self._account.id, self._owner, kept)
+
+    def _let_go(self) -> None:
+        with self._runtime.work(self._workspace, "token") as work:
+            store.end_claim(work, self._account.id, self._owner)
