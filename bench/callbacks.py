@@ -14,7 +14,9 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import orjson
 import sqlalchemy as sa
 
 from bench import receive
@@ -124,7 +126,9 @@ def _serving(which: str, home: Path, url: str = "") -> Iterator[Server]:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as started:
         assert started.stdout is not None
         try:
-            yield Server(started.pid, int(started.stdout.readline()), path, stored)
+            port = urlsplit(orjson.loads(started.stdout.readline())["url"]).port
+            assert port is not None
+            yield Server(started.pid, port, path, stored)
         finally:
             started.kill()
 

@@ -1,4 +1,4 @@
-"""A server of callbacks: `python -m bench.receive WHICH HOME DATABASE_URL [CPU]` prints its port, serves until killed.
+"""A server of callbacks: `python -m bench.receive WHICH HOME DATABASE_URL [CPU]` prints its address, and serves.
 
 `tagcast` is the product's own server. `route` is what an ordinary FastAPI application does with wechatpy: check and
 decrypt by its crypto, parse by its `parse_message`, store a row; the rows of `route` are committed in groups by the
@@ -13,6 +13,7 @@ from pathlib import Path
 from socket import create_server
 from typing import Any
 
+import orjson
 import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import PlainTextResponse
@@ -20,8 +21,7 @@ from fastapi.responses import PlainTextResponse
 from tagcast import access
 from tagcast.kit.groupcommit import GroupCommit
 from tagcast.kit.settings import Settings
-from tagcast.server.app import create_app
-from tagcast.server.patience import Patience
+from tagcast.server.run import run
 
 TOKEN = "QDG6eK"
 AES_KEY = "jWmYm7qr5nMoAUwZRjGtBxmz3KA1tkAj3ykkR6q2B2C"
@@ -69,20 +69,19 @@ def _peer(home: Path, *, in_groups: bool) -> FastAPI:
     return app
 
 
-async def _main(which: str, home: str, url: str) -> None:
-    if which == "tagcast":
-        app: Any = create_app(access.open_home(Settings(home=Path(home), database_url=url)))
-    else:
-        app = _peer(Path(home), in_groups=which == "route")
+def _serve_peer(which: str, home: str) -> None:
+    """As an ordinary application is served."""
     listener = create_server(("127.0.0.1", 0), backlog=1024)
-    print(listener.getsockname()[1], flush=True)
-    server = uvicorn.Server(uvicorn.Config(app, http=Patience, log_level="critical", access_log=False))
-    await server.serve([listener])
+    print(orjson.dumps({"url": f"http://127.0.0.1:{listener.getsockname()[1]}"}).decode(), flush=True)
+    config = uvicorn.Config(_peer(Path(home), in_groups=which == "route"), log_level="critical", access_log=False)
+    uvicorn.Server(config).run([listener])
 
 
 if __name__ == "__main__":
+    name, folder, database = sys.argv[1:4]
     if len(sys.argv) > 4 and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {int(sys.argv[4])})
-    import uvloop
-
-    uvloop.run(_main(*sys.argv[1:4]))
+    if name == "tagcast":
+        run(access.open_home(Settings(home=Path(folder), database_url=database, port=0)))
+    else:
+        _serve_peer(name, folder)

@@ -217,6 +217,32 @@ def test_purge_deletes_what_is_older_than_a_week(runtime: Runtime, server: Serve
         assert inbox.stored(work, [1, 2]) == []
 
 
+def test_what_is_old_is_purged_in_every_account_of_the_workspace_only(runtime: Runtime) -> None:
+    with runtime.work(1, "test") as work:
+        now = work.now
+    old, new = now - inbox.KEEP - timedelta(minutes=1), now - inbox.KEEP + timedelta(minutes=1)
+    for account in (3, 7, 8):
+        for at, number in ((old, 1), (new, 2)):
+            with runtime.work(1, "test", now=at) as work:
+                actions.accept(work, [store.Delivery(account, number.to_bytes(32), "followed", b"{}")])
+    with runtime.work(1, "test", now=now) as work:
+        assert inbox.purge(work) == 3
+        kept = work.connection.execute(sa.select(messages.c.account, messages.c.dedupe).order_by(messages.c.account))
+        assert [tuple(row) for row in kept] == [(account, (2).to_bytes(32)) for account in (3, 7, 8)]
+
+
+def test_the_number_of_a_purged_callback_does_not_come_back(runtime: Runtime, service: Platform) -> None:
+    def accepted(number: int) -> int:
+        with runtime.work(1, "test") as work:
+            one = store.Delivery(service.account, number.to_bytes(32), "followed", b"{}")
+            return store.insert_new(work, [one])[one.account, one.dedupe]
+
+    before = [accepted(1), accepted(2)]
+    with runtime.work(1, "test") as work:
+        work.connection.execute(sa.delete(messages))
+    assert accepted(3) > max(before)
+
+
 def test_the_worker_purges_by_itself(runtime: Runtime, server: Server, service: Platform) -> None:
     server.request("POST", *service.pushed(event("subscribe")))
     server.request("POST", *service.pushed(event("unsubscribe")))

@@ -1,5 +1,6 @@
-"""Slow heads on real sockets."""
+"""Slow heads, and answers in few pieces, on real sockets."""
 
+import asyncio
 import socket
 import threading
 import time
@@ -19,8 +20,15 @@ class Quick(Patience):
 async def hello(
     scope: dict[str, Any], receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]
 ) -> None:
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
-    await send({"type": "http.response.body", "body": b"ok"})
+    if scope["path"] == "/":
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+        await send({"type": "http.response.body", "body": b"ok"})
+        return
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"connection", b"close")]})
+    await asyncio.sleep(0.3)
+    for piece in (b"a", b"b", b"c" * 100_000):
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
 
 
 @pytest.fixture
@@ -74,3 +82,24 @@ def test_an_ordinary_client_keeps_its_connection(port: int) -> None:
             client.sendall(half)
             time.sleep(0.1)
         assert client.recv(1000).endswith(b"ok")
+
+
+def test_a_short_answer_comes_in_one_piece(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as client:
+        for _ in range(50):
+            client.sendall(WHOLE)
+            head, _, body = client.recv(1000).partition(b"\r\n\r\n")
+            assert (head[:15], body) == (b"HTTP/1.1 200 OK", b"ok")
+
+
+def test_an_answer_that_takes_its_time_is_not_held_back(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as client:
+        client.sendall(WHOLE.replace(b"/", b"/slow", 1))
+        began = time.monotonic()
+        got = client.recv(1000)
+        assert time.monotonic() - began < 0.25
+        assert got.endswith(b"\r\n\r\n")
+        while more := client.recv(100_000):
+            got += more
+    body = got.partition(b"\r\n\r\n")[2]
+    assert body == b"1\r\na\r\n1\r\nb\r\n186a0\r\n" + b"c" * 100_000 + b"\r\n0\r\n\r\n"

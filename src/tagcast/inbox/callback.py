@@ -11,7 +11,6 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Any
 
 import orjson
@@ -28,6 +27,7 @@ from tagcast.channels import (
     without_places,
 )
 from tagcast.inbox.actions import accept, platform_of
+from tagcast.inbox.rules import dedupe
 from tagcast.inbox.store import Delivery
 from tagcast.kit.errors import Unavailable
 from tagcast.kit.groupcommit import WAITING, GroupCommit
@@ -40,11 +40,17 @@ BODY_SECONDS = 5.0
 KNOWN_SECONDS = 5.0
 """How long an account's keys are believed without asking the database again."""
 _MOST_KNOWN = 4096
+_HEADERS = (
+    (b"content-type", b"text/plain; charset=utf-8"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"cache-control", b"no-store"),
+)
 _PATH = re.compile(r"/callback/([0-9a-f]{32})")
 
 Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +96,7 @@ class CallbackApp:
         try:
             if scope["method"] == "GET":
                 return 200, _echo(door, scope["query_string"]), "echo"
-            async with asyncio.timeout(self._body_seconds):
-                body = await _body(receive)
+            body = await _body(receive, self._body_seconds)
             new = await self._take(door, scope["query_string"], body)
         except (BadCallback, TimeoutError):
             return 400, b"bad request", "refused"
@@ -102,8 +107,8 @@ class CallbackApp:
     async def _take(self, door: _Door, query: bytes, body: bytes) -> bool:
         callback = open_callback(door.keys, query, body, now=int(time.time()))
         fact = normalise(door.platform, callback.fields)
-        dedupe = sha256(fact.message_key.encode()).digest()
-        delivery = Delivery(door.account, dedupe, fact.kind, orjson.dumps(without_places(callback.fields)))
+        body = orjson.dumps(without_places(callback.fields))
+        delivery = Delivery(door.account, dedupe(fact), fact.kind, body)
         return await self._writer.submit(door.workspace, delivery)
 
     def _store(self, workspace: int, deliveries: Sequence[Delivery]) -> list[bool]:
@@ -143,28 +148,47 @@ def _echo(door: _Door, query: bytes) -> bytes:
     return plain_echo(door.keys.token, query, now=now)
 
 
-async def _body(receive: Receive) -> bytes:
-    pieces: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        if message["type"] != "http.request":
-            raise BadCallback
-        piece = message.get("body", b"")
-        size += len(piece)
-        if size > MAX_BODY:
-            raise BadCallback
-        pieces.append(piece)
-        if not message.get("more_body", False):
-            return b"".join(pieces)
+async def _body(receive: Receive, seconds: float) -> bytes:
+    """The whole body, if it comes within `seconds`; one that came together with its head needs no timer."""
+    first = _at_hand(receive)
+    if first is not None and not first.get("more_body", False):
+        return _piece(first)
+    async with asyncio.timeout(seconds):
+        pieces: list[bytes] = []
+        size = 0
+        message = first or await receive()
+        while True:
+            pieces.append(_piece(message))
+            size += len(pieces[-1])
+            if size > MAX_BODY:
+                raise BadCallback
+            if not message.get("more_body", False):
+                return b"".join(pieces)
+            message = await receive()
+
+
+def _at_hand(receive: Receive) -> Message | None:
+    """The next message, if it is there without waiting."""
+    asked = receive().__await__()
+    try:
+        next(asked)
+    except StopIteration as there:
+        message: Message = there.value
+        return message
+    asked.close()
+    return None
+
+
+def _piece(message: Message) -> bytes:
+    if message["type"] != "http.request":
+        raise BadCallback
+    piece: bytes = message.get("body", b"")
+    if len(piece) > MAX_BODY:
+        raise BadCallback
+    return piece
 
 
 async def _respond(send: Send, status: int, body: bytes) -> None:
-    headers = [
-        (b"content-type", b"text/plain; charset=utf-8"),
-        (b"content-length", str(len(body)).encode()),
-        (b"x-content-type-options", b"nosniff"),
-        (b"cache-control", b"no-store"),
-    ]
+    headers = [*_HEADERS, (b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

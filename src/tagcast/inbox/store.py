@@ -46,6 +46,7 @@ def insert_new(work: Work, deliveries: Sequence[Delivery]) -> dict[tuple[int, by
 
 _Row = tuple[int, int, bytes, int, str, bytes]
 _INTO = "inbox_message (workspace, account, dedupe, received_at, kind, body)"
+_INTO_NUMBERED = _INTO.replace("(", "(id, ")
 _SKIP = "ON CONFLICT (workspace, account, dedupe) DO NOTHING"
 _POSTGRESQL = (
     f"INSERT INTO {_INTO} SELECT * FROM unnest"  # noqa: S608 - no input
@@ -54,12 +55,15 @@ _POSTGRESQL = (
 
 
 def _insert_sqlite(connection: sa.Connection, rows: Sequence[_Row]) -> dict[tuple[int, bytes], int]:
-    """Only one transaction writes at a time, so what is above the highest number before is new.
+    """Only one transaction writes at a time, so the next numbers are ours to give.
 
-    The numbers are read back: a row that is skipped for its conflict uses one up.
+    When a row was skipped for its conflict, what is there now is read back.
     """
-    before = connection.exec_driver_sql("SELECT max(id) FROM inbox_message").scalar() or 0
-    db.insert_packed(connection, _INTO, rows, tail=_SKIP)
+    used = connection.exec_driver_sql("SELECT seq FROM sqlite_sequence WHERE name = 'inbox_message'").scalar()
+    before = int(used or 0)
+    numbered = [(number, *row) for number, row in enumerate(rows, before + 1)]
+    if db.insert_packed(connection, _INTO_NUMBERED, numbered, tail=_SKIP) == len(rows):
+        return {(row[1], row[2]): number for number, row in enumerate(rows, before + 1)}
     found = connection.exec_driver_sql("SELECT id, account, dedupe FROM inbox_message WHERE id > ?", (before,))
     return {(account, dedupe): number for number, account, dedupe in found}
 
@@ -86,9 +90,19 @@ def read(work: Work, ids: Sequence[int]) -> list[Stored]:
 
 def delete_before(work: Work, before_ms: int) -> int:
     """How many callbacks received before a time were deleted."""
-    return work.connection.execute(
-        sa.delete(messages).where(_c.workspace == work.workspace, _c.received_at < before_ms)
-    ).rowcount
+    deleted, account = 0, 0
+    while (account := _next_account(work, account)) > 0:
+        old = sa.delete(messages).where(
+            _c.workspace == work.workspace, _c.account == account, _c.received_at < before_ms
+        )
+        deleted += work.connection.execute(old).rowcount
+    return deleted
+
+
+def _next_account(work: Work, account: int) -> int:
+    """The next account with callbacks; it may be removed meanwhile. 0: there is none."""
+    following = sa.select(sa.func.min(_c.account)).where(_c.workspace == work.workspace, _c.account > account)
+    return work.connection.scalar(following) or 0
 
 
 def last_at(work: Work, account: int) -> int | None:

@@ -36,7 +36,8 @@ def open_engine(url: str, *, pool_size: int = 8) -> Engine:
     """An engine with our pragmas: SQLite in WAL with full sync and immediate writes; PostgreSQL read committed."""
     pool: dict[str, Any] = {"pool_size": pool_size, "max_overflow": 32, "json_serializer": json}
     if url.startswith("sqlite"):
-        engine = sa.create_engine(url, **pool, connect_args={"timeout": 60})
+        # The connection used last has its pages in memory.
+        engine = sa.create_engine(url, **pool, pool_use_lifo=True, connect_args={"timeout": 60})
         sa.event.listen(engine, "connect", _sqlite_connect)
         sa.event.listen(engine, "begin", _sqlite_begin)
         return engine
@@ -78,17 +79,23 @@ def insert_packed(connection: Connection, into: str, rows: Sequence[Sequence[Any
     """SQLite only: many rows a statement, for hot paths beside a busy thread; how many were inserted.
 
     `into` is "table (columns)", `tail` what follows the values, e.g. ON CONFLICT. The driver lets other threads run at
-    each step of a statement and then waits for its turn; a statement for each row would wait as often.
+    each step of a statement and then waits for its turn; a statement for each row would wait as often. Statements are
+    of few lengths, so that the driver finds them prepared.
     """
     inserted = 0
-    for start in range(0, len(rows), _MOST_PACKED):
-        part = rows[start : start + _MOST_PACKED]
-        statement = _packed(into, len(part[0]), len(part), tail)
+    start = 0
+    while start < len(rows):
+        left = min(len(rows) - start, _MOST_PACKED)
+        size = left - left % _STEP or left
+        part = rows[start : start + size]
+        start += size
+        statement = _packed(into, len(part[0]), size, tail)
         inserted += connection.exec_driver_sql(statement, tuple(chain.from_iterable(part))).rowcount
     return inserted
 
 
 _MOST_PACKED = 256
+_STEP = 16
 
 
 @lru_cache(maxsize=1024)

@@ -380,7 +380,6 @@ def upgrade() -> None:
     sqlite_autoincrement=True
     )
     with op.batch_alter_table('inbox_message', schema=None) as batch_op:
-        batch_op.create_index('ix_inbox_message_age', ['workspace', 'received_at'], unique=False)
         batch_op.create_index('ix_inbox_message_last', ['workspace', 'account', 'received_at'], unique=False)
 
     op.create_table('join_way',
