@@ -225,3 +225,30 @@ def test_a_permit_ahead_is_not_counted_twice(runtime_sqlite: Runtime, sandbox: P
             return time.monotonic() - began
 
     assert 0.9 < asyncio.run(use()) < 1.9
+
+
+def test_who_waits_for_the_time_of_a_call_is_told_of_a_closing(runtime: Runtime, sandbox: Platform) -> None:
+    account, _ = add(runtime, sandbox, "service")
+    api, slow = "user_get", {"value": 60, "source": "a test", "date": "2026-11-23"}
+    with runtime.work(1, "test") as work:
+        accounts.add_profile(work, "slow", "article", {"service": {"send": {"rate_per_minute": slow}}})
+        accounts.set_profile(work, account, "slow")
+
+    async def use() -> list[object]:
+        waiting = [asyncio.create_task(pacing.permit(runtime, 1, account, api)) for _ in range(3)]
+        await asyncio.sleep(0.5)
+        await pacing.learn(runtime, 1, account, api, refusal("official", "user/get", 45009, effect=Effect.READ))
+        return await asyncio.gather(*waiting, return_exceptions=True)
+
+    assert [type(one) for one in asyncio.run(use())] == [type(None), Refused, Refused]
+
+
+def test_a_refusal_that_cannot_be_kept_is_told_all_the_same(runtime_sqlite: Runtime, sandbox: Platform) -> None:
+    account, _ = add(runtime_sqlite, sandbox, "service")
+    fault(sandbox, "error", "/cgi-bin/tags/get", code=45009, times=1)
+    with runtime_sqlite.system() as connection:
+        connection.execute(sa.text("ALTER TABLE account_quota RENAME TO elsewhere"))
+        connection.execute(sa.text("CREATE VIEW account_quota AS SELECT * FROM elsewhere"))
+    with pytest.raises(ChannelError) as error:
+        asyncio.run(read(runtime_sqlite, account))
+    assert error.value.errcode == 45009

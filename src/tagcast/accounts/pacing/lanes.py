@@ -83,4 +83,4 @@ def forget(runtime: Runtime, workspace: int, account: int) -> None:
     """Let the next call of an account look again."""
     for key, one in list(_lanes.get(runtime.engine, {}).items()):
         if key[:2] == (workspace, account):
-            one.known_until = 0.0
+            one.known_until = one.closed_until = 0.0

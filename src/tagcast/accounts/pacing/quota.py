@@ -14,13 +14,17 @@ from functools import cache
 from typing import Any, Literal, Protocol
 from zoneinfo import ZoneInfo
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from tagcast.accounts.pacing import lanes, store
 from tagcast.accounts.pacing.lanes import Lane
 from tagcast.channels import ChannelError, Scope
-from tagcast.kit import clock
+from tagcast.kit import clock, logs
 from tagcast.kit.errors import TagcastError
 from tagcast.kit.shipped import read_toml
 from tagcast.kit.uow import Runtime, Work
+
+log = logs.get("accounts")
 
 ZONE = ZoneInfo("Asia/Shanghai")
 STALE_SECONDS = 600
@@ -144,15 +148,18 @@ def count(runtime: Runtime, lane: Lane) -> None:
 async def learn(
     runtime: Runtime, workspace: int, account_id: int, api: str, error: ChannelError, *, read: Read | None = None
 ) -> None:
-    """What a refusal says of an account's limits is kept for all processes."""
+    """What a refusal says of an account's limits is kept for all processes. Not being able to must not hide it."""
     key = (workspace, account_id, api)
-    if error.reason == "daily_quota":
-        if read is None or not await _has_left(runtime, key, read):
+    try:
+        if error.reason == "daily_quota":
+            if read is None or not await _has_left(runtime, key, read):
+                await asyncio.to_thread(_close, runtime, key, error)
+        elif error.reason == "rate_limited":
             await asyncio.to_thread(_close, runtime, key, error)
-    elif error.reason == "rate_limited":
-        await asyncio.to_thread(_close, runtime, key, error)
-    elif error.reason == "too_many_concurrent":
-        await asyncio.to_thread(_cut, runtime, key)
+        elif error.reason == "too_many_concurrent":
+            await asyncio.to_thread(_cut, runtime, key)
+    except SQLAlchemyError as problem:
+        log.warning("refusal not learnt", account=account_id, errcode=error.errcode, reason=type(problem).__name__)
 
 
 async def _has_left(runtime: Runtime, key: lanes.Key, read: Read) -> bool:
@@ -181,7 +188,11 @@ def _close(runtime: Runtime, key: lanes.Key, error: ChannelError) -> None:
         if row is None or row.day != _day(now):
             facts |= {"day": _day(now), "used": 0, "counted": 0, "read_at": None}
         store.put_quota(work, account, api, **facts)
-    lanes.lane(runtime, key).known_until = 0.0
+    # Who waits for the time of a call already sees it too.
+    lane = lanes.lane(runtime, key)
+    lane.errcode, lane.closed_until_ms = error.errcode or 0, until
+    lane.closed_until = time.monotonic() + (until - now) / 1000
+    lane.known_until = 0.0
 
 
 def closed_until(error: ChannelError, closings: int, now: int) -> int:

@@ -66,6 +66,7 @@ async def admit(runtime: Runtime, lane: Lane, n: int = 1) -> None:
         slot = await asyncio.to_thread(_take_or_reserve, runtime, lane, n)
     if (wait := slot - time.monotonic()) > 0:
         await asyncio.sleep(wait)
+        refuse_closed(lane)
 
 
 def refuse_closed(lane: Lane) -> None:
