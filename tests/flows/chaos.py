@@ -23,8 +23,9 @@ from typing import Any
 
 from tests.broadcasts.test_zombie import put_to_sleep
 from tests.conftest import make_runtime, wipe
+from tests.flows.arena import Arena, Told, Workers
 from tests.flows.harness import World, callbacks, sandbox
-from tests.flows.matrix import WAYS, Arena, Told, Workers, cells
+from tests.flows.matrix import WAYS, cells
 
 SETTINGS = {"lease_seconds": 1.5, "in_doubt_seconds": 2.0, "http_timeout_seconds": 1.5, "settle_seconds": 0.5}
 HAPPENINGS = ("nothing", "workers are killed", "workers sleep", "the platform is cut off")

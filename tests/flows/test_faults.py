@@ -1,7 +1,7 @@
 """Each fault of the platform on each way of sending; the whole product runs with `python3 dev.py chaos`.
 
 Chosen here: on the call that sends every break of the wire by two ways, every errcode by at least one; on each other
-call some of all. What is asked of each stands in `matrix`.
+call some of all. What is asked of each stands in `arena`.
 """
 
 import itertools
@@ -11,8 +11,9 @@ from dataclasses import replace
 import pytest
 
 from tests.conftest import make_runtime, wipe
+from tests.flows.arena import Arena
 from tests.flows.harness import World, callbacks, sandbox
-from tests.flows.matrix import AFTER_LOST, COMMON, TIMES, WAYS, WIRE, Arena, Cell, cells
+from tests.flows.matrix import AFTER_LOST, COMMON, TIMES, WAYS, WIRE, Cell, cells
 
 SHORT = {"lease_seconds": 2.0, "in_doubt_seconds": 1.0, "http_timeout_seconds": 0.8, "settle_seconds": 0.4}
 EVENTS = ("duplicate", "late", "lost", "disordered")
