@@ -20,6 +20,8 @@ numbers = st.sets(st.integers(1, 2**32 - 1), max_size=300).map(lambda found: np.
         ("official", "text", Route.TAG),
         ("service", "template", Route.TEMPLATE),
         ("service", "article", Route.LIST),
+        ("custom", "template", Route.WEBHOOK),
+        ("custom", "text", Route.WEBHOOK),
     ],
 )
 def test_route(account: str, kind: str, expected: Route) -> None:
