@@ -60,6 +60,8 @@ def _sqlite_connect(connection: Any, _record: Any) -> None:
         "busy_timeout=60000",
         "secure_delete=ON",
         "cache_size=-65536",
+        # Pages; a commit that finds so many in the log copies them, and who waits for it waits longer.
+        "wal_autocheckpoint=4000",
     ):
         connection.execute(f"PRAGMA {pragma}").close()
 

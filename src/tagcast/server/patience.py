@@ -19,6 +19,7 @@ class _Together:
         self._transport = transport
         self._loop = loop
         self._held = b""
+        self.is_closing = transport.is_closing
 
     def write(self, data: bytes) -> None:
         if self._held:
