@@ -224,3 +224,15 @@ def test_who_bears_a_tag_by_their_own_profile_is_not_untagged_by_a_short_list(jo
 
     plan = Canned().talk(make, told, {"count": 0}, {"user_info_list": profiles}).plan
     assert plan.counts() == {"drop_here": 1}
+
+
+@pytest.mark.parametrize("rule", ["ours", "keep"])
+def test_a_tag_made_anew_under_its_name_is_joined_again(joined: Both, rule: str) -> None:
+    people = joined.client.reachable()
+    joined.configure(deletions=rule)
+    joined.client.post("tags/delete", {"tag": {"id": joined.tag_id("金卡")}})
+    joined.make_there("金卡", people[18:25])
+    assert joined.run().state == "done"
+    wanted = {"金卡": set(people[:25]), "会员/银卡": set(people[20:40])}
+    assert (joined.theirs(), joined.ours()) == (wanted, wanted | {"会员": set()})
+    assert joined.plan().steps == []

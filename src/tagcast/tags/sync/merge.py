@@ -115,10 +115,11 @@ class _Merge:
         open_ = [one for one in sides.ours.values() if one.direction != "off" and not one.archived]
         wanted = [one for one in open_ if one.id in linked or not one.heading]
         self.places = flatten((Named(one.id, one.tree, one.path) for one in wanted), self.shape)
-        renamed = self._groups()
+        renamed, anew = self._groups(), self._made_anew()
         for link in sides.links:
-            self._linked(link, renamed)
-        self._unlinked(linked, {link.there for link in sides.links})
+            if link.tag not in anew:
+                self._linked(link, renamed)
+        self._unlinked(linked - anew, {link.there for link in sides.links})
         left_out = self._per_person()
         self._count_there()
         members = [
@@ -127,6 +128,16 @@ class _Merge:
             if sets or (tag, there) in self.fresh
         ]
         return Plan([*self.steps, *members, *self.last], self.conflicts, self.refusals, left_out)
+
+    def _made_anew(self) -> set[int]:
+        """Our tags whose counterpart is gone and is to be made again, where another stands in its place already."""
+        known = {link.there for link in self.sides.links}
+        free = {_key(theirs.place) for theirs in self.sides.theirs.values() if theirs.id not in known}
+        if self.settings.deletions not in ("ours", "keep"):
+            return set()
+        gone = {link.tag for link in self.sides.links if link.there not in self.sides.theirs} & self.places.keys()
+        goes = {tag for tag in gone if self.sides.ours[tag].direction in ("both", "to")}
+        return {tag for tag in goes if _key(self.places[tag]) in free}
 
     # tags that are joined
 
