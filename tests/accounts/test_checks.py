@@ -7,6 +7,7 @@ import pty
 import select
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 from typing import Any
@@ -204,8 +205,13 @@ class Terminal:
                     break
         assert text in self.shown[start:], self.shown
 
-    def answer(self, asked: str, text: str) -> None:
+    def answer(self, asked: str, text: str, *, hidden: bool = False) -> None:
         self.until(asked)
+        end = time.monotonic() + 30
+        # Who hides what is typed first throws away what was typed before.
+        while hidden and termios.tcgetattr(self.master)[3] & termios.ECHO:
+            assert time.monotonic() < end, self.shown
+            time.sleep(0.01)
         os.write(self.master, text.encode() + b"\n")
 
 
@@ -219,7 +225,7 @@ def test_what_is_missing_is_asked_for_on_a_terminal(tmp_path: Path, sandbox: Pla
     terminal.answer("叫什么名字", "企业号")
     terminal.answer("企业ID", made["corpid"])
     terminal.answer("AgentId", "")
-    terminal.answer("Secret", made["secret"])
+    terminal.answer("Secret", made["secret"], hidden=True)
     terminal.until("EncodingAESKey ")
     terminal.until("回调路径")
     assert terminal.process.wait(30) == 0
