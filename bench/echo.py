@@ -1,12 +1,12 @@
-"""A platform that only answers: `python -m bench.echo DELAY_MS [CPU]` prints its port and serves until it is killed.
+"""A platform that only answers: `python -m bench.echo DELAY_MS [CERTIFICATE]` prints its port and serves.
 
 It takes any template send and answers a message id that depends on all the call means, so that clients whose bodies
 differ in spelling alone get the same answers (`msgid`). The delay stands for the way to a real platform and back.
 """
 
 import asyncio
-import os
 import resource
+import ssl
 import sys
 import zlib
 from collections import deque
@@ -17,6 +17,7 @@ import orjson
 import uvloop
 
 _TICK = 0.0005
+_TOKEN = b'{"access_token":"%s","expires_in":7200}' % (b"T" * 136)
 
 
 def msgid(body: Mapping[str, object]) -> int:
@@ -69,7 +70,7 @@ class _Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         body = orjson.loads(b"".join(self._body))
-        answer = b'{"errcode":0,"errmsg":"ok","msgid":%d}' % msgid(body)
+        answer = _TOKEN if "grant_type" in body else b'{"errcode":0,"errmsg":"ok","msgid":%d}' % msgid(body)
         head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(answer)
         self._late.write(self._transport, head + answer)
 
@@ -80,15 +81,19 @@ def many_files() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 16_384)), hard))
 
 
-async def _main(delay: float) -> None:
+async def _main(delay: float, certificate: str) -> None:
     late = _Late(delay)
-    server = await asyncio.get_running_loop().create_server(lambda: _Connection(late), "127.0.0.1", 0, backlog=1024)
+    tls = None
+    if certificate:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(certificate)
+    server = await asyncio.get_running_loop().create_server(
+        lambda: _Connection(late), "127.0.0.1", 0, backlog=1024, ssl=tls
+    )
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 2 and hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {int(sys.argv[2])})
     many_files()
-    uvloop.run(_main(float(sys.argv[1]) / 1000))
+    uvloop.run(_main(float(sys.argv[1]) / 1000, sys.argv[2] if len(sys.argv) > 2 else ""))

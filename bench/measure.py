@@ -51,7 +51,10 @@ def rows(work: str, size: int, found: Mapping[str, tuple[float, object]], *, uni
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A comparison with a bar to clear. `ratio` says how many times better ours is, or for an overhead ours / peer."""
+    """A comparison with a bar to clear. `ratio` says how many times better ours is, or for an overhead ours / peer.
+
+    `bound` is the ratio that cannot be passed, such as that of the bare HTTP client ours stands on, if it is known.
+    """
 
     work: str
     size: int
@@ -63,6 +66,7 @@ class Bar:
     bar: str
     met: bool
     equal: bool
+    bound: float | None = None
 
     @classmethod
     def of(
@@ -75,10 +79,15 @@ class Bar:
         unit: str,
         bar: tuple[str, float],
         equal: bool,
+        floor: float | None = None,
     ) -> Self:
-        """Of two costs. The bar ">=" asks how many times the peer's is ours, "<=" how many times ours is the peer's."""
+        """Of two costs. The bar ">=" asks how many times the peer's is ours, "<=" how many times ours is the peer's.
+
+        `floor` is the cost that nobody who uses the same means can go below.
+        """
         name, theirs = peer
         sign, wanted = bar
         ratio = theirs / ours if sign == ">=" else ours / theirs
         met = ratio >= wanted if sign == ">=" else ratio <= wanted
-        return cls(work, size, ours, name, theirs, unit, ratio, f"{sign} {wanted:g}", met, equal)
+        bound = None if floor is None else theirs / floor if sign == ">=" else floor / theirs
+        return cls(work, size, ours, name, theirs, unit, ratio, f"{sign} {wanted:g}", met, equal, bound)

@@ -15,7 +15,7 @@ from tagcast.kit.errors import Unavailable
 app = typer.Typer(no_args_is_help=True, help="Benchmarks, each with a peer on the same data.")
 
 COLUMNS = ["work", "size", "ours", "peer", "unit", "ratio", "peer_name", "equal"]
-BARS = [*COLUMNS[:-1], "bar", "met", "equal"]
+BARS = [*COLUMNS[:-1], "bar", "met", "bound", "equal"]
 
 
 @app.command()

@@ -7,7 +7,7 @@ import asyncio
 import re
 import time
 from collections.abc import Iterable, Mapping
-from contextlib import AsyncExitStack
+from contextlib import nullcontext
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -22,6 +22,7 @@ from tagcast.kit.uow import Runtime
 log = logs.get("accounts")
 
 COUNT_SECONDS = 5.0
+_FREE = nullcontext()
 _NO_LETTER = re.compile(r"[^a-z0-9]+")
 
 
@@ -67,9 +68,8 @@ class Door:
     ) -> Response:
         """Send when the limits allow it. Raises what the transport raises, and as `permit` does."""
         lane = self._lane(url)
-        async with AsyncExitStack() as held:
-            if lane.at_once is not None or not lane.is_known():
-                await held.enter_async_context(slot(self._runtime, *lane.key))
+        is_limited = lane.at_once is not None or not lane.is_known()
+        async with slot(self._runtime, *lane.key) if is_limited else _FREE:
             if not rate.has_ahead(lane.key):
                 await rate.admit(self._runtime, lane)
             lane.count += 1
