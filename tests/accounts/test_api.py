@@ -107,6 +107,24 @@ def test_an_account_is_named_by_number_or_by_name(ask: Ask) -> None:
     assert ask("GET", "/accounts/123456789012")[2] == digits
 
 
+def test_callback_keys_are_replaced_as_a_pair(ask: Ask, runtime: Runtime) -> None:
+    made = ask("POST", "/accounts", SHOP)[2]
+    key = "b" * 42 + "A"
+    body = {"callback_token": "newtoken", "encoding_aes_key": key}
+    status, text, _ = ask("PUT", f"/accounts/{made['id']}/callback-keys", body)
+    assert status == 200
+    assert key not in text
+    with runtime.read(1, "test") as work:
+        found = accounts.secrets(work, made["id"])
+    assert found == accounts.Secrets(SECRETS["secret"], "newtoken", key)
+    for wrong in (
+        {"callback_token": "newtoken"},
+        {**body, "encoding_aes_key": "short"},
+        {**body, "callback_token": "no no"},
+    ):
+        assert ask("PUT", f"/accounts/{made['id']}/callback-keys", wrong)[0] == 422
+
+
 def test_a_removed_account_is_gone(ask: Ask) -> None:
     made = ask("POST", "/accounts", SHOP)[2]
     assert ask("DELETE", f"/accounts/{made['id']}")[::2] == (200, made)

@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import select
+import signal
 import subprocess
 import sys
 import termios
@@ -235,3 +236,30 @@ def test_what_is_missing_is_asked_for_on_a_terminal(tmp_path: Path, sandbox: Pla
         [sys.executable, "-m", "tagcast", "account", "ls", "--json"], env=environment, check=True, capture_output=True
     )
     assert [row["name"] for row in json.loads(listed.stdout)] == ["企业号"]
+
+
+def test_an_id_of_the_wrong_shape_is_told_before_the_secret_is_asked_for(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    environment = {**os.environ, "TAGCAST_HOME": str(home)}
+    subprocess.run([sys.executable, "-m", "tagcast", "init"], env=environment, check=True, capture_output=True)
+    terminal = Terminal(home, "account", "add", "service", "店")
+    terminal.answer("AppID", "gh_0123456789ab")
+    terminal.until("gh_0123456789ab。")
+    terminal.answer("AppID", "wx0123456789abcdef")
+    terminal.until("AppSecret")
+    terminal.process.send_signal(signal.SIGINT)
+    assert terminal.process.wait(30) == 130
+    os.close(terminal.master)
+
+
+def test_a_platform_that_is_busy_says_nothing_about_permissions(runtime_sqlite: Runtime, sandbox: Platform) -> None:
+    account, _ = add(runtime_sqlite, sandbox, "wecom")
+    fault(sandbox, "busy", "/cgi-bin/externalcontact/*", probability=1)
+    busy = check(runtime_sqlite, account)
+    items = {item.check: item for item in busy.items}
+    assert (busy.ok, items["contact"].state, items["contact"].errcode) == (False, "fail", -1)
+    assert {"可调用接口的应用" in items[name].zh_remedy for name in ("contact", "tags", "mass")} == {False}
+    assert "run this again" in items["contact"].en_remedy
+    fault(sandbox, "error", "/cgi-bin/externalcontact/*", probability=1, code=48002)
+    refused = {item.check: item for item in check(runtime_sqlite, account).items}
+    assert "可调用接口的应用" in refused["contact"].zh_remedy

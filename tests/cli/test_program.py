@@ -216,6 +216,31 @@ def test_a_wrong_draft_is_refused(tagcast: Shell, tmp_path: Path, content: str |
     assert tagcast.json("broadcast", "ls") == []
 
 
+def test_callback_keys_are_replaced_from_the_file_of_secrets(tagcast: Shell, tmp_path: Path) -> None:
+    secrets = tmp_path / "secrets.env"
+    secrets.write_text("secret=abcdef\n")
+    add = ("account", "add", "official", "news", "--appid", "wx0123456789abcdef", "--no-check", "--secrets", secrets)
+    assert "Token " in tagcast(*add).stderr
+    secrets.write_text("callback_token=mytoken\n")
+    assert "encoding_aes_key" in tagcast("account", "secret", "news", "--secrets", secrets, code=2).stderr
+    secrets.write_text(f"callback_token=mytoken\nencoding_aes_key={'a' * 42}A\n")
+    assert tagcast.json("account", "secret", "news", "--secrets", secrets) == {"replaced": "news"}
+    secrets.write_text("")
+    assert "needs secret" in tagcast("account", "secret", "news", "--secrets", secrets, code=2).stderr
+
+
+def test_an_account_of_no_kind_is_not_called_one(tagcast: Shell) -> None:
+    assert tagcast("account", "add", code=2).stderr.startswith("kind is missing.")
+
+
+def test_a_second_account_of_one_platform_account_is_pointed_out(tagcast: Shell, tmp_path: Path) -> None:
+    secrets = tmp_path / "secrets.env"
+    secrets.write_text("secret=abcdef\n")
+    add = ("--appid", "wx0123456789abcdef", "--secrets", secrets, "--no-check")
+    assert "already" not in tagcast("account", "add", "official", "one", *add).stderr
+    assert "connected already, as one" in tagcast("account", "add", "official", "two", *add).stderr
+
+
 def test_a_broadcast_that_compliance_leaves_nobody_for_ends_with_four(tagcast: Shell, tmp_path: Path) -> None:
     secrets = tmp_path / "secrets.env"
     secrets.write_text("secret=abcdef\n")

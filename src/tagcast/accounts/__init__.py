@@ -12,6 +12,7 @@ from tagcast.accounts.actions import (
     get,
     limits,
     secrets,
+    set_callback_keys,
     set_profile,
     set_secret,
 )
@@ -23,7 +24,16 @@ from tagcast.accounts.media import File, forget_file, place_file, use_file
 from tagcast.accounts.pacing import Quota, alone, permit, slot
 from tagcast.accounts.profiles import Limit, Limits
 from tagcast.accounts.removal import guard, remove
-from tagcast.accounts.rules import KINDS, Account, Kind, NewAccount, Secrets, new_callback_keys, new_webhook_secret
+from tagcast.accounts.rules import (
+    KINDS,
+    Account,
+    Kind,
+    NewAccount,
+    Secrets,
+    new_callback_keys,
+    new_webhook_secret,
+    shape_of,
+)
 from tagcast.accounts.tokens import explain
 
 __all__ = [
@@ -69,7 +79,9 @@ __all__ = [
     "read_quota",
     "remove",
     "secrets",
+    "set_callback_keys",
     "set_profile",
     "set_secret",
+    "shape_of",
     "templates",
 ]

@@ -61,6 +61,13 @@ def set_secret(work: Work, account_id: int, secret: str) -> None:
     store.set_secret(work, account, secret)
 
 
+def set_callback_keys(work: Work, account_id: int, token: str, encoding_aes_key: str) -> None:
+    """Replace what callbacks are signed and sealed with; servers use it within seconds. Raises NotFound, Invalid."""
+    account = get(work, account_id)
+    rules.check_callback(token, encoding_aes_key)
+    store.set_callback_keys(work, account, token, encoding_aes_key)
+
+
 def set_profile(work: Work, account_id: int, profile: str) -> Account:
     """Let an account follow another limit profile. Raises NotFound for either."""
     get(work, account_id)

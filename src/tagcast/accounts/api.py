@@ -186,6 +186,15 @@ class SecretIn(BaseModel):
     secret: str = Field(min_length=1, max_length=200, repr=False)
 
 
+class CallbackKeysIn(BaseModel):
+    """What callbacks are signed and sealed with: the Token and EncodingAESKey of the platform's console."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    callback_token: str = Field(min_length=3, max_length=32, repr=False)
+    encoding_aes_key: str = Field(min_length=43, max_length=43, repr=False)
+
+
 class NewProfileIn(BaseModel):
     """A limit profile of the workspace: `limits` is `{kind: {group: {key: {value, source, date}}}}` over the base."""
 
@@ -296,6 +305,18 @@ def set_secret(entry: Guarded, account: Which, body: SecretIn) -> AccountOut:
     def use_case(work: Work) -> AccountOut:
         found = accounts.get(work, account)
         accounts.set_secret(work, found.id, body.secret)
+        return AccountOut.of(found)
+
+    return entry.write(use_case)
+
+
+@router.put("/{account}/callback-keys", summary="更换回调密钥 · Replace Token and EncodingAESKey")
+def set_callback_keys(entry: Guarded, account: Which, body: CallbackKeysIn) -> AccountOut:
+    """They go in and never come out; servers use them within seconds."""
+
+    def use_case(work: Work) -> AccountOut:
+        found = accounts.get(work, account)
+        accounts.set_callback_keys(work, found.id, body.callback_token, body.encoding_aes_key)
         return AccountOut.of(found)
 
     return entry.write(use_case)

@@ -10,11 +10,14 @@ from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Any, Literal
 
-from tagcast.channels import ChannelError, OfficialClient, WecomClient
+from tagcast.channels import ChannelError, OfficialClient, Reaction, WecomClient
 from tagcast.kit.errors import Lang, TagcastError
 from tagcast.kit.shipped import read_toml
 
 State = Literal["ok", "warn", "fail", "open"]
+Remedy = Literal["own", "again"]
+"""What to click for the thing itself, or: to look again later, for nothing was learnt."""
+
 Probe = Callable[[], Awaitable[int]]
 """One harmless read; gives how many there are of what it read."""
 
@@ -108,7 +111,7 @@ class Checklist:
         if last is not None:
             self._add("callback", "ok", "ok")
         else:
-            self._add("callback", "warn" if configured else "open", "silent" if configured else "unset", remedy=True)
+            self._add("callback", "warn" if configured else "open", "silent" if configured else "unset", remedy="own")
 
     def end(self) -> list[Item]:
         """The whole list in its order."""
@@ -117,11 +120,13 @@ class Checklist:
         refused = [item for item in self.items if item.errcode == 48001]
         if self.kind != "wecom":
             state: State = "fail" if len(refused) > 1 else "ok" if self._any_ok() else "open"
-            self._add("verified", state, "refused" if state == "fail" else state, remedy=state == "fail")
+            self._add(
+                "verified", state, "refused" if state == "fail" else state, remedy="own" if state == "fail" else None
+            )
         if not any(item.check == "address" for item in self.items):
             self._add("address", "ok", "ok")
         if self.kind == "wecom" and not any(item.check == "members" for item in self.items):
-            self._add("members", "open", "open", remedy=True)
+            self._add("members", "open", "open", remedy="own")
         order = list(_texts(self.kind))
         return sorted(self.items, key=lambda item: order.index(item.check))
 
@@ -131,7 +136,7 @@ class Checklist:
         if count is None:
             self._add("range", "open", "open")
         elif count == 0:
-            self._add("range", "fail", "none", remedy=True)
+            self._add("range", "fail", "none", remedy="own")
         else:
             self._add("range", "ok", "ok", count=count)
 
@@ -155,7 +160,8 @@ class Checklist:
         )
         errcode = error.errcode if isinstance(error, ChannelError) else _errcode(error)
         state: State = "fail" if self._needed(check) else "warn"
-        self._add(check, state, "", texts=texts, remedy=True, address=address_of(error), errcode=errcode)
+        remedy: Remedy = "again" if check != "receiver" and _passes(error) else "own"
+        self._add(check, state, "", texts=texts, remedy=remedy, address=address_of(error), errcode=errcode)
 
     def _add(
         self,
@@ -164,15 +170,16 @@ class Checklist:
         said: str,
         *,
         texts: tuple[str, str] | None = None,
-        remedy: bool = False,
+        remedy: Remedy | None = None,
         address: str = "",
         errcode: int | None = None,
         count: int | None = None,
     ) -> None:
         row, words = _texts(self.kind)[check], _said()
         texts = texts or (words[f"zh_{said}"], words[f"en_{said}"])
+        remedies = {"own": row, "again": words["again"]}.get(remedy or "", {})
         zh_remedy, en_remedy = (
-            row[f"{lang}_remedy"].format(address=address or words[f"{lang}_somewhere"], url=self.url) if remedy else ""
+            remedies.get(f"{lang}_remedy", "").format(address=address or words[f"{lang}_somewhere"], url=self.url)
             for lang in ("zh", "en")
         )
         self.items.append(
@@ -193,6 +200,14 @@ def address_of(error: ChannelError | TagcastError) -> str:
 
 def _is_address(error: ChannelError | TagcastError) -> bool:
     return (error.reason if isinstance(error, ChannelError) else error.code.partition(".")[2]) == "ip_not_allowed"
+
+
+def _passes(error: ChannelError | TagcastError) -> bool:
+    """Whether an error says nothing about the account's set-up: a busy platform, an address that does not answer."""
+    if isinstance(error, ChannelError):
+        return error.reaction in (Reaction.RETRY, Reaction.WAIT_UNTIL, Reaction.IN_DOUBT)
+    code = error.code.partition(".")[2]
+    return code == "unreachable" or (code == "platform_refused" and error.params.get("errcode") == -1)
 
 
 def _errcode(error: TagcastError) -> int | None:
@@ -266,6 +281,6 @@ def _texts(kind: str) -> dict[str, dict[str, Any]]:
 
 
 @cache
-def _said() -> dict[str, str]:
-    words: dict[str, str] = read_toml("accounts", "checks.toml")["said"]
+def _said() -> dict[str, Any]:
+    words: dict[str, Any] = read_toml("accounts", "checks.toml")["said"]
     return words

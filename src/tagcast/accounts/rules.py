@@ -92,7 +92,7 @@ def check(new: NewAccount) -> tuple[Kind, str, str]:
     if kind == "custom" and not new.base_url:
         raise Invalid("accounts.missing", kind=kind, field="base_url")
     check_secret(kind, new.secret)
-    _check_callback(new)
+    check_callback(new.callback_token, new.encoding_aes_key)
     _check_zone(new.zone)
     if kind == "custom":
         return kind, identifier, _address(new.base_url, query=True)
@@ -105,6 +105,11 @@ def check_secret(kind: Kind, secret: str) -> None:
         raise Invalid("accounts.missing", kind=kind, field="secret")
     if kind == "custom" and not is_secret(secret):
         raise Invalid("accounts.bad_webhook_secret")
+
+
+def shape_of(kind: str) -> re.Pattern[str] | None:
+    """What the platform's ids of a kind look like; None for a kind without a platform."""
+    return SHAPES.get(kind)
 
 
 def new_webhook_secret() -> str:
@@ -130,15 +135,15 @@ def _identifier(new: NewAccount, kind: Kind) -> str:
     return value
 
 
-def _check_callback(new: NewAccount) -> None:
-    if bool(new.callback_token) != bool(new.encoding_aes_key):
-        missing = "encoding_aes_key" if new.callback_token else "callback_token"
-        raise Invalid("accounts.half_callback", field=missing)
-    if not new.callback_token:
+def check_callback(token: str, encoding_aes_key: str) -> None:
+    """Raises Invalid for a pair of which one is missing or misshapen; none at all is well."""
+    if bool(token) != bool(encoding_aes_key):
+        raise Invalid("accounts.half_callback", field="encoding_aes_key" if token else "callback_token")
+    if not token:
         return
-    if not _CALLBACK_TOKEN.fullmatch(new.callback_token):
+    if not _CALLBACK_TOKEN.fullmatch(token):
         raise Invalid("accounts.bad_callback_token")
-    if not _AES_KEY.fullmatch(new.encoding_aes_key) or not _decodes(new.encoding_aes_key):
+    if not _AES_KEY.fullmatch(encoding_aes_key) or not _decodes(encoding_aes_key):
         raise Invalid("accounts.bad_aes_key")
 
 

@@ -94,6 +94,18 @@ def set_secret(work: Work, account: Account, secret: str) -> None:
     )
 
 
+def set_callback_keys(work: Work, account: Account, token: str, encoding_aes_key: str) -> None:
+    """Replace the pair that callbacks are signed and sealed with."""
+    pair = {"callback_token": token, "encoding_aes_key": encoding_aes_key}
+    hidden = {
+        name: work.vault.seal(value.encode(), _context(account.callback_path, name)) if value else None
+        for name, value in pair.items()
+    }
+    work.connection.execute(
+        sa.update(accounts).where(_c.workspace == work.workspace, _c.id == account.id).values(hidden)
+    )
+
+
 def set_profile(work: Work, account: int, profile: str) -> None:
     """Name the limit profile of an account."""
     work.connection.execute(

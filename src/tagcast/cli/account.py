@@ -13,7 +13,7 @@ from tagcast.cli.frame import Frame, actor, read_text
 from tagcast.kit.errors import Invalid, Refused
 
 if TYPE_CHECKING:
-    from tagcast.kit.uow import Runtime
+    from tagcast.kit.uow import Runtime, Work
 
 app = typer.Typer(no_args_is_help=True, help="WeChat accounts 渠道账号: add, list, check, limits.")
 
@@ -54,8 +54,7 @@ def add(
         "kind": kind, "name": name, "appid": appid, "corpid": corpid, "agentid": agentid, "base_url": base_url,
         "profile": profile, "zone": zone, **_secrets(secrets),
     }  # fmt: skip
-    if asking.can_ask() and not frame.yes:
-        given = asking.ask(frame, given)
+    given = _asked(frame, given)
     made_secret = given["kind"] == "custom" and not given.get("secret")
     made_keys = given["kind"] in ("wecom", "official", "service") and not (
         given.get("callback_token") or given.get("encoding_aes_key")
@@ -69,12 +68,32 @@ def add(
         workspace = access.only_workspace(runtime)
         with runtime.read(workspace, actor()) as work:
             accounts.check_addable(work, new)
+            _say_twice(frame, work, new)
         if not no_check:
             _check_new(frame, runtime, new, ask=not made_secret)
         with runtime.work(workspace, actor()) as work:
             made = accounts.add(work, new)
     _say_added(frame, made, new if made_keys or made_secret else None)
     frame.emit(made)
+
+
+def _asked(frame: Frame, given: dict[str, Any]) -> dict[str, Any]:
+    if asking.can_ask() and not frame.yes:
+        return asking.ask(frame, given)
+    if not given["kind"]:
+        raise Invalid("cli.missing_argument", name="kind", command="tagcast account add")
+    return given
+
+
+def _say_twice(frame: Frame, work: "Work", new: accounts.NewAccount) -> None:
+    """A corp may have several apps; of another platform account a second one here is rarely meant."""
+    for one in accounts.all_(work):
+        if new.appid and one.appid == new.appid and one.kind != "custom":
+            frame.say(
+                f"{new.appid} is connected already, as {one.name}: each counts its own calls, and only the account "
+                "whose address stands in the platform's console gets callbacks.",
+                f"{new.appid} 已作为“{one.name}”接入：两者各自计数，且只有平台后台填写的那个地址能收到回调。",
+            )
 
 
 def _say_added(frame: Frame, made: accounts.Account, new: accounts.NewAccount | None) -> None:
@@ -113,7 +132,8 @@ def _check_new(frame: Frame, runtime: "Runtime", new: accounts.NewAccount, *, as
 
 def _not_ready(frame: Frame, health: accounts.Health) -> Refused:
     missing = [item.told(frame.lang)[0] for item in health.items if item.state == "fail"]
-    return Refused("cli.account_not_ready", account=health.account.name, missing=", ".join(missing))
+    listed = ("、" if frame.lang == "zh" else ", ").join(missing)
+    return Refused("cli.account_not_ready", account=health.account.name, missing=listed)
 
 
 @app.command()
@@ -181,6 +201,8 @@ def quota(ctx: typer.Context, account: Which) -> None:
             for row in rows
         ],
         ["api", "what", "used", "left", "limit", "source", "read_at", "closed_until_ms"],
+        none=("Nothing is called, so nothing is counted.", "没有调用，也没有计数。"),
+        of="quota",
     )
 
 
@@ -201,7 +223,8 @@ def sync(
         if every is not None:
             with runtime.work(workspace, actor()) as work:
                 contacts.schedule(work, found.id, every)
-            frame.done(f"Every {every} hours.", f"每 {every} 小时一次。", account=found.name, every_hours=every)
+            said = (f"Every {every} hours.", f"每 {every} 小时一次。") if every else ("By hand only.", "仅手动同步。")
+            frame.done(*said, account=found.name, every_hours=every)
             return
         result = asyncio.run(
             contacts.sync_account(
@@ -247,13 +270,20 @@ def profile(ctx: typer.Context, account: Which, name: Annotated[str, typer.Argum
 
 @app.command()
 def secret(ctx: typer.Context, account: Which, secrets: Annotated[Path | None, typer.Option()] = None) -> None:
-    """Replace the secret, given as for `add`. A custom account gets a new one when none is given."""
+    """Replace the secret, or the callback's token and key, or all, given as for `add`.
+
+    A custom account gets a new secret when none is given.
+    """
     frame = Frame.of(ctx)
-    secret = _secrets(secrets).get("secret", "")
+    given = _secrets(secrets)
+    secret, pair = given.get("secret", ""), [given.get(name, "") for name in SECRETS[1:]]
     with frame.write() as work:
         found = accounts.get(work, which(account))
         made = accounts.new_webhook_secret() if found.kind == "custom" and not secret else ""
-        accounts.set_secret(work, found.id, secret or made)
+        if secret or made or not any(pair):
+            accounts.set_secret(work, found.id, secret or made)
+        if any(pair):
+            accounts.set_callback_keys(work, found.id, *pair)
     if made:
         _say_secret(frame, found.name, made)
     frame.done(f"The secret of {found.name} is replaced.", f"已更换 {found.name} 的密钥。", replaced=found.name)

@@ -8,10 +8,12 @@ import typer
 
 from tagcast import accounts
 from tagcast.cli.frame import Frame
+from tagcast.kit.errors import Invalid
 from tagcast.kit.shipped import read_toml
 
 KINDS = ("wecom", "official", "service", "custom")
 HIDDEN = frozenset({"secret"})
+LONG = 20  # a finding of more characters is told once
 
 
 def can_ask() -> bool:
@@ -36,7 +38,7 @@ def ask(frame: Frame, given: dict[str, Any]) -> dict[str, Any]:
         if field == "agentid":
             answers[field] = _number(_prompt(frame, row, default=""))
         else:
-            answers[field] = _prompt(frame, row, hide=field in HIDDEN)
+            answers[field] = _value(frame, answers, field, row)
     return answers
 
 
@@ -47,12 +49,26 @@ def show(frame: Frame, health: accounts.Health) -> None:
     """
     out = sys.stdout if health.ok else sys.stderr
     marks = {"ok": "✓", "fail": "✗", "warn": "!", "open": "–"}
+    told: set[str] = set()
     for item in health.items:
         what, found, remedy = item.told(frame.lang)
+        if found in told and len(found) > LONG:
+            found = "同上" if frame.lang == "zh" else "the same"
+        told.add(found)
         code = f" ({item.errcode})" if item.errcode else ""
         print(f"{marks[item.state]} {what}{'：' if frame.lang == 'zh' else ': '}{found}{code}", file=out)
         if remedy:
             print(f"    {remedy}", file=out)
+
+
+def _value(frame: Frame, answers: dict[str, Any], field: str, row: dict[str, str]) -> str:
+    """An answer; one that cannot be right is told at once, and asked for again."""
+    while True:
+        answer = _prompt(frame, row, hide=field in HIDDEN)
+        shape = accounts.shape_of(answers["kind"]) if field in ("appid", "corpid") else None
+        if shape is None or answers["base_url"] or shape.fullmatch(answer):
+            return answer
+        frame.problem(Invalid("accounts.bad_field", field=field, value=answer))
 
 
 def _kind(frame: Frame) -> str:
