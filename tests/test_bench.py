@@ -24,7 +24,7 @@ def test_a_missing_peer_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert "duckdb" in capsys.readouterr().err
 
 
-BARS = {"work", "size", "ours", "peer_name", "peer", "unit", "ratio", "bar", "met", "equal"}
+BARS = {"work", "size", "ours", "peer_name", "peer", "unit", "ratio", "bar", "met", "equal", "bound"}
 
 
 @pytest.mark.parametrize(
