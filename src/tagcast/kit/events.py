@@ -46,13 +46,19 @@ class Recorded:
 
 def publish(work: Work, *facts: Event) -> None:
     """Record facts in the caller's transaction."""
-    at = work.now_ms
     if work.connection.dialect.name == "sqlite":
+        at = work.now_ms
         packed = [(work.workspace, fact.name, db.json(_payload(fact)), at) for fact in facts]
         db.insert_packed(work.connection, "event (workspace, name, payload, at)", packed)
-        return
-    rows = [{"workspace": work.workspace, "name": fact.name, "payload": _payload(fact), "at": at} for fact in facts]
-    db.insert_many(work.connection, events, rows)
+    elif facts:
+        names, payloads = [fact.name for fact in facts], [db.json(_payload(fact)) for fact in facts]
+        work.connection.exec_driver_sql(_POSTGRESQL, (work.workspace, work.now_ms, names, payloads))
+
+
+_POSTGRESQL = (
+    "INSERT INTO event (workspace, name, payload, at) SELECT %s::int, name, payload::json, %s::bigint"
+    " FROM unnest(%s::text[], %s::text[]) WITH ORDINALITY AS fact (name, payload, place) ORDER BY place"
+)
 
 
 _names: dict[type, tuple[str, ...]] = {}
