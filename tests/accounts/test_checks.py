@@ -194,17 +194,20 @@ class Terminal:
         self.process = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, env=environment)
         os.close(slave)
         self.shown = ""
+        self.read = 0
 
     def until(self, text: str, seconds: float = 60) -> None:
-        end, start = time.monotonic() + seconds, len(self.shown)
-        while text not in self.shown[start:]:
+        """Read on until a text is shown, after what was waited for before."""
+        end = time.monotonic() + seconds
+        while (at := self.shown.find(text, self.read)) < 0:
             assert time.monotonic() < end, self.shown
             if select.select([self.master], [], [], 0.2)[0]:
                 try:
-                    self.shown += os.read(self.master, 4096).decode()
+                    self.shown += os.read(self.master, 4096).decode(errors="replace")
                 except OSError:
                     break
-        assert text in self.shown[start:], self.shown
+        assert at >= 0 or text in self.shown[self.read :], self.shown
+        self.read = self.shown.index(text, self.read) + len(text)
 
     def answer(self, asked: str, text: str, *, hidden: bool = False) -> None:
         self.until(asked)
