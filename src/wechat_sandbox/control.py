@@ -117,7 +117,8 @@ class Control:
         return self.world.account(body.get("account", query.get("account")))
 
     def accounts(self, query: dict[str, str], body: dict[str, Any]) -> Answer:
-        return 200, {"accounts": [_shown(account) for account in self.world.accounts()]}
+        rows = sorted(self.world.accounts(), key=lambda account: int(account["id"]))
+        return 200, {"accounts": [_shown(account) for account in rows]}
 
     def create_account(self, query: dict[str, str], body: dict[str, Any]) -> Answer:
         return 201, _shown(self.world.create_account(body))

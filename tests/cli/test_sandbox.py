@@ -51,6 +51,8 @@ def test_what_the_sandbox_refuses_is_a_sentence_of_its_own(sandbox: Shell, tmp_p
 def test_a_name_is_shown_as_the_shell_takes_it(sandbox: Shell, tmp_path: Path) -> None:
     done = sandbox("sandbox", "account", "service", "<b> a'b", "--secrets", tmp_path / "a b.env")
     line = done.stderr.partition(": ")[2]
+    plain = sandbox("sandbox", "account", "service", "旗舰店", "--secrets", tmp_path / "b.env").stderr
+    assert "tagcast account add service 旗舰店 --appid" in plain
     said = subprocess.run(["bash", "-c", f"printf '%s\\n' {line}"], capture_output=True, text=True, check=True).stdout
     assert said.splitlines()[:5] == ["tagcast", "account", "add", "service", "<b> a'b"]
     assert str(tmp_path / "a b.env") in said.splitlines()

@@ -77,3 +77,17 @@ def test_a_signal_ends_it_well(tmp_path: Path, number: signal.Signals) -> None:
     assert running.process.wait(10) == 0
     assert running.process.stdout is not None
     running.process.stdout.close()
+
+
+def test_accounts_keep_their_order_over_a_restart(tmp_path: Path) -> None:
+    running = start(tmp_path / "state.db", "--population", "10")
+    for _ in range(11):
+        running.post("/sandbox/accounts", {"kind": "official", "name": "号"})
+    running.stop()
+    again = start(tmp_path / "state.db")
+    listed = [account["id"] for account in again.get("/sandbox/accounts")["accounts"]]
+    again.stop()
+    for one in (running, again):
+        assert one.process.stdout is not None
+        one.process.stdout.close()
+    assert listed == list(range(1, 12))

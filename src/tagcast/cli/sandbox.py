@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shlex
 import signal
 import subprocess
@@ -79,7 +80,7 @@ def account(
     where = f"{option} --base-url {url}"
     if kind == "custom":
         where = f"--url '{url}/webhook/in?account={made['id']}'"
-    line = f"tagcast account add {kind} {shlex.quote(name)} {where} --secrets {shlex.quote(str(secrets))}"
+    line = f"tagcast account add {kind} {_word(name)} {where} --secrets {_word(str(secrets))}"
     frame.say(f"Connect it: {line}", f"接入：{line}")
     frame.emit({"id": made["id"], "kind": kind, "name": name, "appid": made["appid"] or made["corpid"]})
 
@@ -244,6 +245,11 @@ def _call(url: str, method: str, path: str, body: object = None, *, lines: bool 
         if error.code != "cli.demo_call_failed":
             raise
         raise Invalid("cli.sandbox_refused", reason=_reason(str(error.params["answer"]))) from None
+
+
+def _word(text: str) -> str:
+    """As the shell takes it; Chinese needs no quotes."""
+    return text if re.fullmatch(r"[\w@%+=:,./-]+", text) else shlex.quote(text)
 
 
 def _reason(answer: str) -> str:
