@@ -3,9 +3,9 @@
 import asyncio
 import base64
 import time
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from datetime import timedelta
-from typing import get_args
+from typing import Any, get_args
 
 import aiohttp
 import orjson
@@ -191,6 +191,36 @@ def test_a_replay_has_no_second_effect_even_after_a_restart(runtime: Runtime, se
             assert [server.request("POST", *push).body for push in pushes] == [b"success", b"success"]
     assert stored(runtime) == 1
     assert len(open_events(runtime)) == 1
+
+
+def test_the_database_is_asked_once_for_all_that_come_at_a_time(runtime: Runtime, service: Platform) -> None:
+    asked: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if "callback_path =" in statement:
+            asked.append(statement)
+
+    async def story() -> list[int]:
+        statuses: list[int] = []
+
+        async def send(message: MutableMapping[str, Any]) -> None:
+            statuses.extend([message["status"]] if "status" in message else [])
+
+        async def receive() -> MutableMapping[str, Any]:
+            return {"type": "http.request", "body": b""}
+
+        scope = {"type": "http", "method": "POST", "path": service.path, "query_string": b""}
+        await asyncio.gather(*(app(scope, receive, send) for _ in range(50)))
+        return statuses
+
+    app = inbox.CallbackApp(runtime)
+    sa.event.listen(runtime.engine, "before_cursor_execute", note)
+    try:
+        assert asyncio.run(story()) == [400] * 50
+    finally:
+        sa.event.remove(runtime.engine, "before_cursor_execute", note)
+        app.close()
+    assert len(asked) == 1
 
 
 @pytest.mark.parametrize("path", ["/callback/" + "0" * 32, "/callback/", "/callback/../accounts", "/", "/callback/XYZ"])

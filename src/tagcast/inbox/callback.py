@@ -39,6 +39,8 @@ BODY_SECONDS = 5.0
 """How long a body may take to come; the platforms themselves give up an answer after five seconds."""
 KNOWN_SECONDS = 5.0
 """How long an account's keys are believed without asking the database again."""
+_AGAIN_SECONDS = 2.0
+"""So long before its end an answer that is still used is asked for again, so that no callback waits for it."""
 _MOST_KNOWN = 4096
 _HEADERS = (
     (b"content-type", b"text/plain; charset=utf-8"),
@@ -76,6 +78,7 @@ class CallbackApp:
         self._runtime = runtime
         self._writer: GroupCommit[Delivery, bool] = GroupCommit("inbox", self._store, waiting=waiting)
         self._doors: dict[str, tuple[float, _Door | None]] = {}
+        self._asking: dict[str, asyncio.Task[_Door | None]] = {}
         self._writer.start()
 
     def close(self) -> None:
@@ -118,12 +121,29 @@ class CallbackApp:
     async def _door(self, path: str) -> _Door | None:
         known = self._doors.get(path)
         now = time.monotonic()
-        if known is not None and known[0] > now:
-            return known[1]
-        door = await asyncio.to_thread(self._find, path)
+        if known is None or known[0] <= now:
+            return await asyncio.shield(self._asked(path))
+        if known[0] - now < _AGAIN_SECONDS:
+            self._asked(path)
+        return known[1]
+
+    def _asked(self, path: str) -> "asyncio.Task[_Door | None]":
+        """The one question about an address that is under way."""
+        asking = self._asking.get(path)
+        if asking is None:
+            asking = self._asking[path] = asyncio.create_task(self._ask(path))
+            asking.add_done_callback(_seen)
+        return asking
+
+    async def _ask(self, path: str) -> _Door | None:
+        until = time.monotonic() + KNOWN_SECONDS
+        try:
+            door = await asyncio.to_thread(self._find, path)
+        finally:
+            del self._asking[path]
         if len(self._doors) >= _MOST_KNOWN:
             self._doors.clear()
-        self._doors[path] = (now + KNOWN_SECONDS, door)
+        self._doors[path] = (until, door)
         return door
 
     def _find(self, path: str) -> _Door | None:
@@ -138,6 +158,12 @@ class CallbackApp:
             return None
         keys = CallbackKeys(secrets.callback_token, secrets.encoding_aes_key, account.appid)
         return _Door(workspace, account_id, platform_of(account.kind), keys)
+
+
+def _seen(asked: "asyncio.Task[_Door | None]") -> None:
+    """Whoever waits is told of a failure; that nobody does is none of its own."""
+    if not asked.cancelled():
+        asked.exception()
 
 
 def _echo(door: _Door, query: bytes) -> bytes:
