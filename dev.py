@@ -300,6 +300,7 @@ def lock(rest: list[str]) -> int:
         ("demo", ["--no-deps", "requirements/demo.in"]),
         ("test", ["pyproject.toml", "--group", "test", *held]),
         ("bench", ["pyproject.toml", "--group", "bench", "-c", "requirements/test.txt"]),
+        ("spark", ["--group", "spark", "-c", "requirements/test.txt"]),
     ):
         step(f"lock {name}", [*compiled, "-o", f"requirements/{name}.txt", *inputs], env)
     return 0

@@ -26,7 +26,7 @@ from tagcast.contacts.imports import (
     load_mapping,
     parse_identity,
 )
-from tagcast.contacts.rules import ACCOUNT_KINDS, Attribute, Identity, PersonIn, parse_day
+from tagcast.contacts.rules import ACCOUNT_KINDS, EVERYONE, Attribute, Identity, PersonIn, parse_day
 from tagcast.contacts.sync import KIND as SYNC
 from tagcast.contacts.sync import SyncResult, schedule, start_due, sync_account, work_off
 from tagcast.contacts.values import (
@@ -38,8 +38,8 @@ from tagcast.contacts.values import (
     find_attribute,
     forget_attribute,
     keep_for,
+    node,
     select,
-    select_field,
     set_choices,
     set_numbers,
     set_values,
@@ -58,6 +58,7 @@ from tagcast.contacts.workflows import (
 
 __all__ = [
     "ACCOUNT_KINDS",
+    "EVERYONE",
     "Attribute",
     "ChunkOutcome",
     "ContactView",
@@ -98,7 +99,7 @@ __all__ = [
     "run_import",
     "schedule",
     "select",
-    "select_field",
+    "node",
     "set_choices",
     "set_numbers",
     "set_values",

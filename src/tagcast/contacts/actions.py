@@ -39,7 +39,7 @@ class _Matching:
 
 def everyone(work: Work) -> BitMap:
     """All contacts. Shared: not to be mutated."""
-    return work.bitmaps.read("contact")
+    return work.bitmaps.read(rules.EVERYONE)
 
 
 def ensure(work: Work, people: Sequence[PersonIn]) -> list[int]:
@@ -208,7 +208,7 @@ def _write(work: Work, matching: _Matching) -> None:
     if matching.made:
         store.set_last_number(work, matching.last)
         store.insert_contacts(work, {number: seal(number) for number in sorted(matching.made)})
-        work.bitmaps.add("contact", BitMap(sorted(matching.made)), why="first seen")
+        work.bitmaps.add(rules.EVERYONE, BitMap(sorted(matching.made)), why="first seen")
     store.update_sealed(work, {number: seal(number) for number in matching.changed - matching.made})
     store.insert_identities(work, matching.new_marks)
     reachable: dict[int, list[int]] = {}

@@ -23,6 +23,8 @@ KIND_OF: Mapping[str, str] = {
 KINDS = FREE_KINDS + ACCOUNT_KINDS
 
 EPOCH = date(1970, 1, 1)
+EVERYONE = "contact"
+"""The key of everyone who is there."""
 _MOST_HOURS = 31 * 24
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,59}")
 _PHONE_NOISE = re.compile(r"[\s\-()（）]")

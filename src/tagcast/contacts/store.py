@@ -9,6 +9,7 @@ from pyroaring import BitMap
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Row
 
+from tagcast.contacts import rules
 from tagcast.contacts.rules import Attribute, Identity
 from tagcast.contacts.tables import attributes, contacts, counters, identities, import_jobs, syncs
 from tagcast.kit import db
@@ -24,7 +25,7 @@ def lock(work: Work) -> int:
 
     The right to write sets is taken first: every writer takes the two in this order, so none waits in a ring.
     """
-    work.bitmaps.add("contact", BitMap(), why="")
+    work.bitmaps.add(rules.EVERYONE, BitMap(), why="")
     db.upsert_ignore(work.connection, counters, [{"workspace": work.workspace, "last": 0}], ["workspace"])
     query = sa.select(counters.c.last).where(counters.c.workspace == work.workspace).with_for_update()
     return int(work.connection.scalar(query) or 0)

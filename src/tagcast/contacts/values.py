@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from tagcast import bitmaps
+from tagcast.bitmaps import algebra
+from tagcast.bitmaps.algebra import Evaluation, Node
 from tagcast.contacts import actions, rules, store
 from tagcast.contacts.rules import Attribute, AttributeType
 from tagcast.kit.errors import Conflict, Invalid, NotFound, Refused
@@ -152,11 +154,11 @@ def select(work: Work, attribute: str, op: Op, value: object = None) -> BitMap:
     `is_not` means known and different. Raises NotFound for the attribute, Invalid for an operation or a value that
     its type does not allow, naming what is allowed.
     """
-    return select_field(work, find_attribute(work, attribute), op, value)
+    return Evaluation(work.bitmaps, rules.EVERYONE).members(node(work, find_attribute(work, attribute), op, value))
 
 
-def select_field(work: Work, found: Attribute, op: Op, value: object = None) -> BitMap:
-    """As `select`, for a field that is described by the caller."""
+def node(work: Work, found: Attribute, op: Op, value: object = None) -> Node:
+    """What `select` selects, for a field that is described by the caller. Raises Invalid as `select`."""
     allowed = _allowed(found)
     if op not in allowed:
         raise Invalid(
@@ -164,13 +166,13 @@ def select_field(work: Work, found: Attribute, op: Op, value: object = None) -> 
         )
     if op in _ALWAYS:
         known = _known(work, found)
-        return known.copy() if op == "known" else actions.everyone(work) - known
+        return known if op == "known" else algebra.Except(known)
     values = _values(found, op, value)
     if found.type in {"choice", "flag"}:
         _check_choices(work, found, [str(each) for each in values])
-        chosen = BitMap.union(*(work.bitmaps.read(f"{found.key}={each}") for each in values)) if values else BitMap()
-        return _known(work, found) - chosen if op == "is_not" else chosen
-    return _compare(work, found, op, [int(each) for each in values])
+        chosen = algebra.AnyOf(tuple(algebra.Key(f"{found.key}={each}") for each in values))
+        return algebra.AllOf((_known(work, found), algebra.Except(chosen))) if op == "is_not" else chosen
+    return _compare(found, op, [int(each) for each in values])
 
 
 def values_of(work: Work, attribute: str, numbers: Iterable[int]) -> dict[int, Any]:
@@ -228,11 +230,10 @@ def _allowed(attribute: Attribute) -> tuple[str, ...]:
             return _EQUAL + _ORDER + _ALWAYS
 
 
-def _known(work: Work, attribute: Attribute) -> BitMap:
+def _known(work: Work, attribute: Attribute) -> Node:
     if attribute.type in {"choice", "flag"}:
-        keys = work.bitmaps.keys(f"{attribute.key}=")
-        return BitMap.union(*(work.bitmaps.read(key) for key in keys)) if keys else BitMap()
-    return bitmaps.sliced.known(work.bitmaps, attribute.key)
+        return algebra.AnyOf(tuple(algebra.Key(key) for key in work.bitmaps.keys(f"{attribute.key}=")))
+    return algebra.Known(attribute.key)
 
 
 def _values(attribute: Attribute, op: str, value: object) -> list[int | str]:
@@ -250,11 +251,11 @@ def _check_choices(work: Work, attribute: Attribute, values: Sequence[str]) -> N
             raise Invalid("contacts.no_choice", name=attribute.name, value=value, known=known)
 
 
-def _compare(work: Work, attribute: Attribute, op: str, values: list[int]) -> BitMap:
+def _compare(attribute: Attribute, op: str, values: list[int]) -> Node:
+    key = attribute.key
     if op == "between":
-        return bitmaps.sliced.between(work.bitmaps, attribute.key, min(values), max(values))
+        return algebra.AllOf((algebra.Compared(key, ">=", min(values)), algebra.Compared(key, "<=", max(values))))
     if op == "in":
-        sets = [bitmaps.sliced.compare(work.bitmaps, attribute.key, "=", value) for value in values]
-        return BitMap.union(*sets) if sets else BitMap()
+        return algebra.AnyOf(tuple(algebra.Compared(key, "=", value) for value in values))
     sign = {"is": "=", "is_not": "!="}.get(op, op)
-    return bitmaps.sliced.compare(work.bitmaps, attribute.key, cast("bitmaps.sliced.Comparison", sign), values[0])
+    return algebra.Compared(key, cast("bitmaps.sliced.Comparison", sign), values[0])

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from tagcast import behaviour, bitmaps, contacts
+from tagcast.bitmaps.algebra import Evaluation, Node
 from tagcast.contacts import Attribute
 from tagcast.features import rules, store
 from tagcast.features.rules import CLASSES, FIELDS, Rfm, Thresholds
@@ -98,9 +99,14 @@ def names(_work: Work) -> dict[str, Attribute]:
     return dict(FIELDS)
 
 
-def select(work: Work, name: str, op: str, value: object = None) -> BitMap:
+def node(work: Work, name: str, op: str, value: object = None) -> Node:
     """The contacts whose feature stands in a relation to a value, as for attributes. Raises NotFound, Invalid."""
-    return contacts.select_field(work, _find(name), op, value)  # type: ignore[arg-type]  # checked there, with a sentence
+    return contacts.node(work, _find(name), op, value)  # type: ignore[arg-type]  # checked there, with a sentence
+
+
+def select(work: Work, name: str, op: str, value: object = None) -> BitMap:
+    """The members of `node`."""
+    return Evaluation(work.bitmaps, contacts.EVERYONE).members(node(work, name, op, value))
 
 
 def values_of(work: Work, name: str, numbers: Iterable[int]) -> dict[int, Any]:

@@ -13,10 +13,12 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import OperationalError
 
 from tagcast.bitmaps import Bitmaps, View
+from tagcast.columns import Columns
 from tagcast.kit import clock, crypto, db, logs
 from tagcast.kit.crypto import Vault
 from tagcast.kit.errors import NotFound, Unavailable
 from tagcast.kit.settings import Settings
+from tagcast.lake import Lake
 
 workspaces = sa.Table(
     "workspace",
@@ -45,13 +47,15 @@ KEYS_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What one use case works with: a transaction in a workspace, who acts, when, the sets and the vault."""
+    """What one use case works with: a transaction in a workspace, who acts, when, sets, records, lake and vault."""
 
     connection: Connection
     workspace: int
     actor: str
     now: datetime
     bitmaps: View
+    columns: Columns
+    lake: Lake
     vault: Vault
 
     @property
@@ -62,11 +66,13 @@ class Work:
 
 @dataclass(slots=True)
 class Runtime:
-    """What one process holds: settings, engine, the cache of bitmaps, the master key and those before it."""
+    """What one process holds: settings, engine, the caches of derived state, the master key and those before it."""
 
     settings: Settings
     engine: Engine
     bitmaps: Bitmaps
+    columns: Columns
+    lake: Lake
     master_key: bytes = field(repr=False)
     old_master_keys: tuple[bytes, ...] = field(default=(), repr=False)
     _vaults: dict[int, tuple[Vault, float]] = field(default_factory=dict, repr=False)
@@ -106,7 +112,8 @@ class Runtime:
     def _bound(self, connection: Connection, workspace: int, actor: str, now: datetime | None) -> Work:
         moment = now or clock.now()
         view = self.bitmaps.view(connection, workspace, who=actor, at_ms=clock.to_ms(moment))
-        return Work(connection, workspace, actor, moment, view, self._vault(connection, workspace))
+        vault = self._vault(connection, workspace)
+        return Work(connection, workspace, actor, moment, view, self.columns, self.lake, vault)
 
     def _vault(self, connection: Connection, workspace: int) -> Vault:
         with self._lock:
@@ -166,10 +173,12 @@ def open_runtime(settings: Settings) -> Runtime:
         raise NotFound("kit.no_home", home=str(settings.home))
     master, *old = crypto.read_master_keys(settings.key, settings.home / "key")
     engine = db.open_engine(settings.url)
-    return Runtime(settings, engine, Bitmaps(engine, _checkpoints(settings)), master, tuple(old))
+    bitmaps = Bitmaps(engine, _folder(settings, "checkpoints"))
+    columns = Columns(_folder(settings, "columns"))
+    return Runtime(settings, engine, bitmaps, columns, Lake(_folder(settings, "lake")), master, tuple(old))
 
 
-def _checkpoints(settings: Settings) -> Path:
-    folder = settings.home / "checkpoints"
+def _folder(settings: Settings, name: str) -> Path:
+    folder = settings.home / name
     folder.mkdir(exist_ok=True, mode=0o700)
     return folder

@@ -1,0 +1,1 @@
+"""What became of recipients, as sets that segments can name. Owns: sending."""

@@ -1,0 +1,1 @@
+"""Rules that keep tags true. Owns: tag_rule."""

@@ -1,0 +1,1 @@
+"""Tags kept in order: where used, merge, clean-up."""
