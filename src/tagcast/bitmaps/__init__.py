@@ -10,7 +10,7 @@ from tagcast.bitmaps import algebra, counting, sliced
 from tagcast.bitmaps.cache import Bitmaps
 from tagcast.bitmaps.checkpoints import Checkpoint
 from tagcast.bitmaps.codec import from_bytes, pack, page, to_bytes, unpack
-from tagcast.bitmaps.records import AlreadyUndone, Change, Difference, UnknownChange
+from tagcast.bitmaps.records import AlreadyUndone, Change, Difference, Only, UnknownChange
 from tagcast.bitmaps.tables import metadata
 from tagcast.bitmaps.view import View
 
@@ -19,6 +19,7 @@ __all__ = [
     "View",
     "Change",
     "Difference",
+    "Only",
     "Checkpoint",
     "AlreadyUndone",
     "UnknownChange",

@@ -37,3 +37,14 @@ class Difference:
 
     added: BitMap
     removed: BitMap
+
+
+@dataclass(frozen=True, slots=True)
+class Only:
+    """Which changes of a history: by whom, a part of the reason in any case, which way, since and until (epoch ms)."""
+
+    who: str | None = None
+    why: str | None = None
+    op: Op | None = None
+    since_ms: int | None = None
+    until_ms: int | None = None

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from pyroaring import BitMap
 
 from tagcast.bitmaps.codec import from_bytes, to_bytes
-from tagcast.bitmaps.records import Change, Op
+from tagcast.bitmaps.records import Change, Only, Op
 from tagcast.bitmaps.tables import change, checkpoint
 
 _AnyRow = sa.Row[*tuple[Any, ...]]
@@ -126,11 +126,23 @@ def undone_by(connection: sa.Connection, workspace: int, seq: int) -> int | None
     return connection.execute(statement).scalar()
 
 
-def history(connection: sa.Connection, workspace: int, key: str, limit: int, before: int | None) -> list[Change]:
-    """The key's changes, newest first, from below the seq `before`."""
+def history(
+    connection: sa.Connection, workspace: int, key: str, *, limit: int, before: int | None, only: Only
+) -> list[Change]:
+    """The key's changes that `only` chooses, newest first, from below the seq `before`."""
     statement = sa.select(*_facts).where(_c.workspace == workspace, _c.key == key)
     if before is not None:
         statement = statement.where(_c.seq < before)
+    if only.who is not None:
+        statement = statement.where(_c.who == only.who)
+    if only.why is not None:
+        statement = statement.where(_c.why.icontains(only.why, autoescape=True))
+    if only.op is not None:
+        statement = statement.where(_c.op == only.op)
+    if only.since_ms is not None:
+        statement = statement.where(_c.at_ms >= only.since_ms)
+    if only.until_ms is not None:
+        statement = statement.where(_c.at_ms <= only.until_ms)
     return [_change(row) for row in connection.execute(statement.order_by(_c.seq.desc()).limit(limit))]
 
 

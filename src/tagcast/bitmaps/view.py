@@ -7,7 +7,7 @@ from pyroaring import BitMap
 
 from tagcast.bitmaps import store
 from tagcast.bitmaps.entries import Entry
-from tagcast.bitmaps.records import AlreadyUndone, Change, Difference, Op, UnknownChange
+from tagcast.bitmaps.records import AlreadyUndone, Change, Difference, Only, Op, UnknownChange
 
 if TYPE_CHECKING:
     from tagcast.bitmaps.cache import Bitmaps
@@ -68,10 +68,11 @@ class View:
         added = self._record(key, "add", members - self.read(key), why=why)
         return tuple(change for change in (removed, added) if change is not None) or None
 
-    def undo(self, seq: int, *, why: str) -> Change | None:
+    def undo(self, seq: int, *, why: str, but: BitMap | None = None) -> Change | None:
         """Take back what still stands of one change: its members that no later change of the key has touched.
 
-        None if nothing stands any more. Undoing an undo brings the change back. Raises UnknownChange, AlreadyUndone.
+        Members in `but` are left as they are. None if nothing stands any more. Undoing an undo brings the change back.
+        Raises UnknownChange, AlreadyUndone.
         """
         local = self._owner.local_to_write(self._connection, self._workspace)
         change = self.change(seq)
@@ -81,6 +82,8 @@ class View:
         standing = self.members(seq)
         for row in store.key_tail(self._connection, self._workspace, change.key, seq, local.seq):
             standing -= row.members
+        if but is not None:
+            standing -= but
         op: Op = "remove" if change.op == "add" else "add"
         return self._record(change.key, op, standing, why=why, undoes=seq)
 
@@ -98,9 +101,11 @@ class View:
             raise UnknownChange(f"workspace {self._workspace} has no change {seq}")
         return found
 
-    def history(self, key: str, *, limit: int = 100, before: int | None = None) -> list[Change]:
-        """The key's changes, newest first; `before` (a seq) continues an earlier page."""
-        return store.history(self._connection, self._workspace, key, limit, before)
+    def history(
+        self, key: str, *, limit: int = 100, before: int | None = None, only: Only | None = None
+    ) -> list[Change]:
+        """The key's changes, newest first; `before` (a seq) continues an earlier page, `only` chooses among them."""
+        return store.history(self._connection, self._workspace, key, limit=limit, before=before, only=only or Only())
 
     def changes_of(self, key_prefix: str, member: int) -> list[Change]:
         """All changes of keys beginning with `key_prefix` that added or removed `member`, newest first."""
