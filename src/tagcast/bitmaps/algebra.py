@@ -46,12 +46,13 @@ class Asked:
     """A set that something else computes when it is needed: `ask(within)` gives all members, or those of `within`.
 
     Equal tokens stand for equal sets. `feeds` are the keys whose change can change the answer; an empty tuple says that
-    only time can.
+    only time can. `whole`: a change of one member can change the answer for any other, as among the highest tenth.
     """
 
     token: Hashable
     ask: Ask = field(compare=False)
     feeds: tuple[str, ...] = ()
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)

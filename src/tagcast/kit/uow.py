@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -47,12 +47,16 @@ KEYS_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What one use case works with: a transaction in a workspace, who acts, when, sets, records, lake and vault."""
+    """What one use case works with: a transaction in a workspace, who acts, when, sets, records, lake and vault.
+
+    `zone` is the IANA zone of the workspace's calendar days.
+    """
 
     connection: Connection
     workspace: int
     actor: str
     now: datetime
+    zone: str
     bitmaps: View
     columns: Columns
     lake: Lake
@@ -62,6 +66,11 @@ class Work:
     def now_ms(self) -> int:
         """`now` as epoch milliseconds."""
         return clock.to_ms(self.now)
+
+    @property
+    def today(self) -> date:
+        """The calendar day of `now` in the workspace's zone."""
+        return clock.local_day(self.now, self.zone)
 
 
 @dataclass(slots=True)
@@ -113,7 +122,8 @@ class Runtime:
         moment = now or clock.now()
         view = self.bitmaps.view(connection, workspace, who=actor, at_ms=clock.to_ms(moment))
         vault = self._vault(connection, workspace)
-        return Work(connection, workspace, actor, moment, view, self.columns, self.lake, vault)
+        zone = self.settings.zone
+        return Work(connection, workspace, actor, moment, zone, view, self.columns, self.lake, vault)
 
     def _vault(self, connection: Connection, workspace: int) -> Vault:
         with self._lock:
