@@ -1,8 +1,8 @@
 """All SQL of audiences."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import sqlalchemy as sa
 
@@ -13,11 +13,15 @@ from tagcast.kit.uow import Work, workspaces
 
 _s = segments.c
 TagRef = tuple[int | None, str, int]
+Refresh = Literal["asked", "scheduled", "live"]
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A named expression. `tags` are the tags that its paths meant when it was written; times in epoch milliseconds."""
+    """A named expression. `tags` are the tags that its paths meant when it was written; times in epoch milliseconds.
+
+    One that is not worked out whenever it is asked is kept as the set `key`, true at `fresh_at` (None: not yet).
+    """
 
     id: int
     name: str
@@ -28,6 +32,14 @@ class Segment:
     created_at: int
     created_by: str
     changed_at: int
+    refresh: Refresh = "asked"
+    every_hours: int = 0
+    fresh_at: int | None = None
+
+    @property
+    def key(self) -> str:
+        """The set of its members, if it is kept as one."""
+        return f"segment:{self.id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,29 +62,25 @@ def lock(work: Work) -> None:
 
 def every(work: Work) -> list[Segment]:
     """All segments by name."""
-    rows = work.connection.execute(sa.select(segments).where(_s.workspace == work.workspace).order_by(_s.name))
+    rows = work.connection.execute(sa.select(segments).where(_here(work)).order_by(_s.name))
     return [_segment(row) for row in rows]
 
 
 def by_names(work: Work, names: Iterable[str]) -> dict[str, Segment]:
     """Those of the named segments that are there."""
-    rows = work.connection.execute(
-        sa.select(segments).where(_s.workspace == work.workspace, _s.name.in_(sorted(names)))
-    )
+    rows = work.connection.execute(sa.select(segments).where(_here(work), _s.name.in_(sorted(names))))
     return {row.name: _segment(row) for row in rows}
 
 
 def get(work: Work, segment_id: int) -> Segment | None:
     """One segment."""
-    row = work.connection.execute(
-        sa.select(segments).where(_s.workspace == work.workspace, _s.id == segment_id)
-    ).first()
+    row = work.connection.execute(sa.select(segments).where(_here(work), _s.id == segment_id)).first()
     return None if row is None else _segment(row)
 
 
 def names(work: Work) -> list[str]:
     """The names of all segments."""
-    return list(work.connection.scalars(sa.select(_s.name).where(_s.workspace == work.workspace)))
+    return list(work.connection.scalars(sa.select(_s.name).where(_here(work))))
 
 
 def insert(work: Work, name: str, expression: Expression, tags: Iterable[TagRef], description: str) -> int:
@@ -98,7 +106,7 @@ def update(work: Work, segment_id: int, expression: Expression, tags: Iterable[T
     """Change a segment; its version grows by one."""
     work.connection.execute(
         sa.update(segments)
-        .where(_s.workspace == work.workspace, _s.id == segment_id)
+        .where(_here(work), _s.id == segment_id)
         .values(
             expression=rules.to_json(expression),
             tags=[list(ref) for ref in tags],
@@ -110,8 +118,26 @@ def update(work: Work, segment_id: int, expression: Expression, tags: Iterable[T
 
 
 def delete(work: Work, segment_id: int) -> None:
-    """Delete a segment."""
-    work.connection.execute(sa.delete(segments).where(_s.workspace == work.workspace, _s.id == segment_id))
+    """Put a segment away; `restore` takes it back."""
+    work.connection.execute(
+        sa.update(segments).where(_here(work), _s.id == segment_id).values(deleted_at=work.now_ms, fresh_at=None)
+    )
+
+
+def put_refresh(work: Work, segment_id: int, refresh: Refresh, every_hours: int) -> None:
+    """How a segment is kept; it has no set before `put_fresh`."""
+    work.connection.execute(
+        sa.update(segments)
+        .where(_here(work), _s.id == segment_id)
+        .values(refresh=refresh, every_hours=every_hours, fresh_at=None)
+    )
+
+
+def put_fresh(work: Work, segment_ids: Collection[int], at_ms: int) -> None:
+    """Say that the sets of these segments are true at a moment."""
+    work.connection.execute(
+        sa.update(segments).where(_here(work), _s.id.in_(sorted(segment_ids))).values(fresh_at=at_ms)
+    )
 
 
 def insert_frozen(
@@ -144,10 +170,14 @@ def get_frozen(work: Work, frozen_id: int) -> Frozen | None:
     return Frozen(row.id, row.segment, row.size, row.digest, f"frozen:{row.id}", row.why, row.created_at)
 
 
+def _here(work: Work) -> sa.ColumnElement[bool]:
+    return sa.and_(_s.workspace == work.workspace, _s.deleted_at == 0)
+
+
 def _segment(row: sa.Row[Any]) -> Segment:
     refs = tuple((account, path, tag) for account, path, tag in row.tags)
     expression = rules.from_json(row.expression)
     return Segment(
         row.id, row.name, expression, refs, row.description, row.version,
-        row.created_at, row.created_by, row.changed_at,
+        row.created_at, row.created_by, row.changed_at, row.refresh, row.every_hours, row.fresh_at,
     )  # fmt: skip

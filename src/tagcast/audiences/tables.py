@@ -1,4 +1,7 @@
-"""Segments, and audiences that were frozen. The members of a frozen one are the bitmap `frozen:<id>`."""
+"""Segments, how large they were, and audiences that were frozen.
+
+The members of a segment that is kept as a set are the bitmap `segment:<id>`, those of a frozen audience `frozen:<id>`.
+"""
 
 import sqlalchemy as sa
 
@@ -18,7 +21,28 @@ segments = sa.Table(
     sa.Column("created_at", db.Ms, nullable=False),
     sa.Column("created_by", sa.String(100), nullable=False),
     sa.Column("changed_at", db.Ms, nullable=False),
-    sa.UniqueConstraint("workspace", "name"),
+    # "asked": worked out whenever it is asked. Kept as a set: "scheduled" every so many hours, "live" with every change.
+    sa.Column("refresh", sa.String(10), nullable=False, server_default="asked"),
+    sa.Column("every_hours", sa.Integer, nullable=False, server_default="0"),
+    # For which moment the set is true; null while there is no set.
+    sa.Column("fresh_at", db.Ms),
+    # 0 while it is there: the name of a deleted one is free again.
+    sa.Column("deleted_at", db.Ms, nullable=False, server_default="0"),
+    sa.UniqueConstraint("workspace", "name", "deleted_at"),
+)
+
+sizes = sa.Table(
+    "segment_size",
+    db.metadata,
+    sa.Column("workspace", sa.Integer, primary_key=True),
+    sa.Column("segment", db.Id, primary_key=True, autoincrement=False),
+    sa.Column("at", db.Ms, primary_key=True, autoincrement=False),
+    # Days since 1970-01-01 in the workspace's zone.
+    sa.Column("day", sa.Integer, nullable=False),
+    # Of the segment: another version is another question.
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Index("ix_segment_size_day", "workspace", "day"),
 )
 
 frozen = sa.Table(

@@ -328,9 +328,34 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("workspace", "name", name=op.f("pk_event_type")),
     )
     op.create_table(
+        "feature_definition",
+        sa.Column("workspace", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(length=60), nullable=False),
+        sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("definition", sa.JSON(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("created_by", sa.String(length=80), nullable=False),
+        sa.Column("retired_at", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("workspace", "name", "version", name=op.f("pk_feature_definition")),
+    )
+    op.create_table(
+        "feature_progress",
+        sa.Column("workspace", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(length=60), nullable=False),
+        sa.Column("state", sa.String(length=20), nullable=False),
+        sa.Column("done", sa.Integer(), nullable=False),
+        sa.Column("total", sa.Integer(), nullable=False),
+        sa.Column("problem", sa.String(length=200), nullable=True),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("workspace", "name", name=op.f("pk_feature_progress")),
+    )
+    op.create_table(
         "feature_run",
         sa.Column("workspace", sa.Integer(), nullable=False),
-        sa.Column("name", sa.String(length=40), nullable=False),
+        sa.Column("name", sa.String(length=60), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("as_of", sa.Integer(), nullable=False),
+        sa.Column("seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("details", sa.JSON(), nullable=False),
         sa.Column("computed_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("workspace", "name", name=op.f("pk_feature_run")),
@@ -535,9 +560,26 @@ def upgrade() -> None:
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("created_by", sa.String(length=100), nullable=False),
         sa.Column("changed_at", sa.BigInteger(), nullable=False),
+        sa.Column("refresh", sa.String(length=10), server_default="asked", nullable=False),
+        sa.Column("every_hours", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("fresh_at", sa.BigInteger(), nullable=True),
+        sa.Column("deleted_at", sa.BigInteger(), server_default="0", nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_segment")),
-        sa.UniqueConstraint("workspace", "name", name=op.f("uq_segment_workspace_name")),
+        sa.UniqueConstraint("workspace", "name", "deleted_at", name=op.f("uq_segment_workspace_name_deleted_at")),
     )
+    op.create_table(
+        "segment_size",
+        sa.Column("workspace", sa.Integer(), nullable=False),
+        sa.Column("segment", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
+        sa.Column("at", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("day", sa.Integer(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("workspace", "segment", "at", name=op.f("pk_segment_size")),
+    )
+    with op.batch_alter_table("segment_size", schema=None) as batch_op:
+        batch_op.create_index("ix_segment_size_day", ["workspace", "day"], unique=False)
+
     op.create_table(
         "tag",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
@@ -549,12 +591,21 @@ def upgrade() -> None:
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("created_by", sa.String(length=100), nullable=False),
         sa.Column("archived_at", sa.BigInteger(), nullable=True),
+        sa.Column("lifetime_days", sa.Integer(), nullable=True),
+        sa.Column("exclusive", sa.String(length=10), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_tag")),
         sa.UniqueConstraint("workspace", "account", "parent", "key", name=op.f("uq_tag_workspace_account_parent_key")),
     )
     with op.batch_alter_table("tag", schema=None) as batch_op:
         batch_op.create_index("ix_tag_parent", ["workspace", "parent"], unique=False)
 
+    op.create_table(
+        "tag_change_together",
+        sa.Column("workspace", sa.Integer(), nullable=False),
+        sa.Column("first", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("seq", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.PrimaryKeyConstraint("workspace", "first", "seq", name=op.f("pk_tag_change_together")),
+    )
     op.create_table(
         "tag_link",
         sa.Column("workspace", sa.Integer(), nullable=False),
@@ -572,6 +623,19 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("workspace", "account", "tag", name=op.f("pk_tag_link")),
         sa.UniqueConstraint("workspace", "account", "there", name=op.f("uq_tag_link_workspace_account_there")),
     )
+    op.create_table(
+        "tag_log",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("workspace", sa.Integer(), nullable=False),
+        sa.Column("tag", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("was", sa.JSON(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("who", sa.String(length=100), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_tag_log")),
+    )
+    with op.batch_alter_table("tag_log", schema=None) as batch_op:
+        batch_op.create_index("ix_tag_log_tag", ["workspace", "tag"], unique=False)
+
     op.create_table(
         "tag_sync_account",
         sa.Column("workspace", sa.Integer(), nullable=False),
