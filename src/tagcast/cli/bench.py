@@ -19,9 +19,45 @@ BARS = [*COLUMNS[:-1], "bar", "met", "bound", "equal"]
 
 
 @app.command()
-def audience(ctx: typer.Context, size: Annotated[int, typer.Option(min=1000, help="Contacts.")] = 1_000_000) -> None:
-    """Counting segment expressions, against DuckDB and bare pyroaring."""
-    _run(Frame.of(ctx), "audience", size)
+def audience(ctx: typer.Context, size: Annotated[int, typer.Option(min=1000, help="Contacts.")] = 10_000_000) -> None:
+    """Exact counts of tag expressions, against DuckDB, PostgreSQL, ClickHouse and bare sets; memory and cold start."""
+    _run(Frame.of(ctx), "audience", size, BARS)
+
+
+@app.command()
+def tagging(ctx: typer.Context, size: Annotated[int, typer.Option(min=1000, help="Contacts.")] = 10_000_000) -> None:
+    """Durable tagging, of one contact, of a segment and of pairs in any order, against SQLite and PostgreSQL."""
+    _run(Frame.of(ctx), "tagging", size, BARS)
+
+
+@app.command()
+def intake(ctx: typer.Context, size: Annotated[int, typer.Option(min=1000, help="Events.")] = 1_000_000) -> None:
+    """Taking events in, durable and with all that is derived from them, against PostgreSQL and DuckDB."""
+    _run(Frame.of(ctx), "intake", size, BARS)
+
+
+@app.command()
+def behaviour(ctx: typer.Context, size: Annotated[int, typer.Option(min=1000, help="Events.")] = 10_000_000) -> None:
+    """Who did what, how often and when, against DuckDB and polars over the same files."""
+    _run(Frame.of(ctx), "behaviour", size, BARS)
+
+
+@app.command()
+def rfm(ctx: typer.Context, size: Annotated[int, typer.Option(min=1000, help="Events.")] = 10_000_000) -> None:
+    """Recency, frequency, money and lifetime values, against DuckDB and lifetimes."""
+    _run(Frame.of(ctx), "rfm", size, BARS)
+
+
+@app.command()
+def rules(ctx: typer.Context, size: Annotated[int, typer.Option(min=1000, help="Contacts.")] = 1_000_000) -> None:
+    """From an event over a rule to a tag that a segment sees."""
+    _run(Frame.of(ctx), "rules", size, BARS)
+
+
+@app.command()
+def lake(ctx: typer.Context, size: Annotated[int, typer.Option(min=1000, help="Events.")] = 10_000_000) -> None:
+    """What only the lake can answer, against SQL written by hand."""
+    _run(Frame.of(ctx), "lake", size, BARS)
 
 
 @app.command(name="import")
@@ -47,7 +83,7 @@ def callbacks(
 def _run(frame: Frame, name: str, size: int, columns: list[str] = COLUMNS) -> None:
     root = Path(tagcast.__file__).parents[2]
     if not (root / "bench" / f"{name}.py").exists():
-        raise Unavailable("cli.no_checkout", folder=str(root))
+        raise Unavailable("cli.no_checkout", folder=str(root / "bench" / f"{name}.py"))
     sys.path.insert(0, str(root))
     try:
         rows: Iterable[object] = list(importlib.import_module(f"bench.{name}").run(size))
