@@ -11,6 +11,7 @@ from tagcast.bitmaps.cache import Bitmaps
 from tagcast.bitmaps.checkpoints import Checkpoint
 from tagcast.bitmaps.codec import from_bytes, pack, page, to_bytes, unpack
 from tagcast.bitmaps.records import AlreadyUndone, Change, Difference, Only, UnknownChange
+from tagcast.bitmaps.store import Row
 from tagcast.bitmaps.tables import metadata
 from tagcast.bitmaps.view import View
 
@@ -18,6 +19,7 @@ __all__ = [
     "Bitmaps",
     "View",
     "Change",
+    "Row",
     "Difference",
     "Only",
     "Checkpoint",

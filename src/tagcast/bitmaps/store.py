@@ -81,11 +81,14 @@ def append(connection: sa.Connection, workspace: int, fact: Change, members: Bit
     return int(key[0])
 
 
-def tail(connection: sa.Connection, workspace: int, after: int, to: int) -> Iterator[Row]:
-    """The changes of all keys with after < seq <= to, oldest first; long tails are streamed."""
+def tail(
+    connection: sa.Connection, workspace: int, after: int, to: int, *, limit: int | None = None
+) -> Iterator[Row]:
+    """The changes of all keys with after < seq <= to, oldest first, at most `limit`; long tails are streamed."""
     options = {"yield_per": 256} if to - after > _LONG_TAIL else {}
     parameters = {"workspace": workspace, "after": after, "to": to}
-    for seq, key, op, members in connection.execute(_tail, parameters, execution_options=options):
+    statement = _tail if limit is None else _tail.limit(limit)
+    for seq, key, op, members in connection.execute(statement, parameters, execution_options=options):
         yield Row(seq, key, cast(Op, op), from_bytes(members))
 
 

@@ -8,6 +8,7 @@ from pyroaring import BitMap
 from tagcast.bitmaps import store
 from tagcast.bitmaps.entries import Entry
 from tagcast.bitmaps.records import AlreadyUndone, Change, Difference, Only, Op, UnknownChange
+from tagcast.bitmaps.store import Row
 
 if TYPE_CHECKING:
     from tagcast.bitmaps.cache import Bitmaps
@@ -50,6 +51,18 @@ class View:
         """
         entry = self._owner.local(self._connection, self._workspace).get(key)
         return 0 if entry is None else entry.version
+
+    def last_seq(self) -> int:
+        """The seq of the newest change that this transaction sees, 0 if there is none."""
+        return self._owner.local(self._connection, self._workspace).seq
+
+    def changes_since(self, seq: int, *, limit: int) -> list[Row]:
+        """The changes of all keys after `seq`, oldest first, at most `limit`; members are the caller's own."""
+        return list(store.tail(self._connection, self._workspace, seq, self.last_seq(), limit=limit))
+
+    def acting(self, who: str) -> "View":
+        """The same sets in the same transaction; what is changed through it is changed by `who`."""
+        return View(self._owner, self._connection, self._workspace, who=who, at_ms=self._at_ms)
 
     def add(self, key: str, members: BitMap, *, why: str, until_ms: int | None = None) -> Change | None:
         """Add those of `members` that are missing; None, and nothing recorded, if none is. `until_ms` is only noted."""
