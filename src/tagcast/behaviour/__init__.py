@@ -19,17 +19,23 @@ from tagcast.behaviour.actions import (
     record,
     record_packed,
 )
+from tagcast.behaviour.answers import node
 from tagcast.behaviour.events import Recorded
 from tagcast.behaviour.packed import Events, events
+from tagcast.behaviour.questions import Did, Then, Where, Window
 from tagcast.behaviour.rules import EventIn, EventType
 from tagcast.behaviour.workflows import import_events
 
 __all__ = [
     "Aggregates",
+    "Did",
     "EventIn",
     "EventType",
     "Events",
     "Recorded",
+    "Then",
+    "Where",
+    "Window",
     "aggregates",
     "at_least",
     "batch",
@@ -42,6 +48,7 @@ __all__ = [
     "find_type",
     "forget",
     "import_events",
+    "node",
     "rebuild",
     "record",
     "record_packed",
