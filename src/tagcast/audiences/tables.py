@@ -21,7 +21,7 @@ segments = sa.Table(
     sa.Column("created_at", db.Ms, nullable=False),
     sa.Column("created_by", sa.String(100), nullable=False),
     sa.Column("changed_at", db.Ms, nullable=False),
-    # "asked": worked out whenever it is asked. Kept as a set: "scheduled" every so many hours, "live" with every change.
+    # "asked": worked out when it is asked. Kept as a set: "scheduled" every so many hours, "live" with every change.
     sa.Column("refresh", sa.String(10), nullable=False, server_default="asked"),
     sa.Column("every_hours", sa.Integer, nullable=False, server_default="0"),
     # For which moment the set is true; null while there is no set.

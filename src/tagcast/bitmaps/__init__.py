@@ -10,6 +10,7 @@ from tagcast.bitmaps import algebra, counting, sliced
 from tagcast.bitmaps.cache import Bitmaps
 from tagcast.bitmaps.checkpoints import Checkpoint
 from tagcast.bitmaps.codec import from_bytes, pack, page, to_bytes, unpack
+from tagcast.bitmaps.past import Past
 from tagcast.bitmaps.records import AlreadyUndone, Change, Difference, Only, UnknownChange
 from tagcast.bitmaps.store import Row
 from tagcast.bitmaps.tables import metadata
@@ -22,6 +23,7 @@ __all__ = [
     "Row",
     "Difference",
     "Only",
+    "Past",
     "Checkpoint",
     "AlreadyUndone",
     "UnknownChange",

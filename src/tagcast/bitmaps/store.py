@@ -110,6 +110,14 @@ def seq_at(connection: sa.Connection, workspace: int, key: str, at_ms: int) -> i
     return int(connection.execute(statement).scalar() or 0)
 
 
+def keys_ever(connection: sa.Connection, workspace: int, prefix: str, at_ms: int) -> list[str]:
+    """The keys that begin with `prefix` and changed at or before `at_ms`, sorted."""
+    statement = sa.select(_c.key).distinct().where(_c.workspace == workspace, _c.at_ms <= at_ms)
+    if prefix:
+        statement = statement.where(_c.key >= prefix, _c.key < prefix + "\U0010ffff")
+    return list(connection.scalars(statement.order_by(_c.key)))
+
+
 def find(connection: sa.Connection, workspace: int, seq: int) -> Change | None:
     """One change without its members."""
     statement = sa.select(*_facts).where(_c.workspace == workspace, _c.seq == seq)
