@@ -16,6 +16,7 @@ from tagcast.bitmaps.sliced import Comparison
 from tagcast.bitmaps.view import View
 
 Ask = Callable[[BitMap | None], BitMap]
+Due = Callable[[int, int], BitMap]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +48,15 @@ class Asked:
 
     Equal tokens stand for equal sets. `feeds` are the keys whose change can change the answer; an empty tuple says that
     only time can. `whole`: a change of one member can change the answer for any other, as among the highest tenth.
+    `due(since_ms, until_ms)`, where time alone can change an answer within one day: those for whom it may have changed
+    from one moment to another (epoch milliseconds). The token must then not hold the moment of asking.
     """
 
     token: Hashable
     ask: Ask = field(compare=False)
     feeds: tuple[str, ...] = ()
     whole: bool = False
+    due: Due | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
