@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from difflib import get_close_matches
+from enum import Enum
 
 from pyroaring import BitMap
 
@@ -12,6 +13,15 @@ from tagcast.tags import rules, store
 from tagcast.tags.rules import SEPARATOR, Bound, Node, Tag
 
 Place = tuple[int | None, str]
+
+
+class Same(Enum):
+    """Stands for "as it is", where None means none."""
+
+    SAME = "same"
+
+
+SAME = Same.SAME
 
 
 def bound(work: Work, account: int | None, key: str) -> Bound:
@@ -136,6 +146,26 @@ def move(work: Work, tag_id: int, parent: int | None) -> Tag:
             raise Conflict("tags.ring", path=tag.path, parent=above.path)
     _free(work, tag, parent, tag.name)
     return _changed(work, tag, parent=parent or 0)
+
+
+def declare(
+    work: Work, tag_id: int, *, lifetime_days: int | Same | None = SAME, exclusive: str | Same | None = SAME
+) -> Tag:
+    """Say how long a tag is held when nothing else is said (days), and whether those below it shut each other out.
+
+    Both hold for what is given from now on. Raises NotFound, Conflict, Invalid.
+    """
+    store.lock(work)
+    tag = usable(work, tag_id)
+    values: dict[str, object] = {}
+    if not isinstance(lifetime_days, Same):
+        values["lifetime_days"] = rules.check_lifetime(lifetime_days)
+    if not isinstance(exclusive, Same):
+        values["exclusive"] = rules.check_exclusive(exclusive)
+    changed = {name: value for name, value in values.items() if getattr(tag, name) != value}
+    if changed:
+        store.update(work, [tag.id], **changed)
+    return get(work, tag_id)
 
 
 def archive(work: Work, tag_id: int) -> Tag:

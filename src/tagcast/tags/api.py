@@ -13,7 +13,7 @@ from tagcast.bitmaps import Change
 from tagcast.kit import clock
 from tagcast.kit.errors import Invalid
 from tagcast.kit.uow import Work
-from tagcast.tags import actions, rules, sync, tagging
+from tagcast.tags import actions, past, rules, sync, tagging, undoing
 from tagcast.tags.rules import Node, Tag
 from tagcast.tags.sync import shapes
 
@@ -173,7 +173,7 @@ def undo(entry: Guarded, body: UndoIn) -> UndoneOut:
     """Take back what still stands of one change."""
 
     def use_case(work: Work) -> UndoneOut:
-        change = tagging.undo(work, body.seq, why=body.why)
+        change = undoing.undo(work, body.seq, why=body.why)
         return UndoneOut(change=None if change is None else _change(change))
 
     return entry.write(use_case)
@@ -190,7 +190,7 @@ def tags_of(entry: Guarded, number: Number) -> TreeOut:
 def contact_history(entry: Guarded, number: Number) -> HistoryOut:
     """Every change of a contact's tags, newest first."""
     with entry.read() as work:
-        return HistoryOut(changes=[_change(change) for change in tagging.contact_history(work, number)])
+        return HistoryOut(changes=[_change(change) for change in past.contact_history(work, number)])
 
 
 @tags.get("/{tag_id}", summary="标签详情 · One tag")
@@ -256,7 +256,7 @@ def history(
 ) -> HistoryOut:
     """The changes of a tag, newest first."""
     with entry.read() as work:
-        found = tagging.history(work, tag_id, limit=limit, before=before)
+        found = past.history(work, tag_id, limit=limit, before=before)
         return HistoryOut(changes=[_change(change) for change in found])
 
 
@@ -266,7 +266,7 @@ def as_of(entry: Guarded, tag_id: int, moment: datetime, below: bool = False) ->
     if moment.tzinfo is None:
         raise Invalid("tags.until_zone", until=moment.isoformat())
     with entry.read() as work:
-        return CountOut(count=len(tagging.as_of(work, tag_id, moment, below=below)))
+        return CountOut(count=len(past.as_of(work, tag_id, moment, below=below)))
 
 
 @syncs.get("", summary="标签同步设置 · How an account's tags are synchronised")

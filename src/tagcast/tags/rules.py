@@ -2,20 +2,28 @@
 
 import unicodedata
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 from tagcast.kit.errors import Invalid, Refused
 from tagcast.kit.shipped import read_toml
 
 SEPARATOR = "/"
+Exclusive = Literal["replace", "refuse"]
+"""What happens when a contact gets a second tag of an exclusive group: it takes the first's place, or is refused."""
+EXCLUSIVE: tuple[Exclusive, ...] = ("replace", "refuse")
 # Control, format (zero width, direction), surrogate, private use, unassigned, line and paragraph separators.
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """A tag in its tree. `account` None: the workspace's own; `depth` 1: a root; times in epoch milliseconds."""
+    """A tag in its tree. `account` None: the workspace's own; `depth` 1: a root; times in epoch milliseconds.
+
+    `lifetime_days`: how long it is held when nothing else is said. `exclusive`: of the tags below a contact holds at
+    most one. `rivals`: whether a tag above is exclusive, so that holding this one may shut out others.
+    """
 
     id: int
     account: int | None
@@ -26,6 +34,9 @@ class Tag:
     created_at: int
     created_by: str
     archived_at: int | None
+    lifetime_days: int | None = None
+    exclusive: Exclusive | None = None
+    rivals: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,3 +129,33 @@ def check_holders(path: str, before: int, after: int, bound: Bound) -> None:
     if bound.most is not None and after > bound.most:
         room = max(0, bound.most - before)
         raise bound.refuse("tags.full", path=path, before=before, asked=after - before, room=room)
+
+
+def check_lifetime(days: int | None) -> int | None:
+    """The days, if a tag may be held so long. Raises Invalid."""
+    if days is not None and not 1 <= days <= (most := ceilings()["lifetime_days"]):
+        raise Invalid("tags.bad_lifetime", days=days, most=most)
+    return days
+
+
+def check_exclusive(how: str | None) -> Exclusive | None:
+    """The word, if it is one. Raises Invalid."""
+    for known in EXCLUSIVE:
+        if how == known:
+            return known
+    if how is None:
+        return None
+    raise Invalid("tags.bad_exclusive", given=how, known=", ".join(EXCLUSIVE))
+
+
+def ends(tag: Tag, now: datetime) -> datetime | None:
+    """When a tag that is given now ends by its own lifetime: a full hour, or from eight days on a full UTC day.
+
+    Never sooner than the lifetime. Rounding keeps those who got it about the same time in one set.
+    """
+    if tag.lifetime_days is None:
+        return None
+    step = timedelta(hours=1) if tag.lifetime_days < ceilings()["lifetime_by_day"] else timedelta(days=1)
+    epoch = datetime(1970, 1, 1, tzinfo=UTC)
+    steps = -((epoch - now - timedelta(days=tag.lifetime_days)) // step)
+    return epoch + steps * step

@@ -5,9 +5,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from tagcast.kit import db
 from tagcast.kit.uow import Work, workspaces
 from tagcast.tags.rules import SEPARATOR, Tag
-from tagcast.tags.tables import tags
+from tagcast.tags.tables import tag_log, tags, together
 
 _t = tags.c
 
@@ -33,11 +34,18 @@ def get(work: Work, tag_id: int) -> Tag | None:
     row = work.connection.execute(sa.select(tags).where(_t.workspace == work.workspace, _t.id == tag_id)).first()
     if row is None:
         return None
-    names = [row.name]
-    up = sa.select(_t.parent, _t.name).where(_t.workspace == work.workspace, _t.id == row.parent).cte(recursive=True)
-    up = up.union_all(sa.select(_t.parent, _t.name).where(_t.workspace == work.workspace, _t.id == up.c.parent))
-    names += [name for _, name in work.connection.execute(sa.select(up))] if row.parent else []
-    return _tag(row, SEPARATOR.join(reversed(names)), len(names))
+    names, rivals = [row.name], False
+    if row.parent:
+        up = _above(work, _t.id == row.parent).cte(recursive=True)
+        up = up.union_all(_above(work, _t.id == up.c.parent))
+        for _, name, exclusive in work.connection.execute(sa.select(up)):
+            names.append(name)
+            rivals = rivals or exclusive is not None
+    return _tag(row, SEPARATOR.join(reversed(names)), len(names), rivals=rivals)
+
+
+def _above(work: Work, which: sa.ColumnElement[bool]) -> sa.Select[tuple[Any, Any, Any]]:
+    return sa.select(_t.parent, _t.name, _t.exclusive).where(_t.workspace == work.workspace, which)
 
 
 def child(work: Work, account: int | None, parent: int | None, key: str) -> sa.Row[Any, Any] | None:
@@ -118,10 +126,53 @@ def insert(work: Work, *, account: int | None, parent: int | None, name: str, ke
 
 
 def update(work: Work, tag_ids: Iterable[int], **values: Any) -> None:
-    """Change columns of tags."""
-    work.connection.execute(
-        sa.update(tags).where(_t.workspace == work.workspace, _t.id.in_(list(tag_ids))).values(values)
-    )
+    """Change columns of tags, and note what they were."""
+    listed = list(tag_ids)
+    here = sa.and_(_t.workspace == work.workspace, _t.id.in_(listed))
+    before = work.connection.execute(sa.select(_t.id, *(_t[name] for name in values)).where(here).order_by(_t.id))
+    rows = [
+        {"workspace": work.workspace, "tag": number, "was": dict(zip(values, was, strict=True)),
+         "at": work.now_ms, "who": work.actor[:100]}
+        for number, *was in before
+    ]  # fmt: skip
+    db.insert_many(work.connection, tag_log, rows)
+    work.connection.execute(sa.update(tags).where(here).values(values))
+
+
+def changed_after(work: Work, moment: int) -> list[tuple[int, dict[str, Any]]]:
+    """(tag, what it was) of each change of the tree made after a moment, newest first."""
+    here = (tag_log.c.workspace == work.workspace, tag_log.c.at > moment)
+    rows = work.connection.execute(sa.select(tag_log.c.tag, tag_log.c.was).where(*here).order_by(tag_log.c.id.desc()))
+    return [(number, was) for number, was in rows]
+
+
+def put_together(work: Work, first: int, seqs: Iterable[int]) -> None:
+    """Note that changes were made because of the change `first`."""
+    rows = [{"workspace": work.workspace, "first": first, "seq": seq} for seq in sorted(set(seqs))]
+    db.insert_many(work.connection, together, rows)
+
+
+def made_together(work: Work, first: int) -> list[int]:
+    """The changes that were made because of the change `first`, in their order."""
+    here = (together.c.workspace == work.workspace, together.c.first == first)
+    return list(work.connection.scalars(sa.select(together.c.seq).where(*here).order_by(together.c.seq)))
+
+
+def exclusive_above(work: Work, tag_id: int) -> list[tuple[int, str, list[int]]]:
+    """For each exclusive tag above: (the branch `tag_id` is in, how it is exclusive, the other branches' roots)."""
+    found, at = [], tag_id
+    while row := work.connection.execute(
+        sa.select(_t.parent).where(_t.workspace == work.workspace, _t.id == at, _t.parent != 0)
+    ).first():
+        above = sa.select(_t.exclusive).where(_t.workspace == work.workspace, _t.id == row.parent)
+        how = work.connection.scalar(above)
+        if how is not None:
+            beside = sa.select(_t.id).where(
+                _t.workspace == work.workspace, _t.parent == row.parent, _t.id != at, _t.archived_at.is_(None)
+            )
+            found.append((at, str(how), list(work.connection.scalars(beside.order_by(_t.id)))))
+        at = row.parent
+    return found
 
 
 def archived_together(work: Work, account: int | None, moment: int) -> set[int]:
@@ -138,17 +189,18 @@ def _ordered(rows: Sequence[sa.Row[Any]]) -> list[Tag]:
     for row in rows:
         children.setdefault(row.parent, []).append(row)
     found: list[Tag] = []
-    waiting = [(row, "", 1) for row in reversed(children.get(0, []))]
+    waiting = [(row, "", 1, False) for row in reversed(children.get(0, []))]
     while waiting:
-        row, above, depth = waiting.pop()
-        tag = _tag(row, f"{above}{row.name}", depth)
+        row, above, depth, rivals = waiting.pop()
+        tag = _tag(row, f"{above}{row.name}", depth, rivals=rivals)
         found.append(tag)
-        waiting += [(one, f"{tag.path}{SEPARATOR}", depth + 1) for one in reversed(children.get(row.id, []))]
+        rivals = rivals or row.exclusive is not None
+        waiting += [(one, f"{tag.path}{SEPARATOR}", depth + 1, rivals) for one in reversed(children.get(row.id, []))]
     return found
 
 
-def _tag(row: sa.Row[Any], path: str, depth: int) -> Tag:
+def _tag(row: sa.Row[Any], path: str, depth: int, *, rivals: bool) -> Tag:
     return Tag(
         row.id, row.account or None, row.parent or None, row.name, path, depth,
-        row.created_at, row.created_by, row.archived_at,
+        row.created_at, row.created_by, row.archived_at, row.lifetime_days, row.exclusive, rivals,
     )  # fmt: skip

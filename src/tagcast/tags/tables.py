@@ -20,8 +20,34 @@ tags = sa.Table(
     sa.Column("created_at", db.Ms, nullable=False),
     sa.Column("created_by", sa.String(100), nullable=False),
     sa.Column("archived_at", db.Ms),
+    # How many days it is held when nothing else is said; none: until it is taken.
+    sa.Column("lifetime_days", sa.Integer),
+    # Of the tags below it a contact holds at most one: "replace" the one held, or "refuse" another; none: any number.
+    sa.Column("exclusive", sa.String(10)),
     sa.UniqueConstraint("workspace", "account", "parent", "key"),
     sa.Index("ix_tag_parent", "workspace", "parent"),
+)
+
+# What a tag was before a change of its own row: {column: value}. With it the tree of any past moment is known.
+tag_log = sa.Table(
+    "tag_log",
+    db.metadata,
+    sa.Column("id", db.Id, primary_key=True, autoincrement=True),
+    sa.Column("workspace", sa.Integer, nullable=False),
+    sa.Column("tag", db.Id, nullable=False),
+    sa.Column("was", sa.JSON, nullable=False),
+    sa.Column("at", db.Ms, nullable=False),
+    sa.Column("who", sa.String(100), nullable=False),
+    sa.Index("ix_tag_log_tag", "workspace", "tag"),
+)
+
+# Changes of sets that were made because of another, `first`, and are undone with it.
+together = sa.Table(
+    "tag_change_together",
+    db.metadata,
+    sa.Column("workspace", sa.Integer, primary_key=True),
+    sa.Column("first", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("seq", sa.BigInteger, primary_key=True, autoincrement=False),
 )
 
 # How an account is synchronised, and its plan that is not carried out yet.

@@ -1,7 +1,7 @@
 """Use cases of tagging: who holds a tag, since when, until when, why; and taking any of it back.
 
 Each real change is one row of the bitmaps' log; giving a tag to those who hold it changes nothing and records nothing.
-A tag given until a time is noted in `tag-until:<id>:<ms>` too. Of two times for one contact the longer stands.
+What follows from a change (how long, which tags of an exclusive group) is undone with it.
 """
 
 from collections.abc import Iterable
@@ -12,9 +12,9 @@ from pyroaring import BitMap
 from tagcast import bitmaps, contacts
 from tagcast.bitmaps import Change
 from tagcast.kit import clock, events, leases
-from tagcast.kit.errors import Conflict, Invalid, NotFound
+from tagcast.kit.errors import Invalid, NotFound
 from tagcast.kit.uow import Work
-from tagcast.tags import rules, store
+from tagcast.tags import exclusive, lasting, rules, store
 from tagcast.tags.actions import bound, every, get, key, usable
 from tagcast.tags.events import TagAssigned, TagRemoved
 from tagcast.tags.rules import Tag
@@ -22,28 +22,46 @@ from tagcast.tags.rules import Tag
 EXPIRE = "tags.expire"
 
 
-def assign(work: Work, tag_id: int, members: BitMap, *, why: str, until: datetime | None = None) -> Change | None:
+def assign(
+    work: Work, tag_id: int, members: BitMap, *, why: str, until: datetime | None = None, forever: bool = False
+) -> Change | None:
     """Give the tag to `members`, all or none of them; None if all hold it already.
 
-    Raises NotFound for contacts that do not exist, Refused when more than fit would hold the tag or a contact would
-    hold more tags than the account's profile allows.
+    Without `until` it ends after the tag's own lifetime, if it has one; with `forever` it does not. In an
+    exclusive group what they hold there is taken from them, or they are refused, as was declared. Raises
+    NotFound for contacts that do not exist, Refused when more than fit would hold the tag or a contact would hold more
+    tags than the account's profile allows, or two of a group.
     """
     tag, reason = usable(work, tag_id), rules.check_why(why)
     if until is not None and until <= work.now:
         raise Invalid("tags.until_past", until=until.isoformat())
     if unknown := members - contacts.everyone(work):
         raise NotFound("tags.unknown_contacts", count=len(unknown), first=unknown.min())
-    until_ms = None if until is None else clock.to_ms(until)
+    if until is None and not forever:
+        until = rules.ends(tag, work.now)
+    return give(work, tag, members, why=reason, until_ms=None if until is None else clock.to_ms(until))
+
+
+def give(work: Work, tag: Tag, members: BitMap, *, why: str, until_ms: int | None) -> Change | None:
+    """As `assign`, for what was checked already."""
     with work.connection.begin_nested():
-        change = work.bitmaps.add(key(tag.id), members, why=reason, until_ms=until_ms)
-        _prolong(work, tag, members, change, until_ms)
+        taken = exclusive.make_room(work, tag, members - work.bitmaps.read(key(tag.id)), why=why) if tag.rivals else []
+        change = work.bitmaps.add(key(tag.id), members, why=why, until_ms=until_ms)
+        new = work.bitmaps.members(change.seq) if change is not None else BitMap()
+        follows = [*taken, *(one for rival in taken for one in forgotten(work, rival))]
+        follows += lasting.prolong(work, tag.id, members, new, until_ms)
         if change is not None:
-            _check_room(work, tag, change)
-    if until is not None:
-        leases.enqueue(work, EXPIRE, str(until_ms), due=until)
-    if change is not None:
-        events.publish(work, TagAssigned(tag.id, change.seq))
+            check_room(work, tag, change)
+            store.put_together(work, change.seq, [one.seq for one in follows])
+    if until_ms is not None:
+        expire_at(work, until_ms)
+    tell(work, [*taken, *([change] if change is not None else [])])
     return change
+
+
+def expire_at(work: Work, until_ms: int) -> None:
+    """Ask for tags to be taken away when they end."""
+    leases.enqueue(work, EXPIRE, str(until_ms), due=clock.from_ms(until_ms))
 
 
 def remove(work: Work, tag_id: int, members: BitMap, *, why: str) -> Change | None:
@@ -51,32 +69,8 @@ def remove(work: Work, tag_id: int, members: BitMap, *, why: str) -> Change | No
     tag, reason = get(work, tag_id), rules.check_why(why)
     change = work.bitmaps.remove(key(tag.id), members, why=reason)
     if change is not None:
-        _forget_until(work, tag.id, members)
-        events.publish(work, TagRemoved(tag.id, change.seq))
-    return change
-
-
-def undo(work: Work, seq: int, *, why: str = "undo") -> Change | None:
-    """Take back what still stands of one tagging or removal, once; the undo is itself a change that can be undone.
-
-    None if nothing of it stands any more. Raises NotFound, Conflict if it was undone, Refused if it no longer fits.
-    """
-    tag = _tag_of(work, seq)
-    reason = rules.check_why(why)
-    try:
-        with work.connection.begin_nested():
-            change = work.bitmaps.undo(seq, why=reason)
-            if change is not None and change.op == "add":
-                _check_room(work, tag, change)
-    except bitmaps.AlreadyUndone:
-        raise Conflict("tags.undone", seq=seq) from None
-    if change is None:
-        return None
-    if change.op == "remove":
-        _forget_until(work, tag.id, work.bitmaps.members(change.seq))
-        events.publish(work, TagRemoved(tag.id, change.seq))
-    else:
-        events.publish(work, TagAssigned(tag.id, change.seq))
+        store.put_together(work, change.seq, [one.seq for one in forgotten(work, change)])
+        tell(work, [change])
     return change
 
 
@@ -104,27 +98,9 @@ def holders(work: Work, tag_id: int, *, below: bool = True) -> BitMap:
     return BitMap.union(*[work.bitmaps.read(key(one)) for one in store.below(work, tag_id)])
 
 
-def as_of(work: Work, tag_id: int, moment: datetime, *, below: bool = False) -> BitMap:
-    """Who held the tag (with `below`: or one of those that are below it today) at a moment. Raises NotFound."""
-    get(work, tag_id)
-    ids = store.below(work, tag_id) if below else [tag_id]
-    return BitMap.union(*[work.bitmaps.as_of(key(one), clock.to_ms(moment)) for one in ids])
-
-
 def tags_of(work: Work, number: int) -> list[Tag]:
     """The tags that a contact holds itself, by id; archived tags are left out."""
     return [tag for tag in _held(work, every(work).values()) if number in work.bitmaps.read(key(tag.id))]
-
-
-def history(work: Work, tag_id: int, *, limit: int = 100, before: int | None = None) -> list[Change]:
-    """The changes of a tag, newest first; `before` (a seq) continues an earlier page. Raises NotFound."""
-    get(work, tag_id)
-    return work.bitmaps.history(key(tag_id), limit=limit, before=before)
-
-
-def contact_history(work: Work, number: int) -> list[Change]:
-    """Every change that gave a contact a tag or took one away, newest first."""
-    return work.bitmaps.changes_of("tag:", number)
 
 
 def tag_id_of(change: Change) -> int:
@@ -137,17 +113,7 @@ def _held(work: Work, tags: Iterable[Tag]) -> list[Tag]:
     return [tag for tag in tags if tag.archived_at is None and key(tag.id) in keys]
 
 
-def _tag_of(work: Work, seq: int) -> Tag:
-    try:
-        change = work.bitmaps.change(seq)
-    except bitmaps.UnknownChange:
-        raise NotFound("tags.no_change", seq=seq) from None
-    if not change.key.startswith("tag:"):
-        raise NotFound("tags.no_change", seq=seq)
-    return get(work, tag_id_of(change))
-
-
-def _check_room(work: Work, tag: Tag, change: Change) -> None:
+def check_room(work: Work, tag: Tag, change: Change) -> None:
     """Judge the tag as it stands after the change: only then does nobody else add to it."""
     after = work.bitmaps.count(key(tag.id))
     rules.check_holders(tag.path, after - change.size, after, bound(work, tag.account, "tags.members"))
@@ -163,18 +129,13 @@ def _check_room(work: Work, tag: Tag, change: Change) -> None:
         raise most.refuse("tags.holds_too_many", contacts=len(beyond), first=beyond.min())
 
 
-def _prolong(work: Work, tag: Tag, members: BitMap, change: Change | None, until_ms: int | None) -> None:
-    """Note how long the tag is held: who got it now until then, who would lose it earlier until then instead."""
-    later = work.bitmaps.members(change.seq) if change is not None else BitMap()
-    for until_key in work.bitmaps.keys(f"tag-until:{tag.id}:"):
-        if until_ms is None or int(until_key.rpartition(":")[2]) < until_ms:
-            sooner = work.bitmaps.read(until_key) & members
-            later = later | sooner
-            work.bitmaps.remove(until_key, sooner, why="prolonged")
-    if until_ms is not None:
-        work.bitmaps.add(f"tag-until:{tag.id}:{until_ms}", later, why="until")
+def forgotten(work: Work, change: Change) -> list[Change]:
+    """Who lost a tag by a removal has no end of it any more."""
+    return lasting.forget(work, tag_id_of(change), work.bitmaps.members(change.seq))
 
 
-def _forget_until(work: Work, tag_id: int, members: BitMap) -> None:
-    for until_key in work.bitmaps.keys(f"tag-until:{tag_id}:"):
-        work.bitmaps.remove(until_key, members, why="removed")
+def tell(work: Work, changes: Iterable[Change]) -> None:
+    """Publish that contacts got tags or lost them."""
+    for change in changes:
+        fact = TagAssigned if change.op == "add" else TagRemoved
+        events.publish(work, fact(tag_id_of(change), change.seq))
