@@ -5,6 +5,7 @@ Owns: event_type, behaviour_batch, behaviour_aggregate; the sets `event:<type>:d
 
 from tagcast.behaviour.actions import (
     Aggregates,
+    Batch,
     aggregates,
     at_least,
     batch,
@@ -18,20 +19,24 @@ from tagcast.behaviour.actions import (
     rebuild,
     record,
     record_packed,
+    recorded_since,
 )
 from tagcast.behaviour.answers import node
 from tagcast.behaviour.events import Recorded
 from tagcast.behaviour.packed import Events, events
-from tagcast.behaviour.questions import Did, Then, Where, Window
-from tagcast.behaviour.rules import EventIn, EventType
+from tagcast.behaviour.questions import Did, Question, Then, Where, Window
+from tagcast.behaviour.rules import EventIn, EventType, Kind
 from tagcast.behaviour.workflows import import_events
 
 __all__ = [
     "Aggregates",
+    "Batch",
     "Did",
     "EventIn",
     "EventType",
     "Events",
+    "Kind",
+    "Question",
     "Recorded",
     "Then",
     "Where",
@@ -52,4 +57,5 @@ __all__ = [
     "rebuild",
     "record",
     "record_packed",
+    "recorded_since",
 ]

@@ -1,6 +1,6 @@
 """Use cases of behaviour: declare, record, ask."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -12,8 +12,8 @@ from tagcast import bitmaps, contacts
 from tagcast.behaviour import packed, rules, store
 from tagcast.behaviour.events import Recorded
 from tagcast.behaviour.packed import BLOCK, Events, PerDay
-from tagcast.behaviour.rules import EventIn, EventType
-from tagcast.kit.errors import Invalid, NotFound
+from tagcast.behaviour.rules import EventIn, EventType, Kind
+from tagcast.kit.errors import Conflict, Invalid, NotFound
 from tagcast.kit.events import publish
 from tagcast.kit.uow import Work
 
@@ -36,11 +36,20 @@ class Aggregates:
         return len(self.contact)
 
 
-def declare_event(work: Work, name: str, purpose: str, properties: Sequence[str] = ()) -> EventType:
-    """Make a type of event, or describe it anew; properties are only ever added. Raises Invalid."""
+def declare_event(
+    work: Work, name: str, purpose: str, properties: Mapping[str, Kind] | Sequence[str] = ()
+) -> EventType:
+    """Make a type of event, or describe it anew; properties are only ever added and keep their kind.
+
+    Properties are name → kind, or texts `name` (a text) and `name:kind`. Raises Invalid; Conflict for another kind.
+    """
     before = store.all_types(work).get(name)
-    known = before.properties if before is not None else ()
-    declared = EventType(name, purpose, (*known, *(one for one in dict.fromkeys(properties) if one not in known)))
+    known = dict(before.properties) if before is not None else {}
+    wanted = dict(properties) if isinstance(properties, Mapping) else rules.parse_properties(properties)
+    for one, kind in wanted.items():
+        if known.get(one, kind) != kind:
+            raise Conflict("behaviour.other_kind", type=name, name=one, kind=known[one])
+    declared = EventType(name, purpose, known | wanted, before.zone if before is not None else "")
     rules.check_type(declared)
     if declared != before:
         store.put_type(work, declared)
@@ -88,7 +97,8 @@ def record(work: Work, events: Sequence[EventIn], *, batch_key: str, zone: str) 
 def record_packed(work: Work, name: str, batch: Events, *, batch_key: str, zone: str) -> int:
     """Record events of one type given as columns (`events(...)` makes them); else as `record`."""
     declared = find_type(work, name)
-    rules.check_properties(declared, sorted({key for one in batch.properties for key in one}))
+    for one in batch.properties:
+        rules.check_values(declared, one)
     _lock(work, name)
     if not len(batch) or store.has_batch(work, name, batch_key):
         return 0
@@ -131,6 +141,23 @@ def forget(work: Work, number: int, *, zone: str) -> int:
         if gone > before:
             rebuild(work, name, zone=zone)
     return gone
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Who did something in one recorded batch of events of one type."""
+
+    seq: int
+    type: str
+    contacts: BitMap
+
+
+def recorded_since(work: Work, seq: int, limit: int = 1000) -> list[Batch]:
+    """At most `limit` batches that were recorded after the batch `seq`, oldest first; also what changed no set."""
+    return [
+        Batch(found, name, bitmaps.pack(events.contact))
+        for found, name, events in store.batches_since(work, seq, limit)
+    ]
 
 
 def between(work: Work, name: str, start: date, end: date) -> BitMap:

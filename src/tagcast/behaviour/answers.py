@@ -1,22 +1,86 @@
-"""How a question about behaviour is answered: from the sets derived at intake where they can tell, else from events."""
+"""How a question about behaviour is answered: from the sets derived at intake where they can tell, else from events.
 
-from datetime import timedelta
+A node feeds on at least one key that begins with `event:<type>:` for each type it asks about. Events that change no set
+(a ninth on one day, another property) come from `recorded_since`, and a day never seen before brings new keys to an
+open window: whoever keeps members up to date takes the contacts of those batches and asks for the node anew.
+"""
 
-from tagcast.behaviour import actions
-from tagcast.behaviour.questions import Did, Question
+import math
+import operator
+from collections.abc import Callable
+from datetime import date, timedelta
+
+from pyroaring import BitMap
+
+from tagcast.behaviour import actions, conditions, history
+from tagcast.behaviour.questions import Did, Op, Question, Then, Window
 from tagcast.bitmaps import algebra
-from tagcast.bitmaps.algebra import Node
-from tagcast.kit.errors import Invalid
+from tagcast.bitmaps.algebra import AllOf, AnyOf, Asked, AtLeast, Except, Key, Node
 from tagcast.kit.uow import Work
+
+_COMPARE: dict[Op, Callable[[float, float], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    "=": operator.eq,
+    "!=": operator.ne,
+    ">=": operator.ge,
+    ">": operator.gt,
+}
+_OPPOSITE: dict[Op, Op] = {"<": ">=", "<=": ">", "=": "!=", "!=": "=", ">=": "<", ">": "<="}
+_FROM_ZERO = ("times", "days", "sum")
 
 
 def node(work: Work, question: Question, *, zone: str) -> Node:
     """The contacts that a question is about. Raises NotFound for the type, Invalid for a property or a value."""
-    match question:
-        case Did(event, window, "times", ">=", 1, ()) if window.first is not None:
-            actions.find_type(work, event)
-            last = window.last or work.now.date()
-            days = [window.first + timedelta(days=n) for n in range((last - window.first).days + 1)]
-            return algebra.AnyOf(tuple(algebra.Key(actions.day_key(event, day)) for day in days))
-        case _:
-            raise Invalid("behaviour.cannot_answer")
+    types = actions.event_types(work)
+    parts = (question,) if isinstance(question, Did) else (question.first, question.second)
+    for part in parts:
+        if part.event not in types:
+            actions.find_type(work, part.event)
+    conditions.check(question, types)
+    if isinstance(question, Then):
+        return _asked(work, question, zone)
+    return _did(work, question, zone)
+
+
+def _did(work: Work, asked: Did, zone: str) -> Node:
+    op, value = asked.op, asked.value
+    if asked.measure in _FROM_ZERO and _COMPARE[op](0, value):
+        # Who never did it is among them: all but the opposite.
+        opposite = Did(asked.event, asked.window, asked.measure, _OPPOSITE[op], value, asked.where)
+        return Except(_did(work, opposite, zone))
+    if asked.measure not in ("times", "days") or asked.where:
+        return _asked(work, asked, zone)
+    # What zero does not meet here is true from some number on, except for "exactly so many".
+    if op == "=":
+        times = max(1, math.ceil(value))
+        exactly = (_at_least(work, asked, times, zone), Except(_at_least(work, asked, times + 1, zone)))
+        return AllOf(exactly) if times == value else algebra.NOBODY
+    least = {">=": math.ceil(value), ">": math.floor(value) + 1, "!=": 1}.get(op)
+    return algebra.NOBODY if least is None else _at_least(work, asked, least, zone)
+
+
+def _at_least(work: Work, asked: Did, times: int, zone: str) -> Node:
+    if times > 1 and asked.measure == "times":
+        return _asked(work, Did(asked.event, asked.window, "times", ">=", times), zone)
+    days = tuple(Key(key) for key in _keys(work, asked.event, asked.window))
+    return AnyOf(days) if times == 1 else AtLeast(times, days)
+
+
+def _keys(work: Work, event: str, window: Window) -> list[str]:
+    """The day sets of a window: every day of one with two ends, else those that there are."""
+    if window.first is not None and window.last is not None:
+        count = (window.last - window.first).days + 1
+        return [actions.day_key(event, window.first + timedelta(days=n)) for n in range(count)]
+    first, last = window.first or date.min, window.last or date.max
+    found = work.bitmaps.keys(f"event:{event}:day:")
+    return [key for key in found if f"{first:%Y%m%d}" <= key.rpartition(":")[2] <= f"{last:%Y%m%d}"]
+
+
+def _asked(work: Work, question: Question, zone: str) -> Node:
+    def ask(within: BitMap | None) -> BitMap:
+        return history.ask(work, question, within, zone=zone)
+
+    parts = (question,) if isinstance(question, Did) else (question.first, question.second)
+    feeds = {key: None for part in parts for key in _keys(work, part.event, part.window)}
+    return Asked(("behaviour", question, zone), ask, tuple(feeds))

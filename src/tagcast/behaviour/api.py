@@ -3,12 +3,12 @@
 from typing import Annotated
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr
 
 from tagcast import contacts
 from tagcast.access import Guarded
 from tagcast.behaviour import actions, rules, store
-from tagcast.behaviour.rules import EventIn, EventType
+from tagcast.behaviour.rules import EventIn, EventType, Kind
 from tagcast.kit.errors import Invalid, TagcastError
 from tagcast.kit.uow import Work
 
@@ -27,7 +27,9 @@ class TypeIn(Strict):
     """What an event type is."""
 
     purpose: str = Field(description="What it is collected for; without that it may not be stored.", max_length=200)
-    properties: list[str] = Field(default_factory=list, max_length=50)
+    properties: dict[str, Kind] = Field(
+        default_factory=dict, description="Name and kind of each property.", max_length=50
+    )
 
 
 class TypeOut(TypeIn):
@@ -59,7 +61,7 @@ class RowIn(Strict):
     at: str = Field(description="ISO 8601, a day, or an epoch in s or ms.", max_length=40)
     amount: str = Field(default="0", description="At most two decimals.", max_length=30)
     quantity: int = 1
-    properties: dict[str, str] = Field(default_factory=dict)
+    properties: dict[str, StrictStr | StrictBool | StrictInt | StrictFloat] = Field(default_factory=dict)
 
 
 class BatchIn(Strict):
@@ -113,7 +115,7 @@ def record(entry: Guarded, body: BatchIn) -> BatchOut:
                 if number is None or number not in everyone:
                     kind = event.contact.kind if event.contact is not None else "number"
                     raise Invalid("behaviour.nobody", kind=kind)
-                rules.check_properties(known[event.type], list(event.properties))
+                rules.check_values(known[event.type], event.properties)
                 kept.append(_event(event, number, zone))
             except TagcastError as error:
                 refused.append(RefusedOut(row=row, code=error.code, zh=error.text("zh"), en=error.text("en")))
@@ -149,4 +151,4 @@ def _numbers(work: Work, events: list[RowIn]) -> list[int | None]:
 
 
 def _type(one: EventType) -> TypeOut:
-    return TypeOut(name=one.name, purpose=one.purpose, properties=list(one.properties))
+    return TypeOut(name=one.name, purpose=one.purpose, properties=dict(one.properties))

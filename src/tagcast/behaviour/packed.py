@@ -41,7 +41,7 @@ class Events:
     at_ms: NDArray[np.int64]
     amount: NDArray[np.int64]
     quantity: NDArray[np.int32]
-    properties: list[dict[str, str]] = field(default_factory=list)
+    properties: list[dict[str, Any]] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.contact)
@@ -63,7 +63,7 @@ class PerDay:
 
 
 def events(
-    contact: Any, at_ms: Any, amount: Any = 0, quantity: Any = 1, properties: list[dict[str, str]] | None = None
+    contact: Any, at_ms: Any, amount: Any = 0, quantity: Any = 1, properties: list[dict[str, Any]] | None = None
 ) -> Events:
     """Columns from arrays, lists or single values. Raises ValueError when lengths differ."""
     numbers = np.asarray(contact, dtype=np.uint32)

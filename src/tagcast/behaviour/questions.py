@@ -24,7 +24,8 @@ class Window:
 class Where:
     """A condition on one property of an event (also `amount`, in cents, and `quantity`).
 
-    `value` is a tuple for `in` and (low, high) for `between`, None for known and unknown.
+    `value` is a tuple for `in` and (low, high), both included, for `between`, None for known and unknown. An event
+    without the property meets `unknown` only, not even `is_not`.
     """
 
     name: str
@@ -52,7 +53,8 @@ class Did:
 class Then:
     """The contacts with an event `first` that an event `second` follows, later and within so many seconds.
 
-    `absent`: that no such event followed, the time being over. Both are `times >= 1`; the windows bound each by itself.
+    Later is at least a millisecond later. `absent`: that no such event followed one of the first, whose time is over
+    (`at + within < now`). Both are `times >= 1`; the windows bound each by itself.
     """
 
     first: Did

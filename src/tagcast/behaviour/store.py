@@ -18,9 +18,9 @@ from tagcast.kit.uow import Work
 def all_types(work: Work) -> dict[str, EventType]:
     """The declared types by name, sorted."""
     table = event_types.c
-    query = sa.select(table.name, table.purpose, table.properties).where(table.workspace == work.workspace)
+    query = sa.select(table.name, table.purpose, table.properties, table.zone).where(table.workspace == work.workspace)
     return {
-        row.name: EventType(row.name, row.purpose, tuple(row.properties))
+        row.name: EventType(row.name, row.purpose, dict(row.properties), row.zone)
         for row in work.connection.execute(query.order_by(table.name))
     }
 
@@ -31,7 +31,8 @@ def put_type(work: Work, declared: EventType) -> None:
         "workspace": work.workspace,
         "name": declared.name,
         "purpose": declared.purpose,
-        "properties": list(declared.properties),
+        "properties": dict(declared.properties),
+        "zone": declared.zone,
         "created_at": work.now_ms,
     }
     db.upsert(work.connection, event_types, [row], ["workspace", "name"])
@@ -83,6 +84,14 @@ def read_batches(work: Work, name: str, since_ms: int | None, until_ms: int | No
         query = query.where(table.first_ms < until_ms)
     for row in work.connection.execute(query.order_by(table.seq)):
         yield row.seq, packed.decode(row.payload)
+
+
+def batches_since(work: Work, seq: int, limit: int) -> Iterator[tuple[int, str, Events]]:
+    """(seq, type, events) of at most `limit` batches after `seq`, oldest first."""
+    table = batches.c
+    query = sa.select(table.seq, table.type, table.payload).where(table.workspace == work.workspace, table.seq > seq)
+    for row in work.connection.execute(query.order_by(table.seq).limit(limit)):
+        yield row.seq, row.type, packed.decode(row.payload)
 
 
 def rewrite_batch(work: Work, seq: int, batch: Events) -> None:

@@ -10,7 +10,10 @@ event_types = sa.Table(
     sa.Column("workspace", sa.Integer, primary_key=True),
     sa.Column("name", sa.String(40), primary_key=True),
     sa.Column("purpose", sa.String(200), nullable=False),
+    # name -> kind
     sa.Column("properties", sa.JSON, nullable=False),
+    # Of the days of its sets and records; empty before the first intake.
+    sa.Column("zone", sa.String(40), nullable=False),
     sa.Column("created_at", db.Ms, nullable=False),
 )
 

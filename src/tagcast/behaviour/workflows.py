@@ -6,6 +6,7 @@ from pathlib import Path
 from tagcast import contacts, files
 from tagcast.behaviour import packed, rules
 from tagcast.behaviour.actions import find_type, record_packed
+from tagcast.behaviour.rules import EventType, Value
 from tagcast.contacts import ChunkOutcome, Identity, ImportResult, Progress
 from tagcast.files import Row, Table
 from tagcast.kit.errors import Invalid, TagcastError
@@ -27,10 +28,11 @@ class EventHandler:
         self.who = ("", Identity("customer_id"))
         self.columns: dict[str, str] = {}
         self.properties: dict[str, str] = {}
+        self.declared = EventType(name, "")
 
     def prepare(self, work: Work, columns: Sequence[str]) -> None:
         """Check the mapping. Raises NotFound for the type, Invalid naming the column, the target and what is known."""
-        declared = find_type(work, self.name)
+        declared = self.declared = find_type(work, self.name)
         contacts.check_columns(self.mapping, columns)
         for column, target in self.mapping.items():
             what, _, name = target.partition(":")
@@ -53,15 +55,21 @@ class EventHandler:
         column, identity = self.who
         found = contacts.numbers_of(work, identity.kind, [row.values[column] for row in rows], identity.account)
         kept: list[tuple[int, int, int, int]] = []
-        held: list[dict[str, str]] = []
+        held: list[dict[str, Value]] = []
         for index, (row, number) in enumerate(zip(rows, found, strict=True)):
             try:
-                kept.append(self._parse(row.values, number))
+                parsed = self._parse(row.values, number)
+                properties = {
+                    name: rules.parse_value(self.declared, name, text)
+                    for column, name in self.properties.items()
+                    if (text := row.values[column].strip())
+                }
             except TagcastError as error:
                 outcome.problems[index] = error
                 continue
+            kept.append(parsed)
             if self.properties:
-                held.append({name: text for column, name in self.properties.items() if (text := row.values[column])})
+                held.append(properties)
         if kept:
             who, at_ms, amount, quantity = zip(*kept, strict=True)
             batch = packed.events(who, at_ms, amount, quantity, held)

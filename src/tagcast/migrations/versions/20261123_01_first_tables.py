@@ -324,6 +324,7 @@ def upgrade() -> None:
         sa.Column("name", sa.String(length=40), nullable=False),
         sa.Column("purpose", sa.String(length=200), nullable=False),
         sa.Column("properties", sa.JSON(), nullable=False),
+        sa.Column("zone", sa.String(length=40), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("workspace", "name", name=op.f("pk_event_type")),
     )
