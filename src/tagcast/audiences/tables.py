@@ -59,3 +59,18 @@ frozen = sa.Table(
     sa.Column("created_by", sa.String(100), nullable=False),
     sa.Index("ix_frozen_audience_created", "workspace", "created_at"),
 )
+
+# Sets that are kept true (`live`): the set `target` is what `node` was worth after these changes, events and moment.
+kept = sa.Table(
+    "kept_set",
+    db.metadata,
+    sa.Column("workspace", sa.Integer, primary_key=True),
+    sa.Column("target", sa.String(60), primary_key=True),
+    sa.Column("seq", sa.BigInteger, nullable=False),
+    sa.Column("batch", sa.BigInteger, nullable=False),
+    sa.Column("at", db.Ms, nullable=False),
+    sa.Column("node", sa.LargeBinary, nullable=False),
+    # Digest of the expression with the segments it stands on.
+    sa.Column("source", sa.String(64), nullable=False),
+    sa.Column("whole_at", db.Ms, nullable=False),
+)
