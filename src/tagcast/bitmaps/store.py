@@ -14,6 +14,7 @@ from tagcast.bitmaps.tables import change, checkpoint
 _AnyRow = sa.Row[*tuple[Any, ...]]
 _LOCK_CLASS = 0x42495453
 _LONG_TAIL = 1000
+_PAGE = 8
 _c = change.c
 _facts = (_c.seq, _c.key, _c.op, _c.size, _c.who, _c.why, _c.at_ms, _c.until_ms, _c.undoes)
 _of_workspace = _c.workspace == sa.bindparam("workspace")
@@ -81,9 +82,7 @@ def append(connection: sa.Connection, workspace: int, fact: Change, members: Bit
     return int(key[0])
 
 
-def tail(
-    connection: sa.Connection, workspace: int, after: int, to: int, *, limit: int | None = None
-) -> Iterator[Row]:
+def tail(connection: sa.Connection, workspace: int, after: int, to: int, *, limit: int | None = None) -> Iterator[Row]:
     """The changes of all keys with after < seq <= to, oldest first, at most `limit`; long tails are streamed."""
     options = {"yield_per": 256} if to - after > _LONG_TAIL else {}
     parameters = {"workspace": workspace, "after": after, "to": to}
@@ -168,6 +167,25 @@ def changes_of(connection: sa.Connection, workspace: int, prefix: str, member: i
         statement = statement.where(_c.key >= prefix, _c.key < prefix + "\U0010ffff")
     rows = connection.execute(statement)
     return [_change(row) for row in rows if row.size == 1 or member in from_bytes(row.members)]
+
+
+def last_change(connection: sa.Connection, workspace: int, key: str, member: int, *, below: bool) -> Change | None:
+    """The newest change of a key, with `below` of any key that begins with it, that concerns `member`."""
+    named = sa.and_(_c.key >= key, _c.key < key + "\U0010ffff") if below else _c.key == key
+    statement = (
+        sa.select(*_facts, _c.members)
+        .where(_c.workspace == workspace, named, _c.low <= member, _c.high >= member)
+        .order_by(_c.seq.desc())
+        .limit(_PAGE)
+    )
+    before = 1 << 62
+    # A page at a time: the newest change is usually the one, and each may hold millions of members.
+    while rows := connection.execute(statement.where(_c.seq < before)).all():
+        for row in rows:
+            if row.size == 1 or member in from_bytes(row.members):
+                return _change(row)
+        before = rows[-1].seq
+    return None
 
 
 def _change(row: _AnyRow) -> Change:

@@ -124,6 +124,10 @@ class View:
         """All changes of keys beginning with `key_prefix` that added or removed `member`, newest first."""
         return store.changes_of(self._connection, self._workspace, key_prefix, member)
 
+    def last_change(self, key: str, member: int, *, below: bool = False) -> Change | None:
+        """The newest change of the key, with `below` of any key that begins with it, that touched `member`."""
+        return store.last_change(self._connection, self._workspace, key, member, below=below)
+
     def as_of(self, key: str, at_ms: int) -> BitMap:
         """The members after the key's last change at or before `at_ms`, as a set of the caller's own."""
         return self.as_of_seq(key, store.seq_at(self._connection, self._workspace, key, at_ms))

@@ -17,6 +17,7 @@ from tagcast.contacts.actions import (
     on_followed,
     on_unfollowed,
 )
+from tagcast.contacts.evidence import Evidence, evidence
 from tagcast.contacts.imports import (
     ChunkOutcome,
     Handler,
@@ -26,7 +27,7 @@ from tagcast.contacts.imports import (
     load_mapping,
     parse_identity,
 )
-from tagcast.contacts.rules import ACCOUNT_KINDS, EVERYONE, Attribute, Identity, PersonIn, parse_day
+from tagcast.contacts.rules import ACCOUNT_KINDS, EVERYONE, Attribute, Identity, PersonIn, parse_day, parse_value, shown
 from tagcast.contacts.sync import KIND as SYNC
 from tagcast.contacts.sync import SyncResult, schedule, start_due, sync_account, work_off
 from tagcast.contacts.values import (
@@ -44,6 +45,7 @@ from tagcast.contacts.values import (
     set_numbers,
     set_values,
     values_of,
+    values_in_use,
     values_of_field,
 )
 from tagcast.contacts.workflows import (
@@ -62,6 +64,7 @@ __all__ = [
     "Attribute",
     "ChunkOutcome",
     "ContactView",
+    "Evidence",
     "Found",
     "Handler",
     "Identity",
@@ -80,6 +83,7 @@ __all__ = [
     "ensure",
     "erase",
     "everyone",
+    "evidence",
     "export",
     "find_attribute",
     "find_or_make",
@@ -96,6 +100,7 @@ __all__ = [
     "parse_day",
     "identity_of",
     "parse_identity",
+    "parse_value",
     "run_import",
     "schedule",
     "select",
@@ -103,8 +108,10 @@ __all__ = [
     "set_choices",
     "set_numbers",
     "set_values",
+    "shown",
     "start_due",
     "sync_account",
+    "values_in_use",
     "values_of",
     "values_of_field",
     "work_off",

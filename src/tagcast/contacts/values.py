@@ -95,6 +95,11 @@ def choices(work: Work, name: str) -> dict[str, int]:
     return _choices(work, f"attribute:{name}=")
 
 
+def values_in_use(work: Work, found: Attribute) -> dict[str, int]:
+    """As `choices`, for a field that is described by the caller."""
+    return _choices(work, f"{found.key}=")
+
+
 def _choices(work: Work, prefix: str) -> dict[str, int]:
     return {key[len(prefix) :]: work.bitmaps.count(key) for key in work.bitmaps.keys(prefix)}
 
