@@ -44,8 +44,8 @@ from tagcast.contacts.values import (
     set_choices,
     set_numbers,
     set_values,
-    values_of,
     values_in_use,
+    values_of,
     values_of_field,
 )
 from tagcast.contacts.workflows import (
