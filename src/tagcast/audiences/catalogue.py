@@ -32,7 +32,7 @@ def resolve(work: Work, expression: Expression) -> Names:
         names.tags.update(_tags(work, leaves - names.tags.keys()))
         for name in {node.name for node in nodes if isinstance(node, FieldLeaf)}:
             if name not in attributes and name not in computed:
-                raise Invalid("audiences.unknown_field", name=name, near=_near(name, [*attributes, *computed]))
+                raise Invalid("audiences.unknown_field", name=name, near=near(name, [*attributes, *computed]))
             names.fields[name] = "attribute" if name in attributes else "feature"
         wanted = {name for one in layer for name in used_by(one)} - names.segments.keys()
         if not wanted:
@@ -40,7 +40,7 @@ def resolve(work: Work, expression: Expression) -> Names:
         found = load(work, wanted)
         if missing := wanted - found.keys():
             name = min(missing)
-            raise Invalid("audiences.unknown_segment", name=name, near=_near(name, store.names(work)))
+            raise Invalid("audiences.unknown_segment", name=name, near=near(name, store.names(work)))
         names.segments.update(found)
         layer = [segment.expression for segment in found.values()]
     raise rules.over("segment_depth")
@@ -94,7 +94,8 @@ def _tags(work: Work, leaves: set[TagLeaf]) -> dict[TagLeaf, list[int]]:
     return {leaf: found[leaf.account, leaf.path] for leaf in leaves}
 
 
-def _near(name: str, known: Iterable[str]) -> str:
+def near(name: str, known: Iterable[str]) -> str:
+    """The known names that a wrong one looks like, for its error."""
     folded = {one.casefold(): one for one in known}
     return "、".join(folded[one] for one in get_close_matches(name.casefold(), folded, n=3, cutoff=0.5)) or "–"
 
