@@ -18,13 +18,16 @@ from tagcast.tags.actions import (
     find,
     find_many,
     get,
+    keep,
     key,
     move,
+    release,
     rename,
     restore,
     tree,
 )
 from tagcast.tags.events import TagAssigned, TagRemoved
+from tagcast.tags.evidence import Evidence, evidence
 from tagcast.tags.exclusive import Violation, violations
 from tagcast.tags.intake import Intake, Source, assign_file
 from tagcast.tags.lasting import until_of
@@ -32,20 +35,29 @@ from tagcast.tags.past import as_of, contact_history, diff, history
 from tagcast.tags.rules import EXCLUSIVE, Bound, Exclusive, Node, Tag
 from tagcast.tags.tagging import EXPIRE, assign, expire, holders, remove, tag_id_of, tags_of
 from tagcast.tags.undoing import undo
+from tagcast.tags.uniting import MEMBERS, Members, Merged, merge, unmerge
+from tagcast.tags.uses import Notes, Use, Users, register, restore as restore_uses, rewrite as rewrite_uses, uses
 
 __all__ = [
     "EXCLUSIVE",
     "EXPIRE",
+    "MEMBERS",
+    "Evidence",
     "SAME",
     "Bound",
     "Exclusive",
     "Intake",
+    "Members",
+    "Merged",
     "Node",
+    "Notes",
     "Same",
     "Source",
     "Tag",
     "TagAssigned",
     "TagRemoved",
+    "Use",
+    "Users",
     "Violation",
     "archive",
     "as_of",
@@ -58,22 +70,31 @@ __all__ = [
     "diff",
     "ensure",
     "every",
+    "evidence",
     "expire",
     "find",
     "find_many",
     "get",
     "history",
     "holders",
+    "keep",
     "key",
+    "merge",
     "move",
+    "register",
+    "release",
     "remove",
     "rename",
     "restore",
+    "restore_uses",
+    "rewrite_uses",
     "sync",
     "tag_id_of",
     "tags_of",
     "tree",
     "undo",
+    "unmerge",
     "until_of",
+    "uses",
     "violations",
 ]

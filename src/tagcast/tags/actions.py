@@ -194,6 +194,19 @@ def restore(work: Work, tag_id: int) -> Tag:
     return get(work, tag_id)
 
 
+def keep(work: Work, tag_id: int, keeper: str) -> Tag:
+    """From now on `keeper` alone, an actor, gives and takes the tag. Raises NotFound; Conflict if another keeps it."""
+    tag = usable(work, tag_id)
+    rules.check_keeper(tag, keeper)
+    store.put_keeper(work, tag_id, keeper)
+    return get(work, tag_id)
+
+
+def release(work: Work, tag_id: int) -> None:
+    """Nobody keeps the tag any more."""
+    store.put_keeper(work, tag_id, None)
+
+
 def key(tag_id: int) -> str:
     """The bitmap of a tag's own holders."""
     return f"tag:{tag_id}"

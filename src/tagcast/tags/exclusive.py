@@ -8,7 +8,7 @@ from tagcast import bitmaps
 from tagcast.bitmaps import Change
 from tagcast.kit.errors import Refused
 from tagcast.kit.uow import Work
-from tagcast.tags import store
+from tagcast.tags import rules, store
 from tagcast.tags.actions import every, get, key
 from tagcast.tags.rules import Tag
 
@@ -26,7 +26,7 @@ def make_room(work: Work, tag: Tag, members: BitMap, *, why: str) -> list[Change
     """Before `members` get the tag: take from them what shuts it out, or refuse, as was declared for the group.
 
     A contact who holds a tag below a branch holds the branch.
-    Raises Refused.
+    Raises Refused; Conflict if a rule keeps what they hold.
     """
     if not tag.rivals or not members:
         return []
@@ -37,6 +37,7 @@ def make_room(work: Work, tag: Tag, members: BitMap, *, why: str) -> list[Change
                 shut = work.bitmaps.read(key(rival)) & members
                 if not shut:
                     continue
+                rules.check_keeper(get(work, rival), work.actor)
                 if how == "refuse":
                     raise Refused(
                         "tags.exclusive", path=tag.path, held=get(work, rival).path, group=_group(work, branch),

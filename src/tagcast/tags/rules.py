@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any, Literal
 
-from tagcast.kit.errors import Invalid, Refused
+from tagcast.kit.errors import Conflict, Invalid, Refused
 from tagcast.kit.shipped import read_toml
 
 SEPARATOR = "/"
@@ -23,6 +23,7 @@ class Tag:
 
     `lifetime_days`: how long it is held when nothing else is said. `exclusive`: of the tags below a contact holds at
     most one. `rivals`: whether a tag above is exclusive, so that holding this one may shut out others.
+    `keeper`: who alone gives and takes it.
     """
 
     id: int
@@ -37,6 +38,7 @@ class Tag:
     lifetime_days: int | None = None
     exclusive: Exclusive | None = None
     rivals: bool = False
+    keeper: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,12 @@ def check_why(why: str) -> str:
     if not clean or len(clean) > ceilings()["why_chars"]:
         raise Invalid("tags.why_missing", most=ceilings()["why_chars"])
     return clean
+
+
+def check_keeper(tag: Tag, actor: str) -> None:
+    """Raise Conflict for a tag that somebody else keeps."""
+    if tag.keeper is not None and tag.keeper != actor:
+        raise Conflict("tags.kept", path=tag.path, keeper=tag.keeper, rule=tag.keeper.rpartition(":")[2])
 
 
 def check_depth(path: str, depth: int, bound: Bound) -> None:

@@ -175,6 +175,13 @@ def exclusive_above(work: Work, tag_id: int) -> list[tuple[int, str, list[int]]]
     return found
 
 
+def put_keeper(work: Work, tag_id: int, keeper: str | None) -> None:
+    """Say who alone gives and takes a tag."""
+    work.connection.execute(
+        sa.update(tags).where(_t.workspace == work.workspace, _t.id == tag_id).values(keeper=keeper)
+    )
+
+
 def archived_together(work: Work, account: int | None, moment: int) -> set[int]:
     """The ids of the tags of an account that were archived at one moment."""
     found = work.connection.scalars(
@@ -203,4 +210,5 @@ def _tag(row: sa.Row[Any], path: str, depth: int, *, rivals: bool) -> Tag:
     return Tag(
         row.id, row.account or None, row.parent or None, row.name, path, depth,
         row.created_at, row.created_by, row.archived_at, row.lifetime_days, row.exclusive, rivals,
+        row.keeper,
     )  # fmt: skip

@@ -24,6 +24,8 @@ tags = sa.Table(
     sa.Column("lifetime_days", sa.Integer),
     # Of the tags below it a contact holds at most one: "replace" the one held, or "refuse" another; none: any number.
     sa.Column("exclusive", sa.String(10)),
+    # Who alone gives and takes it, as the change log names it ("rule:7"); none: whoever may.
+    sa.Column("keeper", sa.String(40)),
     sa.UniqueConstraint("workspace", "account", "parent", "key"),
     sa.Index("ix_tag_parent", "workspace", "parent"),
 )

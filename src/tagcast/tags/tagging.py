@@ -30,20 +30,25 @@ def assign(
     Without `until` it ends after the tag's own lifetime, if it has one; with `forever` it does not. In an
     exclusive group what they hold there is taken from them, or they are refused, as was declared. Raises
     NotFound for contacts that do not exist, Refused when more than fit would hold the tag or a contact would hold more
-    tags than the account's profile allows, or two of a group.
+    tags than the account's profile allows, or two of a group; Conflict for a tag that a rule keeps.
     """
     tag, reason = usable(work, tag_id), rules.check_why(why)
+    if members:
+        rules.check_keeper(tag, work.actor)
     if until is not None and until <= work.now:
         raise Invalid("tags.until_past", until=until.isoformat())
     if unknown := members - contacts.everyone(work):
         raise NotFound("tags.unknown_contacts", count=len(unknown), first=unknown.min())
     if until is None and not forever:
         until = rules.ends(tag, work.now)
-    return give(work, tag, members, why=reason, until_ms=None if until is None else clock.to_ms(until))
+    until_ms = None if until is None else clock.to_ms(until)
+    return give_ending(work, tag, members, why=reason, until_ms=until_ms)[0]
 
 
-def give(work: Work, tag: Tag, members: BitMap, *, why: str, until_ms: int | None) -> Change | None:
-    """As `assign`, for what was checked already."""
+def give_ending(
+    work: Work, tag: Tag, members: BitMap, *, why: str, until_ms: int | None
+) -> tuple[Change | None, list[Change]]:
+    """As `assign`, for what was checked already; also what followed from it: it is undone with the change, if any."""
     with work.connection.begin_nested():
         taken = exclusive.make_room(work, tag, members - work.bitmaps.read(key(tag.id)), why=why) if tag.rivals else []
         change = work.bitmaps.add(key(tag.id), members, why=why, until_ms=until_ms)
@@ -56,7 +61,7 @@ def give(work: Work, tag: Tag, members: BitMap, *, why: str, until_ms: int | Non
     if until_ms is not None:
         expire_at(work, until_ms)
     tell(work, [*taken, *([change] if change is not None else [])])
-    return change
+    return change, follows
 
 
 def expire_at(work: Work, until_ms: int) -> None:
@@ -65,8 +70,10 @@ def expire_at(work: Work, until_ms: int) -> None:
 
 
 def remove(work: Work, tag_id: int, members: BitMap, *, why: str) -> Change | None:
-    """Take the tag from `members`; None if none of them holds it. Raises NotFound."""
+    """Take the tag from `members`; None if none of them holds it. Raises NotFound, Conflict if a rule keeps it."""
     tag, reason = get(work, tag_id), rules.check_why(why)
+    if members:
+        rules.check_keeper(tag, work.actor)
     change = work.bitmaps.remove(key(tag.id), members, why=reason)
     if change is not None:
         store.put_together(work, change.seq, [one.seq for one in forgotten(work, change)])

@@ -19,9 +19,10 @@ def undo(work: Work, seq: int, *, why: str = "undo") -> Change | None:
 
     None if nothing of it stands any more. What a removal took comes back until when it was held, and not if that is
     past; who has got another tag of an exclusive group since keeps that one. Who was erased since gets nothing.
-    Raises NotFound, Conflict if it was undone, Refused if it no longer fits.
+    Raises NotFound, Conflict if it was undone or a rule keeps the tag, Refused if it no longer fits.
     """
     tag, reason = _tag_of(work, seq), rules.check_why(why)
+    rules.check_keeper(tag, work.actor)
     return _Undoing(work, seq, reason).run(tag)
 
 

@@ -74,10 +74,14 @@ def directions(work: Work, account_id: int) -> dict[int, tuple[Tag, Direction, b
     """Each tag that can concern an account: the tag, which way it goes, and whether that was said of itself."""
     said = store.directions(work, account_id)
     found: dict[int, tuple[Tag, Direction, bool]] = {}
+    meant: dict[int, Direction] = {}
     start: dict[int | None, Direction] = {account_id: said.get(0, "from"), None: "off"}
     for tag in tree.every(work, account_id) + tree.every(work):
-        above = found[tag.parent][1] if tag.parent is not None else start[tag.account]
-        found[tag.id] = (tag, said.get(tag.id, above), tag.id in said)
+        above = meant[tag.parent] if tag.parent is not None else start[tag.account]
+        meant[tag.id] = said.get(tag.id, above)
+        # What a rule keeps goes there, but nobody there gives or takes it here.
+        only_to = tag.keeper is not None and meant[tag.id] == "both"
+        found[tag.id] = (tag, "to" if only_to else meant[tag.id], tag.id in said)
     return found
 
 
