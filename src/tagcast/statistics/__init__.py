@@ -1,5 +1,6 @@
-"""Intervals and tests for proportions: what a difference between two groups is worth."""
+"""Statistics without product words: intervals and tests for proportions; models of how long customers stay."""
 
+from tagcast.statistics.lifetime import BgNbd, GammaGamma, NotFitted, fit_bgnbd, fit_gamma_gamma, lifetime_value
 from tagcast.statistics.proportions import (
     Interval,
     ZTest,
@@ -18,4 +19,10 @@ __all__ = [
     "ratio_interval",
     "two_proportion_test",
     "sample_ratio_p",
+    "BgNbd",
+    "GammaGamma",
+    "NotFitted",
+    "fit_bgnbd",
+    "fit_gamma_gamma",
+    "lifetime_value",
 ]
