@@ -160,6 +160,11 @@ def recorded_since(work: Work, seq: int, limit: int = 1000) -> list[Batch]:
     ]
 
 
+def last_seq(work: Work) -> int:
+    """The seq of the newest recorded batch, 0 before the first: where `recorded_since` will go on."""
+    return store.last_seq(work)
+
+
 def between(work: Work, name: str, start: date, end: date) -> BitMap:
     """The contacts that did it on any day from `start` to `end`, both included. Raises NotFound for the type."""
     find_type(work, name)

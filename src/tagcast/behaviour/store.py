@@ -94,6 +94,12 @@ def batches_since(work: Work, seq: int, limit: int) -> Iterator[tuple[int, str, 
         yield row.seq, row.type, packed.decode(row.payload)
 
 
+def last_seq(work: Work) -> int:
+    """The seq of the newest batch, 0 before the first."""
+    newest = sa.select(sa.func.max(batches.c.seq)).where(batches.c.workspace == work.workspace)
+    return int(work.connection.scalar(newest) or 0)
+
+
 def rewrite_batch(work: Work, seq: int, batch: Events) -> None:
     """Give a batch other contents."""
     work.connection.execute(
