@@ -24,6 +24,7 @@ from tagcast.behaviour.actions import (
 )
 from tagcast.behaviour.answers import node
 from tagcast.behaviour.events import Recorded
+from tagcast.behaviour.evidence import Evidence, evidence
 from tagcast.behaviour.packed import Events, events
 from tagcast.behaviour.questions import Did, Question, Then, Where, Window
 from tagcast.behaviour.rules import EventIn, EventType, Kind
@@ -35,6 +36,7 @@ __all__ = [
     "Did",
     "EventIn",
     "EventType",
+    "Evidence",
     "Events",
     "Kind",
     "Question",
@@ -51,6 +53,7 @@ __all__ = [
     "event_types",
     "events",
     "events_of",
+    "evidence",
     "find_type",
     "forget",
     "import_events",
