@@ -37,6 +37,15 @@ class View:
         entry = self._owner.local(self._connection, self._workspace).get(key)
         return 0 if entry is None else entry.count
 
+    def present(self, key: str, members: BitMap) -> BitMap:
+        """Those of `members` that the key has; costs what they cost, while a set is being changed again and again."""
+        entry = self._owner.local(self._connection, self._workspace).get(key)
+        if entry is None:
+            return BitMap()
+        if not entry.loaded:
+            self._members(key, entry)
+        return entry.present(members)
+
     def keys(self, prefix: str = "") -> list[str]:
         """The keys that begin with `prefix` and have members, sorted."""
         local = self._owner.local(self._connection, self._workspace)
