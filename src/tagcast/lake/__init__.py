@@ -1,13 +1,100 @@
-"""A lake of Parquet tables with atomic commits, and one expression per question for any engine. No product words."""
+"""A lake of Parquet tables with atomic commits, and one expression per question for any engine. No product words.
 
+A row is about somebody (`contact`, a number) at some time (`at_ms`); a table may have more columns, and get more.
+"""
+
+import re
+import threading
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+import pyarrow as pa
+
+from tagcast.lake.asking import Ask, Condition, Days, Followed, Measured, Rows
+from tagcast.lake.engines import Down, Duck, Engine, Moved, Numbers, Part, Runner, Source, Spark
+from tagcast.lake.parquet import WHEN, WHO, Damaged, File, conform
+from tagcast.lake.table import Contested, Gone, LakeTable, Snapshot, Version
+
+_NAME = re.compile(r"[a-z0-9_]+(/[a-z0-9_]+)*")
 
 
 class Lake:
-    """The tables of all workspaces below one folder, for one process. Safe to share between threads."""
+    """The tables below one folder or one address, for one process. Safe to share between threads.
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    `engine` answers questions; `options` are the storage options of the table format's client for an address.
+    """
+
+    def __init__(
+        self,
+        place: Path | str,
+        *,
+        engine: Engine = "duckdb",
+        spark_url: str = "",
+        options: Mapping[str, str] | None = None,
+    ) -> None:
+        self._place = place
+        self._options = dict(options or {})
+        self.engine = engine
+        self._runner: Runner = Spark(spark_url) if engine == "spark" else Duck()
+        self._lock = threading.Lock()
+        self._tables: dict[str, LakeTable] = {}
+
+    def table(self, name: str) -> LakeTable:
+        """A table by name, small letters, digits, `_` and `/`; it is made by its first append."""
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"{name!r} cannot name a table")
+        with self._lock:
+            if name not in self._tables:
+                place = self._place / name if isinstance(self._place, Path) else f"{self._place.rstrip('/')}/{name}"
+                self._tables[name] = LakeTable(place, self._options)
+            return self._tables[name]
+
+    def source(self, name: str, seen: Snapshot | None, tail: pa.Table, files: Sequence[File] | None = None) -> Source:
+        """What to ask: the files of a table as it was seen, or some of them, and rows that are in no file yet."""
+        if seen is None:
+            return Source(tail.schema, (), tail)
+        table = self.table(name)
+        schema = pa.schema([*seen.schema, *(field for field in tail.schema if field.name not in seen.schema.names)])
+        by_columns: dict[int, list[File]] = {}
+        for one in seen.files if files is None else files:
+            by_columns.setdefault(one.columns, []).append(one)
+        parts = tuple(Part(columns, tuple(table.uris(some))) for columns, some in sorted(by_columns.items()))
+        files_of = table.storage.source() if self.engine == "duckdb" else None
+        return Source(schema, parts, conform(tail, schema), files_of)
+
+    def ask(self, ask: Ask, sources: Sequence[Source], within: Numbers | None = None) -> Numbers:
+        """Who it is, those of `within` if given; in no order, maybe more than once.
+
+        Raises Moved when a file left its table meanwhile, Down when the engine does not answer.
+        """
+        return self._runner.ask(ask, sources, within)
+
+    def close(self) -> None:
+        """Let go of the engine."""
+        self._runner.close()
 
 
-__all__ = ["Lake"]
+__all__ = [
+    "WHEN",
+    "WHO",
+    "Ask",
+    "Condition",
+    "Contested",
+    "Damaged",
+    "Days",
+    "Down",
+    "Engine",
+    "File",
+    "Followed",
+    "Gone",
+    "Lake",
+    "LakeTable",
+    "Measured",
+    "Moved",
+    "Numbers",
+    "Part",
+    "Rows",
+    "Snapshot",
+    "Source",
+    "Version",
+]

@@ -1,0 +1,391 @@
+"""One table of the lake: Parquet files under a log of atomic commits (Delta).
+
+Every commit names what it did. An append states the number it reaches, and one that was reached already is left out, so
+that repeating it after a crash changes nothing. Rewriting commits (compaction, erasure, repair) fence each other: of
+two that began from the same state the second fails, because the log alone would let both replace the same file.
+"""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tagcast.lake import parquet
+from tagcast.lake.parquet import WHEN, WHO, Damaged, File
+from tagcast.lake.storage import Folder, Remote, Storage
+
+APPENDED, REWRITTEN = "appended", "rewritten"
+LEAST_FILES = 4
+"""So many files of like size and of one month are made one."""
+ORPHAN_SECONDS = 3600.0
+"""What no commit ever named may belong to a writer at work, until it is so old."""
+
+
+class Contested(Exception):
+    """Another writer was first. Look again."""
+
+
+class Gone(Exception):
+    """A version whose files were removed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A table at one version. `upto` is the number that its appends have reached."""
+
+    version: int
+    upto: int
+    schema: pa.Schema
+    files: tuple[File, ...]
+
+    @property
+    def rows(self) -> int:
+        """How many rows."""
+        return sum(one.rows for one in self.files)
+
+    def between(self, first: int | None, last: int | None) -> "tuple[File, ...]":
+        """The files that may hold rows with first ≤ when ≤ last."""
+        return tuple(
+            one for one in self.files if (first is None or one.last >= first) and (last is None or one.first <= last)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One commit: its number, when, what it did, how many rows it brought or took, how far appends were after it."""
+
+    version: int
+    at_ms: int
+    what: str
+    rows: int
+    upto: int
+
+
+class LakeTable:
+    """A table. Safe to share between threads; several processes may append, read and rewrite at once."""
+
+    def __init__(self, place: str | Path, options: Mapping[str, str]) -> None:
+        self._place = str(place)
+        self._local = isinstance(place, Path)
+        self._options = dict(options)
+        self._lock = threading.Lock()
+        self._opened: Any = None
+        self._snapshot: Snapshot | None = None
+
+    @property
+    def storage(self) -> Storage:
+        """Where its files lie."""
+        return Folder(Path(self._place)) if self._local else Remote(self._place, self._options)
+
+    def exists(self) -> bool:
+        """Whether anything was ever appended."""
+        from deltalake import DeltaTable
+
+        return bool(DeltaTable.is_deltatable(self._place, self._options))
+
+    def snapshot(self) -> Snapshot | None:
+        """The table as it is now; None before the first append."""
+        with self._lock:
+            if self._opened is None:
+                if not self.exists():
+                    return None
+                self._opened = self._open()
+            else:
+                self._opened.update_incremental()
+            if self._snapshot is None or self._snapshot.version != self._opened.version():
+                self._snapshot = _snapshot(self._opened)
+            return self._snapshot
+
+    def as_of(self, version: int) -> Snapshot:
+        """The table at a version. Raises Gone when its files were removed."""
+        from deltalake.exceptions import DeltaError
+
+        try:
+            found = _snapshot(self._open(version))
+        except DeltaError as error:
+            raise Gone(str(version)) from error
+        there = self.storage.names()
+        if any(one.name not in there for one in found.files):
+            raise Gone(str(version))
+        return found
+
+    def versions(self, limit: int | None = None) -> list[Version]:
+        """The commits, newest first."""
+        if not self.exists():
+            return []
+        return [
+            Version(
+                one["version"], one["timestamp"], one.get("what", "create"), int(one.get("rows", 0)),
+                int(one.get("upto", 0)),
+            )
+            for one in self._open().history(limit)
+        ]  # fmt: skip
+
+    def append(self, rows: pa.Table, *, after: int, upto: int) -> bool:
+        """Add rows that take the table from `after` to `upto`; False, and nothing done, unless it stands at `after`.
+
+        Columns that the table lacks are added to it. Raises ArrowInvalid for a value that does not fit its column.
+        """
+        from deltalake import Transaction
+
+        table = self._open_or_make(rows.schema)
+        if (table.transaction_version(APPENDED) or 0) != after or upto <= after:
+            return False
+        schema = self._widen(table, rows.schema)
+        added = self._write(parquet.conform(rows, schema), since=after, upto=upto)
+        try:
+            self._log(table, schema, added, "append", len(rows), upto, Transaction(APPENDED, upto))
+        except Contested:
+            return False
+        return True
+
+    def compact(self, *, everything: bool = False, go_on: Callable[[], bool] = lambda: True) -> int:
+        """Make few files out of many of a month, ordered anew; returns how many files became fewer.
+
+        Small files join files of like size, so that a row is rewritten about as often as the size grows by half; with
+        `everything` all of a month become one. Raises Damaged before anything wrong is copied.
+        """
+        saved = 0
+        found = self.snapshot()
+        for month in sorted({one.month for one in found.files}) if found else []:
+            if not go_on():
+                break
+            now = self.snapshot()
+            assert now is not None
+            chosen = _worth_joining([one for one in now.files if one.month == month], everything)
+            if chosen:
+                saved += len(chosen) - self.rewrite(now, chosen, lambda rows: rows, "compact")
+        return saved
+
+    def erase(self, numbers: Iterable[int]) -> int:
+        """Remove all rows about these numbers: the files that hold any are written anew. Returns how many rows."""
+        wanted = np.unique(np.fromiter(numbers, dtype=np.int64))
+        now = self.snapshot()
+        if now is None or not len(wanted):
+            return 0
+        values = pa.array(wanted, pa.int32())
+
+        def holds(file: File) -> bool:
+            if not ((wanted >= file.low) & (wanted <= file.high)).any():
+                return False
+            who = self._read(file, pa.schema([(WHO, pa.int32())])).column(WHO)
+            return bool(pc.any(pc.is_in(who, values)).as_py())
+
+        chosen = [one for one in now.files if holds(one)]
+        if not chosen:
+            return 0
+        before = now.rows
+        self.rewrite(now, chosen, lambda rows: rows.filter(pc.invert(pc.is_in(rows.column(WHO), values))), "erase")
+        after = self.snapshot()
+        assert after is not None
+        return before - after.rows
+
+    def rewrite(self, seen: Snapshot, chosen: Sequence[File], change: Callable[[pa.Table], pa.Table], what: str) -> int:
+        """Put `change(rows)` in the place of the chosen files' rows, month by month in memory, in one commit.
+
+        Returns how many files there are instead. Raises Contested when another rewrote meanwhile, Damaged for a file
+        that does not hold what was written.
+        """
+        added: list[tuple[str, int, str]] = []
+        for month in sorted({one.month for one in chosen}):
+            here = [one for one in chosen if one.month == month]
+            rows = change(pa.concat_tables([self._read(one, seen.schema) for one in here]))
+            added += self._write(rows, since=min(one.since for one in here), upto=max(one.upto for one in here))
+        self._replace(seen, chosen, added, what)
+        return len(added)
+
+    def put_instead(self, seen: Snapshot, chosen: Sequence[File], rows: pa.Table, *, since: int, upto: int) -> None:
+        """Put rows from elsewhere in the place of the chosen files. Raises Contested."""
+        self._replace(seen, chosen, self._write(parquet.conform(rows, seen.schema), since=since, upto=upto), "repair")
+
+    def vacuum(self, keep_seconds: float) -> int:
+        """Delete files that left the table longer ago than this; versions that need them are gone. How many files."""
+        now = self.snapshot()
+        if now is None:
+            return 0
+        storage = self.storage
+        live = {one.name for one in now.files}
+        removed = _removed(storage.log())
+        cutoff = time.time() - keep_seconds
+        kept = {name for name, at in removed.items() if at > cutoff}
+        gone = 0
+        for name, age in storage.names().items():
+            if name not in live | kept and (name in removed or age > ORPHAN_SECONDS):
+                storage.delete(name)
+                gone += 1
+        return gone
+
+    def verify(self, *, go_on: Callable[[], bool] = lambda: True) -> list[File]:
+        """The files that are missing or whose bytes are not those that were written."""
+        found = self.snapshot()
+        wrong = []
+        for file in found.files if found else ():
+            if not go_on():
+                break
+            try:
+                parquet.check(file, self.storage.read(file.name))
+            except (Damaged, FileNotFoundError):
+                wrong.append(file)
+        now = self.snapshot()
+        still = {one.name for one in now.files} if now else set()
+        return [one for one in wrong if one.name in still]
+
+    def uris(self, files: Iterable[File]) -> list[str]:
+        """What an engine opens."""
+        storage = self.storage
+        return [storage.uri(one.name) for one in files]
+
+    def _read(self, file: File, schema: pa.Schema) -> pa.Table:
+        try:
+            data = self.storage.read(file.name)
+        except FileNotFoundError:
+            raise Damaged(file.name) from None
+        parquet.check(file, data)
+        return parquet.decode(data, schema)
+
+    def _write(self, rows: pa.Table, *, since: int, upto: int) -> list[tuple[str, int, str]]:
+        """(name, bytes, statistics) of new files that no commit names yet."""
+        made = []
+        storage = self.storage
+        for part in parquet.split(rows):
+            data = parquet.encode(part)
+            name = parquet.name_of(len(part.schema), since, upto, data)
+            storage.write(name, data)
+            made.append((name, len(data), parquet.stats(part)))
+        return made
+
+    def _replace(self, seen: Snapshot, chosen: Sequence[File], added: list[tuple[str, int, str]], what: str) -> None:
+        from deltalake import Transaction
+
+        table = self._open(seen.version)
+        fence = (table.transaction_version(REWRITTEN) or 0) + 1
+        rows = sum(json.loads(one[2])["numRecords"] for one in added) - sum(one.rows for one in chosen)
+        names = {one[0] for one in added}
+        self._log(
+            table, seen.schema, added, what, rows, seen.upto, Transaction(REWRITTEN, fence),
+            removed=[one for one in chosen if one.name not in names],
+        )  # fmt: skip
+
+    def _log(
+        self,
+        table: Any,
+        schema: pa.Schema,
+        added: list[tuple[str, int, str]],
+        what: str,
+        rows: int,
+        *rest: Any,
+        removed: Sequence[File] = (),
+    ) -> None:
+        """One commit. Raises Contested when another with the same kind of transaction came between."""
+        from deltalake import CommitProperties, Schema
+        from deltalake.exceptions import CommitFailedError
+        from deltalake.transaction import AddAction, RemoveAction
+
+        upto, transaction = rest
+        now = int(time.time() * 1000)
+        kept = what != "compact"
+        actions: list[Any] = [AddAction(name, size, {}, now, kept, found) for name, size, found in added]
+        actions += [RemoveAction(one.name, kept, now, one.size) for one in removed]
+        noted = CommitProperties(
+            custom_metadata={"what": what, "rows": str(rows), "upto": str(upto)}, app_transactions=[transaction]
+        )
+        try:
+            table.create_write_transaction(actions, "append", Schema.from_arrow(schema), commit_properties=noted)
+        except CommitFailedError as error:
+            raise Contested(what) from error
+        self.storage.seal(self._open().version())
+
+    def _open(self, version: int | None = None) -> Any:
+        from deltalake import DeltaTable
+
+        return DeltaTable(self._place, version=version, storage_options=self._options or None)
+
+    def _open_or_make(self, schema: pa.Schema) -> Any:
+        from deltalake import DeltaTable, Schema
+
+        if not self.exists():
+            if self._local:
+                Path(self._place).mkdir(parents=True, exist_ok=True)
+            DeltaTable.create(
+                self._place,
+                schema=Schema.from_arrow(schema),
+                mode="ignore",
+                # Deletion vectors only hide; what is erased has to be gone.
+                configuration={"delta.enableDeletionVectors": "false"},
+                storage_options=self._options or None,
+            )
+        return self._open()
+
+    def _widen(self, table: Any, schema: pa.Schema) -> pa.Schema:
+        """The table's schema after columns that it lacks were added."""
+        from deltalake import Schema
+
+        known = _schema(table)
+        new = [field for field in schema if field.name not in known.names]
+        if new:
+            table.alter.add_columns(Schema.from_arrow(pa.schema(new)).fields)
+            table.update_incremental()
+        return _schema(table)
+
+
+def _schema(table: Any) -> pa.Schema:
+    """In plain Arrow types; every column may be null."""
+    return pa.schema([(field.name, _TYPES[field.type.type]) for field in table.schema().fields])
+
+
+_TYPES = {
+    "integer": pa.int32(),
+    "long": pa.int64(),
+    "double": pa.float64(),
+    "string": pa.string(),
+    "boolean": pa.bool_(),
+}
+
+
+def _snapshot(table: Any) -> Snapshot:
+    listed = pa.table(table.get_add_actions(flatten=True)).to_pylist()
+    files = [
+        File(
+            one["path"], one["size_bytes"], one["num_records"], one[f"min.{WHEN}"], one[f"max.{WHEN}"],
+            one[f"min.{WHO}"], one[f"max.{WHO}"], *parquet.read_name(one["path"]),
+        )
+        for one in listed
+    ]  # fmt: skip
+    files.sort(key=lambda one: (one.first, one.name))
+    return Snapshot(table.version(), table.transaction_version(APPENDED) or 0, _schema(table), tuple(files))
+
+
+def _worth_joining(files: list[File], everything: bool) -> list[File]:
+    """Files by size, as many as possible, none more than twice as large as those before it together."""
+    small = sorted((one for one in files if one.rows < parquet.FILE_ROWS), key=lambda one: (one.size, one.name))
+    if everything:
+        return small if len(small) > 1 else []
+    for start in range(len(small)):
+        chosen = [small[start]]
+        size = small[start].size
+        for one in small[start + 1 :]:
+            if one.size > 2 * size:
+                break
+            chosen.append(one)
+            size += one.size
+        if len(chosen) >= LEAST_FILES:
+            return chosen
+    return []
+
+
+def _removed(log: list[tuple[str, bytes]]) -> dict[str, float]:
+    """When each file left the table, epoch seconds, by the log's entries."""
+    found: dict[str, float] = {}
+    for _, data in log:
+        for line in data.splitlines():
+            entry = json.loads(line)
+            if (gone := entry.get("remove")) is not None:
+                found.setdefault(gone["path"], gone.get("deletionTimestamp", 0) / 1000)
+    return found
