@@ -19,6 +19,7 @@ from tagcast.audiences.actions import (
 )
 from tagcast.audiences.compiler import Explained, Overlap, count, explain, members, overlap, sample
 from tagcast.audiences.language import parse, to_text
+from tagcast.audiences.rewriting import tag_uses, with_tag
 from tagcast.audiences.rules import (
     All,
     And,
@@ -65,8 +66,10 @@ __all__ = [
     "parse",
     "sample",
     "tag_segment",
+    "tag_uses",
     "to_json",
     "to_text",
     "update",
     "where_used",
+    "with_tag",
 ]

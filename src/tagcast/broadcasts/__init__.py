@@ -18,6 +18,7 @@ from tagcast.broadcasts.actions import (
 )
 from tagcast.broadcasts.events import BroadcastFinished, BroadcastStarted
 from tagcast.broadcasts.ledger import states
+from tagcast.broadcasts.retarget import USERS
 from tagcast.broadcasts.rules import Route, State, Status, Step
 from tagcast.broadcasts.store import Broadcast, SavedPlan, all_, get, plan_of, status_of
 from tagcast.broadcasts.views import Failure, WaterfallStep, failures, progress, waterfall, why
@@ -34,6 +35,7 @@ __all__ = [
     "State",
     "Status",
     "Step",
+    "USERS",
     "WaterfallStep",
     "all_",
     "cancel",

@@ -6,6 +6,7 @@ by an invitation). Members of a chat who are nobody's contact are counted and no
 
 from tagcast.groups.actions import chats, find_chat, note_changed, report, way, ways
 from tagcast.groups.rules import Chat, ChatSeen, NewWay, Way, WayReport
+from tagcast.groups.uses import USERS
 from tagcast.groups.workflows import REFRESH, SyncResult, invite, refresh, revoke, sync
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "ChatSeen",
     "NewWay",
     "SyncResult",
+    "USERS",
     "Way",
     "WayReport",
     "chats",

@@ -36,7 +36,9 @@ from tagcast.tags.rules import EXCLUSIVE, Bound, Exclusive, Node, Tag
 from tagcast.tags.tagging import EXPIRE, assign, expire, holders, remove, tag_id_of, tags_of
 from tagcast.tags.undoing import undo
 from tagcast.tags.uniting import MEMBERS, Members, Merged, merge, unmerge
-from tagcast.tags.uses import Notes, Use, Users, register, restore as restore_uses, rewrite as rewrite_uses, uses
+from tagcast.tags.uses import Notes, Use, Users, register, uses
+from tagcast.tags.uses import restore as restore_uses
+from tagcast.tags.uses import rewrite as rewrite_uses
 
 __all__ = [
     "EXCLUSIVE",

@@ -23,6 +23,7 @@ from tagcast.tags.sync.planning import Made, make
 from tagcast.tags.sync.running import KIND, work
 from tagcast.tags.sync.steps import Clash, Plan, Refusal, Sets, Step
 from tagcast.tags.sync.store import OPEN, Run
+from tagcast.tags.sync.uses import USERS
 
 __all__ = [
     "KIND",
@@ -35,6 +36,7 @@ __all__ = [
     "Sets",
     "State",
     "Step",
+    "USERS",
     "Way",
     "cancel",
     "change",

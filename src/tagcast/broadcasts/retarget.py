@@ -1,0 +1,50 @@
+"""Broadcasts as users of tags: a draft is rewritten when a tag is merged; what was begun is a record."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from tagcast import audiences, tags
+from tagcast.broadcasts import store
+from tagcast.broadcasts.rules import State
+from tagcast.broadcasts.tables import broadcasts
+from tagcast.kit.errors import Conflict
+from tagcast.kit.uow import Work
+
+
+def _rows(work: Work) -> list[sa.Row[Any]]:
+    columns = (broadcasts.c.id, broadcasts.c.name, broadcasts.c.state, broadcasts.c.audience)
+    here = broadcasts.c.workspace == work.workspace
+    return list(work.connection.execute(sa.select(*columns).where(here).order_by(broadcasts.c.id)))
+
+
+def _uses(work: Work) -> Iterator[tags.Use]:
+    refs = [(tag.account, tag.path, tag.id) for tag in tags.every(work).values()]
+    for row in _rows(work):
+        branches, exactly, over = audiences.tag_uses(audiences.from_json(row.audience), refs)
+        yield tags.Use("broadcast", row.id, row.name, branches, exactly, over, live=row.state == State.DRAFT)
+
+
+def _rewrite(work: Work, old: tags.Tag, new: tags.Tag) -> tags.Notes:
+    notes: tags.Notes = []
+    for row in _rows(work):
+        before = audiences.from_json(row.audience)
+        after = audiences.with_tag(before, old, new)
+        if row.state == State.DRAFT and after != before:
+            store.update(work, row.id, audience=audiences.to_json(after))
+            notes.append({"name": row.name, "id": row.id, "before": row.audience, "after": audiences.to_json(after)})
+    return notes
+
+
+def _restore(work: Work, notes: Sequence[dict[str, Any]]) -> None:
+    """What was sent meanwhile stays as it was sent; a draft whose audience was changed is not overwritten."""
+    for note in reversed(notes):
+        found = store.get(work, note["id"], lock=True)
+        if found.state is State.DRAFT:
+            if found.audience != note["after"]:
+                raise Conflict("broadcasts.audience_moved", broadcast=found.name)
+            store.update(work, note["id"], audience=note["before"])
+
+
+USERS = tags.register(tags.Users("broadcast", _uses, _rewrite, _restore))
