@@ -1,0 +1,11 @@
+"""Sets that are kept true by what changes: whoever owns some says what they are to be, a turn makes them so.
+
+Owns: kept_set. All that can be selected is a set with a change log; so a turn reads the log from where a set stands,
+looks only at the contacts that those changes concern, and settles them together with the mark it has reached.
+"""
+
+from tagcast.audiences.live.keeper import lag, turn
+from tagcast.audiences.live.memory import Kept, Lowered, Memory, Owner, lower, pace
+from tagcast.audiences.live.standing import drop
+
+__all__ = ["Kept", "Lowered", "Memory", "Owner", "drop", "lag", "lower", "pace", "turn"]

@@ -1,0 +1,305 @@
+"""One turn: what changed since the last, whom it concerns, and the sets made true for them.
+
+Everything is worked out in a read transaction, which nobody waits for, and applied in a short write transaction. A set
+is true at its mark but for those whom later changes concern; they are looked at in the next turn. So a result that is a
+little old is no mistake as long as it is stored under the mark that it belongs to, in one commit with what it changed.
+"""
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import sqlalchemy as sa
+from pyroaring import BitMap
+
+from tagcast import behaviour, contacts
+from tagcast.audiences.live import memory as remembered
+from tagcast.audiences.live import nodes, standing, tail
+from tagcast.audiences.live.memory import Kept, Lowered, Memory, Owner, pace
+from tagcast.audiences.live.standing import Mark, Standing
+from tagcast.audiences.live.tail import Tail
+from tagcast.bitmaps.algebra import Evaluation, Key
+from tagcast.kit.errors import TagcastError
+from tagcast.kit.uow import Runtime, Work
+
+# One keeper a workspace on PostgreSQL; what two did would be thrown away by the second's commit.
+ONE_AT_A_TIME = 0x7A67_0002
+
+
+@dataclass(slots=True)
+class Case:
+    """One target in one turn. `concerned` None: everybody. `want`: those of them who are to be members."""
+
+    kept: Kept
+    lowered: Lowered
+    mark: Mark
+    concerned: BitMap | None
+    whole: bool
+    same_node: bool
+    want: BitMap
+    differs: bool = True
+
+
+@dataclass(slots=True)
+class Plan:
+    """What a turn found: the cases to settle, who stands further without any change, and what cannot be kept.
+
+    `waiting` was followed, but is stored as standing where it stood until it is worked out as a whole.
+    """
+
+    cases: list[Case]
+    reached: dict[str, Mark]
+    waiting: dict[str, Mark]
+    problems: dict[str, TagcastError]
+    more: bool
+
+
+def turn(runtime: Runtime, workspace: int, memory: Memory, owners: Sequence[Owner]) -> bool:
+    """Make every kept set true again; whether there was anything to do, so that the next turn should come at once."""
+    with runtime.read(workspace, "worker") as work:
+        if not _mine(work):
+            return False
+        owned = {target: (owner, one) for owner in owners for target, one in owner.kept(work).items()}
+        memory.read_standings(work)
+        if not owned and not memory.standings:
+            return False
+        plan = _Planning(work, memory, owned).plan()
+        due = [case for case in plan.cases if case.differs or not case.same_node or case.whole]
+        gone = memory.standings.keys() - owned.keys()
+        if due or plan.problems or gone or _unsaved(memory, plan):
+            # The read transaction stays open: the lock of the one keeper is its.
+            with runtime.work(workspace, "worker") as writing:
+                settling = _Settling(writing, memory, owners)
+                settling.settle(plan, owned)
+            memory.standings = settling.stored
+            memory.reached = plan.waiting
+            memory.saved_at = time.monotonic()
+        else:
+            memory.reached = plan.reached | plan.waiting | {case.kept.target: case.mark for case in plan.cases}
+        memory.dirty = set(plan.waiting)
+        return plan.more or bool(due)
+
+
+def _unsaved(memory: Memory, plan: Plan) -> bool:
+    """Whether what is stored should be brought up to what was followed, so that a new process has little to read."""
+    if time.monotonic() - memory.saved_at < pace().save_seconds:
+        return False
+    reached = plan.reached | {case.kept.target: case.mark for case in plan.cases}
+    stored = {target: one.mark for target, one in memory.standings.items()}
+    return any(replace(mark, at_ms=0) != replace(stored[target], at_ms=0) for target, mark in reached.items())
+
+
+def _mine(work: Work) -> bool:
+    if work.connection.dialect.name != "postgresql":
+        return True
+    lock = sa.func.pg_try_advisory_xact_lock(ONE_AT_A_TIME, work.workspace)
+    return bool(work.connection.scalar(sa.select(lock)))
+
+
+class _Planning:
+    """The reading half of a turn."""
+
+    def __init__(self, work: Work, memory: Memory, owned: Mapping[str, tuple[Owner, Kept]]) -> None:
+        self._work = work
+        self._memory = memory
+        self._owned = owned
+        self._kept = {target: one for target, (_, one) in owned.items()}
+        self._last_batch = behaviour.last_seq(work)
+        self._now = Mark(work.bitmaps.last_seq(), self._last_batch, tail.moment(work))
+
+    def plan(self) -> Plan:
+        """What there is to do."""
+        memory, work = self._memory, self._work
+        owners = {target: owner for target, (owner, _) in self._owned.items()}
+        tails = self._tails()
+        stale = any(one.appeared for one in tails.values())
+        problems: dict[str, TagcastError] = {}
+        if memory.bring_up(work, self._kept, owners, stale=stale):
+            problems = self._checked()
+        problems |= memory.problems
+        plan = Plan([], {}, {}, problems, any(one.more for one in tails.values()))
+        concerned = {mark: self._concerned(found) for mark, found in tails.items()}
+        for target in sorted(memory.lowered.keys() - problems.keys()):
+            self._consider(target, plan, tails, concerned)
+        self._evaluate(plan.cases)
+        return plan
+
+    def _tails(self) -> dict[Mark, Tail]:
+        """What changed since each mark at which something stands; mostly there is one."""
+        memory = self._memory
+        marks = {memory.mark(target) for target in self._kept if target in memory.standings}
+        return {
+            mark: tail.read(self._work, mark, batches=mark.batch < self._last_batch, limit=pace().changes)
+            for mark in marks
+        }
+
+    def _checked(self) -> dict[str, TagcastError]:
+        feeds = {target: lowered.feeds for target, lowered in self._memory.lowered.items()}
+        problems: dict[str, TagcastError] = {}
+        for owner in {id(owner): owner for owner, _ in self._owned.values()}.values():
+            problems |= owner.check(self._work, feeds)
+        return problems
+
+    def _concerned(self, found: Tail) -> dict[str, BitMap]:
+        """Whom the changes of a tail concern, by target."""
+        concerned: dict[str, BitMap] = {}
+        for changes, index in ((found.changed, self._memory.by_key), (found.did, self._memory.by_type)):
+            for name, members in changes.items():
+                for target in index.get(name, ()):
+                    concerned[target] = concerned[target] | members if target in concerned else members
+        return concerned
+
+    def _consider(
+        self, target: str, plan: Plan, tails: Mapping[Mark, Tail], concerned: Mapping[Mark, dict[str, BitMap]]
+    ) -> None:
+        memory, lowered = self._memory, self._memory.lowered[target]
+        stood = memory.standings.get(target)
+        if stood is None:
+            plan.cases.append(self._case(lowered, self._now, None, whole=True, same_node=False))
+            return
+        before = memory.mark(target)
+        found, to = tails[before], tails[before].to
+        members = concerned[before].get(target, BitMap())
+        same = stood.node == lowered.packed
+        if not same:
+            moved = self._moved(stood, lowered, found)
+            if moved is None:
+                plan.cases.append(self._case(lowered, self._now, None, whole=True, same_node=False))
+                return
+            members = members | moved
+        if lowered.timed and before.at_ms < to.at_ms:
+            members = members | remembered.due(remembered.fresh(self._work, lowered), before.at_ms, to.at_ms)
+        if lowered.whole and (members or target in memory.dirty):
+            if self._work.now_ms - stood.whole_ms >= pace().whole_seconds * 1000:
+                plan.cases.append(self._case(lowered, self._now, None, whole=True, same_node=same))
+            else:
+                plan.waiting[target] = to
+            return
+        if members or not same:
+            plan.cases.append(self._case(lowered, to, members, whole=False, same_node=same))
+        else:
+            plan.reached[target] = to
+
+    def _moved(self, stood: Standing, lowered: Lowered, found: Tail) -> BitMap | None:
+        """Whom it concerns that the node is another: also those whom the old one's keys gained or lost."""
+        old = nodes.unpack(stood.node)
+        sets = Evaluation(self._work.bitmaps, contacts.EVERYONE)
+        node = remembered.fresh(self._work, lowered)
+        moved = nodes.moved(old, node, sets, same_source=stood.source == lowered.source)
+        if moved is not None:
+            for key in remembered.feeds_of(self._work, old):
+                moved |= found.changed.get(key, BitMap())
+        return moved
+
+    def _case(self, lowered: Lowered, mark: Mark, concerned: BitMap | None, *, whole: bool, same_node: bool) -> Case:
+        return Case(lowered.kept, lowered, mark, concerned, whole, same_node, BitMap())
+
+    def _evaluate(self, cases: Sequence[Case]) -> None:
+        """The members of all: those that concern few and ask nothing of events are worked out together."""
+        view, shared = self._work.bitmaps, []
+        for case in cases:
+            if case.concerned is not None and case.lowered.node is not None and len(case.concerned) <= pace().shared:
+                shared.append(case)
+                continue
+            sets = Evaluation(view, contacts.EVERYONE, within=case.concerned)
+            self._weigh(case, sets)
+        few = BitMap()
+        for case in shared:
+            few |= case.concerned or BitMap()
+        sets = Evaluation(view, contacts.EVERYONE, within=few)
+        for case in shared:
+            self._weigh(case, sets)
+
+    def _weigh(self, case: Case, sets: Evaluation) -> None:
+        case.want = sets.members(remembered.fresh(self._work, case.lowered))
+        if case.concerned is None:
+            have = self._work.bitmaps.read(case.kept.target)
+        else:
+            case.want &= case.concerned
+            have = sets.members(Key(case.kept.target)) & case.concerned
+        case.differs = bool(case.want - have) if case.kept.grow else case.want != have
+
+
+class _Settling:
+    """The writing half of a turn."""
+
+    def __init__(self, work: Work, memory: Memory, owners: Sequence[Owner]) -> None:
+        self._work = work
+        self._memory = memory
+        # Nobody else changes sets, and no owner what is kept, until the transaction ends.
+        work.bitmaps.add(contacts.EVERYONE, BitMap(), why="")
+        self._owned = {target: (owner, one) for owner in owners for target, one in owner.kept(work).items()}
+        self._marks = standing.marks(work)
+        self.stored = {target: one for target, one in memory.standings.items() if target in self._marks}
+
+    def settle(self, plan: Plan, planned: Mapping[str, tuple[Owner, Kept]]) -> None:
+        """Apply what still stands as it was when it was worked out."""
+        steps: dict[Mark, list[str]] = {}
+        for target, mark in plan.reached.items():
+            if self._unmoved(target, planned[target][1]):
+                steps.setdefault(mark, []).append(target)
+        for case in plan.cases:
+            if self._unmoved(case.kept.target, case.kept) and self._apply(case):
+                if case.same_node and not case.whole:
+                    steps.setdefault(case.mark, []).append(case.kept.target)
+                else:
+                    self._put(case)
+        for mark, targets in steps.items():
+            standing.advance(self._work, targets, mark)
+            for target in targets:
+                self.stored[target] = replace(self.stored[target], mark=mark)
+        for target, problem in plan.problems.items():
+            if self._owned.get(target, (None, None))[1] == planned[target][1]:
+                self._stop(target, problem)
+        self._drop(self._marks.keys() - self._owned.keys())
+
+    def _unmoved(self, target: str, kept: Kept) -> bool:
+        stood = self._memory.standings.get(target)
+        return (
+            target in self._owned
+            and self._owned[target][1] == kept
+            and (self._marks.get(target) == (stood.mark if stood is not None else None))
+        )
+
+    def _apply(self, case: Case) -> bool:
+        """Whether the target is kept further."""
+        work, target = self._work, case.kept.target
+        sets = Evaluation(work.bitmaps, contacts.EVERYONE, within=case.concerned)
+        have = sets.members(Key(target)) if case.concerned is not None else work.bitmaps.read(target)
+        # Who was erased since must not come back.
+        added = (case.want - have) & work.bitmaps.read(contacts.EVERYONE)
+        removed = BitMap() if case.kept.grow else have - case.want
+        if not added and not removed:
+            return True
+        try:
+            with work.connection.begin_nested():
+                first = target not in self._marks
+                self._owned[target][0].apply(work, case.kept, added, removed, first=first)
+        except TagcastError as problem:
+            self._stop(target, problem)
+            return False
+        return True
+
+    def _put(self, case: Case) -> None:
+        stood = self._memory.standings.get(case.kept.target)
+        whole_ms = self._work.now_ms if case.whole or stood is None else stood.whole_ms
+        lowered = case.lowered
+        found = Standing(case.mark, lowered.packed, lowered.source, whole_ms)
+        standing.put(self._work, case.kept.target, found)
+        self.stored[case.kept.target] = found
+
+    def _stop(self, target: str, problem: TagcastError) -> None:
+        owner, kept = self._owned[target]
+        owner.stop(self._work, kept, problem)
+        self._drop([target])
+
+    def _drop(self, targets: Iterable[str]) -> None:
+        standing.drop(self._work, targets)
+        for target in targets:
+            self.stored.pop(target, None)
+
+
+def lag(work: Work, targets: Iterable[str]) -> dict[str, int | None]:
+    """How many changes of the log each target has not been followed through; None: it is not filled yet."""
+    marks, top = standing.marks(work), work.bitmaps.last_seq()
+    return {target: top - marks[target].seq if target in marks else None for target in targets}

@@ -1,0 +1,153 @@
+"""Nodes that are kept: as bytes, and whose membership can differ between two of them."""
+
+import zlib
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+import orjson
+from pyroaring import BitMap
+
+from tagcast.bitmaps import algebra
+from tagcast.bitmaps.algebra import AllOf, AnyOf, Asked, AtLeast, Compared, Evaluation, Except, Key, Known, Node
+
+
+class Unknowable(Exception):
+    """The kept form of a question cannot be asked again: only its token and its keys are known."""
+
+
+def pack(node: Node) -> bytes:
+    """A node as bytes; equal nodes give equal bytes. Of a question its token and feeds are kept."""
+    return zlib.compress(orjson.dumps(_plain(node)), 1)
+
+
+def unpack(data: bytes) -> Node:
+    """The node of such bytes; its questions raise Unknowable when they are asked."""
+    return _node(orjson.loads(zlib.decompress(data)))
+
+
+def moved(old: Node, new: Node, sets: Evaluation, *, same_source: bool) -> BitMap | None:
+    """Those for whom `old` and `new` can differ now, maybe more; None: that can only be told by asking everything.
+
+    Windows that moved differ by the buckets that came and went, not by all that is in them. `same_source`: both are
+    the same expression, so that a question whose keys moved is the same question about another window.
+    """
+    try:
+        return _Difference(sets, same_source).of(old, new)
+    except Unknowable:
+        return None
+
+
+class _Difference:
+    def __init__(self, sets: Evaluation, same_source: bool) -> None:
+        self._sets = sets
+        self._same_source = same_source
+
+    def of(self, old: Node, new: Node) -> BitMap:  # noqa: PLR0911 - one return a kind of node
+        if _shown(old) == _shown(new):
+            return BitMap()
+        match old, new:
+            case AnyOf(before), AnyOf(after):
+                return self._group(before, after)
+            case AtLeast(times, before), AtLeast(again, after) if times == again:
+                return self._group(before, after)
+            case AllOf(before), AllOf(after) if len(before) == len(after):
+                return self._paired(before, after)
+            case Except(before), Except(after):
+                return self.of(before, after)
+            case Asked(), Asked() if self._same_source and set(old.feeds) != set(new.feeds):
+                return self._union(Key(name) for name in set(old.feeds) ^ set(new.feeds))
+            case _:
+                return self._sets.members(old) ^ self._sets.members(new)
+
+    def _group(self, before: tuple[Node, ...], after: tuple[Node, ...]) -> BitMap:
+        """Who is in no part that came or went is in as many parts as before."""
+        went, came = _difference(before, after), _difference(after, before)
+        if len(went) == len(came) and not all(isinstance(part, Key) for part in (*went, *came)):
+            return self._paired(went, came)
+        return self._union((*went, *came))
+
+    def _paired(self, before: Iterable[Node], after: Iterable[Node]) -> BitMap:
+        found = BitMap()
+        for old, new in zip(before, after, strict=True):
+            found |= self.of(old, new)
+        return found
+
+    def _union(self, parts: Iterable[Node]) -> BitMap:
+        found = BitMap()
+        for part in parts:
+            found |= self._sets.members(part)
+        return found
+
+
+def _difference(some: tuple[Node, ...], others: tuple[Node, ...]) -> tuple[Node, ...]:
+    """The parts of `some` that `others` does not have as often, in order."""
+    left, found = Counter(_shown(part) for part in others), []
+    for part in some:
+        if left[_shown(part)]:
+            left[_shown(part)] -= 1
+        else:
+            found.append(part)
+    return tuple(found)
+
+
+def _shown(node: Node) -> Node | bytes:
+    """What makes two nodes the same: a kept question has its token as text only."""
+    if isinstance(node, Key | Compared | Known):
+        return node
+    return orjson.dumps(_plain(node))
+
+
+def _plain(node: Node) -> list[Any]:  # noqa: PLR0911 - one return a kind of node
+    match node:
+        case Key(name):
+            return ["k", name]
+        case Compared(key, op, value):
+            # A number of JSON readers is too small for some values.
+            return ["c", key, op, str(value)]
+        case Known(key):
+            return ["n", key]
+        case Asked():
+            token = node.token if isinstance(node.token, str) and node.ask is _unknowable else repr(node.token)
+            return ["q", token, list(node.feeds), node.whole, node.due is not None]
+        case AtLeast(times, parts):
+            return ["t", times, [_plain(part) for part in parts]]
+        case AllOf(parts):
+            return ["a", [_plain(part) for part in parts]]
+        case AnyOf(parts):
+            return ["o", [_plain(part) for part in parts]]
+        case Except(part):
+            return ["e", _plain(part)]
+
+
+def _node(plain: list[Any]) -> Node:  # noqa: PLR0911 - one return a kind of node
+    kind, *rest = plain
+    match kind:
+        case "k":
+            return Key(rest[0])
+        case "c":
+            return Compared(rest[0], rest[1], int(rest[2]))
+        case "n":
+            return Known(rest[0])
+        case "q":
+            return Asked(rest[0], _unknowable, tuple(rest[1]), rest[2], _never_due if rest[3] else None)
+        case "t":
+            return AtLeast(rest[0], tuple(_node(part) for part in rest[1]))
+        case "e":
+            return Except(_node(rest[0]))
+        case _:
+            parts = tuple(_node(part) for part in rest[0])
+            return AllOf(parts) if kind == "a" else AnyOf(parts)
+
+
+def _unknowable(_within: BitMap | None) -> BitMap:
+    raise Unknowable
+
+
+def _never_due(_since_ms: int, _until_ms: int) -> BitMap:
+    raise Unknowable
+
+
+def questions(node: Node) -> list[Asked]:
+    """The questions in a node."""
+    return [one for one in algebra.walk(node) if isinstance(one, Asked)]
