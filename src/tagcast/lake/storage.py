@@ -101,7 +101,7 @@ class Remote:
         handler = DeltaStorageHandler(self.url, dict(options))
         self._files = PyFileSystem(handler)
         # Written without pyarrow between: its streams hand over buffers, and the client takes nothing but bytes.
-        self._client = handler._handler
+        self._client: Any = handler._handler
 
     def write(self, name: str, data: bytes) -> None:
         """Keep a file; a store acknowledges only what it keeps."""
