@@ -121,12 +121,10 @@ class LakeTable:
         if not self.exists():
             return []
         return [
-            Version(
-                one["version"], one["timestamp"], one.get("what", "create"), int(one.get("rows", 0)),
-                int(one.get("upto", 0)),
-            )
+            Version(one["version"], one["timestamp"], one["what"], int(one["rows"]), int(one["upto"]))
             for one in self._open().history(limit)
-        ]  # fmt: skip
+            if "what" in one
+        ]
 
     def append(self, rows: pa.Table, *, after: int, upto: int) -> bool:
         """Add rows that take the table from `after` to `upto`; False, and nothing done, unless it stands at `after`.
@@ -141,7 +139,7 @@ class LakeTable:
         schema = self._widen(table, rows.schema)
         added = self._write(parquet.conform(rows, schema), since=after, upto=upto)
         try:
-            self._log(table, schema, added, "append", len(rows), upto, Transaction(APPENDED, upto))
+            self._log(table, added, [Transaction(APPENDED, upto)], what="append", rows=len(rows), upto=upto)
         except Contested:
             return False
         return True
@@ -161,15 +159,18 @@ class LakeTable:
             assert now is not None
             chosen = _worth_joining([one for one in now.files if one.month == month], everything)
             if chosen:
-                saved += len(chosen) - self.rewrite(now, chosen, lambda rows: rows, "compact")
+                saved += len(chosen) - self.rewrite(now, chosen, "compact")
         return saved
 
-    def erase(self, numbers: Iterable[int]) -> int:
-        """Remove all rows about these numbers: the files that hold any are written anew. Returns how many rows."""
+    def erase(self, numbers: Iterable[int], *, after: int, upto: int) -> int:
+        """Remove all rows about these numbers, which takes the table from `after` to `upto`. Returns how many rows.
+
+        The files that hold any are written anew. Raises Contested unless the table stands at `after`.
+        """
         wanted = np.unique(np.fromiter(numbers, dtype=np.int64))
         now = self.snapshot()
-        if now is None or not len(wanted):
-            return 0
+        if now is None or now.upto != after or upto <= after:
+            raise Contested("erase")
         values = pa.array(wanted, pa.int32())
 
         def holds(file: File) -> bool:
@@ -178,26 +179,19 @@ class LakeTable:
             who = self._read(file, pa.schema([(WHO, pa.int32())])).column(WHO)
             return bool(pc.any(pc.is_in(who, values)).as_py())
 
+        def without(rows: pa.Table) -> pa.Table:
+            return rows.filter(pc.invert(pc.is_in(rows.column(WHO), values)))
+
         chosen = [one for one in now.files if holds(one)]
-        if not chosen:
-            return 0
-        before = now.rows
-        self.rewrite(now, chosen, lambda rows: rows.filter(pc.invert(pc.is_in(rows.column(WHO), values))), "erase")
-        after = self.snapshot()
-        assert after is not None
-        return before - after.rows
+        added = self._changed(now, chosen, without)
+        return -self._replace(now, chosen, added, "erase", upto=upto)
 
-    def rewrite(self, seen: Snapshot, chosen: Sequence[File], change: Callable[[pa.Table], pa.Table], what: str) -> int:
-        """Put `change(rows)` in the place of the chosen files' rows, month by month in memory, in one commit.
+    def rewrite(self, seen: Snapshot, chosen: Sequence[File], what: str) -> int:
+        """Put the chosen files' rows, ordered anew, into few files, in one commit. Returns how many there are instead.
 
-        Returns how many files there are instead. Raises Contested when another rewrote meanwhile, Damaged for a file
-        that does not hold what was written.
+        Raises Contested when another rewrote meanwhile, Damaged for a file that does not hold what was written.
         """
-        added: list[tuple[str, int, str]] = []
-        for month in sorted({one.month for one in chosen}):
-            here = [one for one in chosen if one.month == month]
-            rows = change(pa.concat_tables([self._read(one, seen.schema) for one in here]))
-            added += self._write(rows, since=min(one.since for one in here), upto=max(one.upto for one in here))
+        added = self._changed(seen, chosen, lambda rows: rows)
         self._replace(seen, chosen, added, what)
         return len(added)
 
@@ -261,43 +255,63 @@ class LakeTable:
             made.append((name, len(data), parquet.stats(part)))
         return made
 
-    def _replace(self, seen: Snapshot, chosen: Sequence[File], added: list[tuple[str, int, str]], what: str) -> None:
+    def _changed(
+        self, seen: Snapshot, chosen: Sequence[File], change: Callable[[pa.Table], pa.Table]
+    ) -> list[tuple[str, int, str]]:
+        """New files with the chosen files' rows after `change`, month by month in memory."""
+        added: list[tuple[str, int, str]] = []
+        for month in sorted({one.month for one in chosen}):
+            here = [one for one in chosen if one.month == month]
+            rows = change(pa.concat_tables([self._read(one, seen.schema) for one in here]))
+            added += self._write(rows, since=min(one.since for one in here), upto=max(one.upto for one in here))
+        return added
+
+    def _replace(
+        self,
+        seen: Snapshot,
+        chosen: Sequence[File],
+        added: list[tuple[str, int, str]],
+        what: str,
+        *,
+        upto: int | None = None,
+    ) -> int:
+        """Commit files in the place of others; how many rows more there are. Raises Contested."""
         from deltalake import Transaction
 
         table = self._open(seen.version)
-        fence = (table.transaction_version(REWRITTEN) or 0) + 1
-        rows = sum(json.loads(one[2])["numRecords"] for one in added) - sum(one.rows for one in chosen)
+        marks = [Transaction(REWRITTEN, (table.transaction_version(REWRITTEN) or 0) + 1)]
+        if upto is not None:
+            marks.append(Transaction(APPENDED, upto))
         names = {one[0] for one in added}
-        self._log(
-            table, seen.schema, added, what, rows, seen.upto, Transaction(REWRITTEN, fence),
-            removed=[one for one in chosen if one.name not in names],
-        )  # fmt: skip
+        more = sum(json.loads(one[2])["numRecords"] for one in added) - sum(one.rows for one in chosen)
+        gone = [one for one in chosen if one.name not in names]
+        self._log(table, added, marks, what=what, upto=seen.upto if upto is None else upto, rows=more, removed=gone)
+        return more
 
     def _log(
         self,
         table: Any,
-        schema: pa.Schema,
         added: list[tuple[str, int, str]],
+        marks: list[Any],
+        *,
         what: str,
         rows: int,
-        *rest: Any,
+        upto: int,
         removed: Sequence[File] = (),
     ) -> None:
-        """One commit. Raises Contested when another with the same kind of transaction came between."""
-        from deltalake import CommitProperties, Schema
+        """One commit. Raises Contested when another with the same kind of mark came between."""
+        from deltalake import CommitProperties
         from deltalake.exceptions import CommitFailedError
         from deltalake.transaction import AddAction, RemoveAction
 
-        upto, transaction = rest
         now = int(time.time() * 1000)
-        kept = what != "compact"
-        actions: list[Any] = [AddAction(name, size, {}, now, kept, found) for name, size, found in added]
-        actions += [RemoveAction(one.name, kept, now, one.size) for one in removed]
-        noted = CommitProperties(
-            custom_metadata={"what": what, "rows": str(rows), "upto": str(upto)}, app_transactions=[transaction]
-        )
+        changes = what != "compact"
+        actions: list[Any] = [AddAction(name, size, {}, now, changes, found) for name, size, found in added]
+        actions += [RemoveAction(one.name, changes, now, one.size) for one in removed]
+        noted = {"what": what, "rows": str(rows), "upto": str(upto)}
+        properties = CommitProperties(custom_metadata=noted, app_transactions=marks)
         try:
-            table.create_write_transaction(actions, "append", Schema.from_arrow(schema), commit_properties=noted)
+            table.create_write_transaction(actions, "append", table.schema(), commit_properties=properties)
         except CommitFailedError as error:
             raise Contested(what) from error
         self.storage.seal(self._open().version())
