@@ -12,8 +12,9 @@ import pyarrow as pa
 
 from tagcast.lake.asking import Ask, Condition, Days, Followed, Measured, Rows
 from tagcast.lake.engines import Down, Duck, Engine, Moved, Numbers, Part, Runner, Source, Spark
+from tagcast.lake.log import Snapshot, Version
 from tagcast.lake.parquet import WHEN, WHO, Damaged, File, conform
-from tagcast.lake.table import Contested, Gone, LakeTable, Snapshot, Version
+from tagcast.lake.table import Contested, Gone, LakeTable
 
 _NAME = re.compile(r"[a-z0-9_]+(/[a-z0-9_]+)*")
 
@@ -49,8 +50,19 @@ class Lake:
                 self._tables[name] = LakeTable(place, self._options)
             return self._tables[name]
 
-    def source(self, name: str, seen: Snapshot | None, tail: pa.Table, files: Sequence[File] | None = None) -> Source:
-        """What to ask: the files of a table as it was seen, or some of them, and rows that are in no file yet."""
+    def source(
+        self,
+        name: str,
+        seen: Snapshot | None,
+        tail: pa.Table,
+        *,
+        files: Sequence[File] | None = None,
+        without: Sequence[int] = (),
+    ) -> Source:
+        """What to ask: the files of a table as it was seen, or some of them, and rows that are in no file yet.
+
+        `without`: few numbers whose rows in files do not count any more.
+        """
         if seen is None:
             return Source(tail.schema, (), tail)
         table = self.table(name)
@@ -60,7 +72,7 @@ class Lake:
             by_columns.setdefault(one.columns, []).append(one)
         parts = tuple(Part(columns, tuple(table.uris(some))) for columns, some in sorted(by_columns.items()))
         files_of = table.storage.source() if self.engine == "duckdb" else None
-        return Source(schema, parts, conform(tail, schema), files_of)
+        return Source(schema, parts, conform(tail, schema), tuple(without), files_of)
 
     def ask(self, ask: Ask, sources: Sequence[Source], within: Numbers | None = None) -> Numbers:
         """Who it is, those of `within` if given; in no order, maybe more than once.

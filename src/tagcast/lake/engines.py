@@ -36,11 +36,15 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Rows to ask: files, and rows that are in no file yet. `files_of` opens addresses for engines that cannot."""
+    """Rows to ask: files but for some numbers' rows, and rows that are in no file yet.
+
+    `files_of` opens addresses for engines that cannot.
+    """
 
     schema: pa.Schema
     parts: tuple[Part, ...]
     tail: pa.Table
+    without: tuple[int, ...] = ()
     files_of: Any = None
 
 
@@ -113,11 +117,15 @@ class Duck:
                 f'"{field.name}"' if place < part.columns else f'CAST(NULL AS {_DUCK[field.type]}) AS "{field.name}"'
                 for place, field in enumerate(source.schema)
             )
-            branches.append(f"FROM {where} SELECT {picked}")
+            branches.append(f"FROM {where} SELECT {picked}{_but(source.without)}")
         if len(source.tail) or not branches:
             cursor.register(f"tail_{index}", source.tail)
             branches.append(f"FROM tail_{index} SELECT *")
         return f"({' UNION ALL '.join(branches)})"
+
+
+def _but(numbers: Sequence[int]) -> str:
+    return f" WHERE {WHO} NOT IN ({', '.join(map(str, numbers))})" if numbers else ""
 
 
 def _quoted(text: str) -> str:
@@ -188,6 +196,8 @@ def _frame(session: Any, source: Source) -> Any:
         for field in list(source.schema)[part.columns :]:
             some = some.selectExpr("*", f"CAST(NULL AS {_SPARK[field.type]}) AS `{field.name}`")
         some = some.select(*names)
+        if source.without:
+            some = some.where(_but(source.without).removeprefix(" WHERE "))
         found = some if found is None else found.unionAll(some)
     if len(source.tail) or found is None:
         tail = _local(session, source.tail)

@@ -9,7 +9,6 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +17,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tagcast.lake import parquet
-from tagcast.lake.parquet import WHEN, WHO, Damaged, File
+from tagcast.lake.log import APPENDED, REWRITTEN, Snapshot, Version, left_at, schema_of, snapshot_of, worth_joining
+from tagcast.lake.parquet import WHO, Damaged, File
 from tagcast.lake.storage import Folder, Remote, Storage
 
-APPENDED, REWRITTEN = "appended", "rewritten"
-LEAST_FILES = 4
-"""So many files of like size and of one month are made one."""
 ORPHAN_SECONDS = 3600.0
 """What no commit ever named may belong to a writer at work, until it is so old."""
 
@@ -34,38 +31,6 @@ class Contested(Exception):
 
 class Gone(Exception):
     """A version whose files were removed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """A table at one version. `upto` is the number that its appends have reached."""
-
-    version: int
-    upto: int
-    schema: pa.Schema
-    files: tuple[File, ...]
-
-    @property
-    def rows(self) -> int:
-        """How many rows."""
-        return sum(one.rows for one in self.files)
-
-    def between(self, first: int | None, last: int | None) -> "tuple[File, ...]":
-        """The files that may hold rows with first ≤ when ≤ last."""
-        return tuple(
-            one for one in self.files if (first is None or one.last >= first) and (last is None or one.first <= last)
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Version:
-    """One commit: its number, when, what it did, how many rows it brought or took, how far appends were after it."""
-
-    version: int
-    at_ms: int
-    what: str
-    rows: int
-    upto: int
 
 
 class LakeTable:
@@ -100,7 +65,7 @@ class LakeTable:
             else:
                 self._opened.update_incremental()
             if self._snapshot is None or self._snapshot.version != self._opened.version():
-                self._snapshot = _snapshot(self._opened)
+                self._snapshot = snapshot_of(self._opened)
             return self._snapshot
 
     def as_of(self, version: int) -> Snapshot:
@@ -108,7 +73,7 @@ class LakeTable:
         from deltalake.exceptions import DeltaError
 
         try:
-            found = _snapshot(self._open(version))
+            found = snapshot_of(self._open(version))
         except DeltaError as error:
             raise Gone(str(version)) from error
         there = self.storage.names()
@@ -157,7 +122,7 @@ class LakeTable:
                 break
             now = self.snapshot()
             assert now is not None
-            chosen = _worth_joining([one for one in now.files if one.month == month], everything)
+            chosen = worth_joining([one for one in now.files if one.month == month], everything)
             if chosen:
                 saved += len(chosen) - self.rewrite(now, chosen, "compact")
         return saved
@@ -206,7 +171,7 @@ class LakeTable:
             return 0
         storage = self.storage
         live = {one.name for one in now.files}
-        removed = _removed(storage.log())
+        removed = left_at(storage.log())
         cutoff = time.time() - keep_seconds
         kept = {name for name, at in removed.items() if at > cutoff}
         gone = 0
@@ -283,7 +248,7 @@ class LakeTable:
         if upto is not None:
             marks.append(Transaction(APPENDED, upto))
         names = {one[0] for one in added}
-        more = sum(json.loads(one[2])["numRecords"] for one in added) - sum(one.rows for one in chosen)
+        more: int = sum(json.loads(one[2])["numRecords"] for one in added) - sum(one.rows for one in chosen)
         gone = [one for one in chosen if one.name not in names]
         self._log(table, added, marks, what=what, upto=seen.upto if upto is None else upto, rows=more, removed=gone)
         return more
@@ -341,65 +306,9 @@ class LakeTable:
         """The table's schema after columns that it lacks were added."""
         from deltalake import Schema
 
-        known = _schema(table)
+        known = schema_of(table)
         new = [field for field in schema if field.name not in known.names]
         if new:
             table.alter.add_columns(Schema.from_arrow(pa.schema(new)).fields)
             table.update_incremental()
-        return _schema(table)
-
-
-def _schema(table: Any) -> pa.Schema:
-    """In plain Arrow types; every column may be null."""
-    return pa.schema([(field.name, _TYPES[field.type.type]) for field in table.schema().fields])
-
-
-_TYPES = {
-    "integer": pa.int32(),
-    "long": pa.int64(),
-    "double": pa.float64(),
-    "string": pa.string(),
-    "boolean": pa.bool_(),
-}
-
-
-def _snapshot(table: Any) -> Snapshot:
-    listed = pa.table(table.get_add_actions(flatten=True)).to_pylist()
-    files = [
-        File(
-            one["path"], one["size_bytes"], one["num_records"], one[f"min.{WHEN}"], one[f"max.{WHEN}"],
-            one[f"min.{WHO}"], one[f"max.{WHO}"], *parquet.read_name(one["path"]),
-        )
-        for one in listed
-    ]  # fmt: skip
-    files.sort(key=lambda one: (one.first, one.name))
-    return Snapshot(table.version(), table.transaction_version(APPENDED) or 0, _schema(table), tuple(files))
-
-
-def _worth_joining(files: list[File], everything: bool) -> list[File]:
-    """Files by size, as many as possible, none more than twice as large as those before it together."""
-    small = sorted((one for one in files if one.rows < parquet.FILE_ROWS), key=lambda one: (one.size, one.name))
-    if everything:
-        return small if len(small) > 1 else []
-    for start in range(len(small)):
-        chosen = [small[start]]
-        size = small[start].size
-        for one in small[start + 1 :]:
-            if one.size > 2 * size:
-                break
-            chosen.append(one)
-            size += one.size
-        if len(chosen) >= LEAST_FILES:
-            return chosen
-    return []
-
-
-def _removed(log: list[tuple[str, bytes]]) -> dict[str, float]:
-    """When each file left the table, epoch seconds, by the log's entries."""
-    found: dict[str, float] = {}
-    for _, data in log:
-        for line in data.splitlines():
-            entry = json.loads(line)
-            if (gone := entry.get("remove")) is not None:
-                found.setdefault(gone["path"], gone.get("deletionTimestamp", 0) / 1000)
-    return found
+        return schema_of(table)
