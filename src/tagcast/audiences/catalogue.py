@@ -1,16 +1,19 @@
 """What the names of an expression stand for: tags, attributes, features, other segments; near ones for a wrong name."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import Literal
 
-from tagcast import contacts, features, tags
+from tagcast import behaviour, contacts, features, outcomes, tags
 from tagcast.audiences import rules, store
-from tagcast.audiences.rules import Expression, FieldLeaf, Leaf, SegmentLeaf, TagLeaf
+from tagcast.audiences.rules import Expression, Leaf, Named, SegmentLeaf, SendLeaf, TagLeaf
 from tagcast.audiences.store import Segment
+from tagcast.contacts import Attribute
+from tagcast.kit import clock
 from tagcast.kit.errors import Conflict, Invalid, NotFound
 from tagcast.kit.uow import Work
+from tagcast.outcomes import Sending
 
 
 @dataclass(slots=True)
@@ -19,7 +22,9 @@ class Names:
 
     tags: dict[TagLeaf, list[int]] = field(default_factory=dict)
     fields: dict[str, Literal["attribute", "feature"]] = field(default_factory=dict)
+    described: dict[str, Attribute] = field(default_factory=dict)
     segments: dict[str, Segment] = field(default_factory=dict)
+    sendings: dict[SendLeaf, list[Sending]] = field(default_factory=dict)
 
 
 def resolve(work: Work, expression: Expression) -> Names:
@@ -30,10 +35,13 @@ def resolve(work: Work, expression: Expression) -> Names:
         nodes = {node for one in layer for node, _ in rules.walk(one)}
         leaves = {node for node in nodes if isinstance(node, TagLeaf)}
         names.tags.update(_tags(work, leaves - names.tags.keys()))
-        for name in {node.name for node in nodes if isinstance(node, FieldLeaf)}:
-            if name not in attributes and name not in computed:
-                raise Invalid("audiences.unknown_field", name=name, near=near(name, [*attributes, *computed]))
+        for name in {node.name for node in nodes if isinstance(node, Named)}:
+            names.described[name] = _described(name, attributes, computed)
             names.fields[name] = "attribute" if name in attributes else "feature"
+        _check_events(work, nodes)
+        for leaf in nodes:
+            if isinstance(leaf, SendLeaf):
+                names.sendings[leaf] = _sendings(work, leaf)
         wanted = {name for one in layer for name in used_by(one)} - names.segments.keys()
         if not wanted:
             return names
@@ -92,6 +100,50 @@ def _tags(work: Work, leaves: set[TagLeaf]) -> dict[TagLeaf, list[int]]:
             raise Invalid("audiences.archived_tag", path=error.params["path"]) from None
         raise Invalid("audiences.unknown_tag", path=error.params["path"], near=error.params["near"]) from None
     return {leaf: found[leaf.account, leaf.path] for leaf in leaves}
+
+
+def _described(name: str, attributes: Mapping[str, Attribute], computed: Mapping[str, Attribute]) -> Attribute:
+    found = attributes.get(name) or computed.get(name)
+    if found is None:
+        raise Invalid("audiences.unknown_field", name=name, near=near(name, [*attributes, *computed]))
+    if found.type == "text":
+        raise Invalid("audiences.private_text", name=name)
+    return found
+
+
+def _check_events(work: Work, nodes: Iterable[Expression]) -> None:
+    """Raise Invalid for an unknown type of event or property, naming near ones."""
+    asked = [question for node in nodes for question in rules.questions_of(node)]
+    types = behaviour.event_types(work) if asked else {}
+    for question in asked:
+        if question.event not in types:
+            raise Invalid("audiences.unknown_event", name=question.event, near=near(question.event, types))
+        properties = {*types[question.event].properties, "amount", "quantity"}
+        for where in question.where:
+            if where.name not in properties:
+                raise Invalid(
+                    "audiences.unknown_property",
+                    event=question.event,
+                    name=where.name,
+                    near=near(where.name, sorted(properties)),
+                )
+
+
+def _sendings(work: Work, leaf: SendLeaf) -> list[Sending]:
+    """What was sent under a name or number, or all of it, by an account and in days of the workspace's zone."""
+    refs = [f"broadcast:{leaf.sending}"] if isinstance(leaf.sending, int) else None
+    found = outcomes.sendings(work, refs=refs, names=[leaf.sending] if isinstance(leaf.sending, str) else None)
+    if leaf.sending is not None and not found:
+        close = near(leaf.sending, outcomes.names(work)) if isinstance(leaf.sending, str) else "–"
+        raise Invalid("audiences.unknown_sending", sending=leaf.sending, near=close)
+    first, last = leaf.during.days(work.today)
+
+    def chosen(sending: Sending) -> bool:
+        day = clock.local_day(clock.from_ms(sending.at_ms), work.zone)
+        early, late = first is not None and day < first, last is not None and day > last
+        return leaf.account in (None, sending.account) and not early and not late
+
+    return [sending for sending in found if chosen(sending)]
 
 
 def near(name: str, known: Iterable[str]) -> str:

@@ -6,7 +6,7 @@ set handed out by `View.read` is shared and must never be mutated: combine sets 
 ones.
 """
 
-from tagcast.bitmaps import algebra, counting, sliced
+from tagcast.bitmaps import algebra, counting, ordered, sliced
 from tagcast.bitmaps.cache import Bitmaps
 from tagcast.bitmaps.checkpoints import Checkpoint
 from tagcast.bitmaps.codec import from_bytes, pack, page, to_bytes, unpack
@@ -35,5 +35,6 @@ __all__ = [
     "from_bytes",
     "algebra",
     "counting",
+    "ordered",
     "sliced",
 ]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from pyroaring import BitMap
 
-from tagcast import accounts, audiences, compliance
+from tagcast import accounts, audiences, compliance, outcomes
 from tagcast.broadcasts import content as contents
 from tagcast.broadcasts import ledger, pages, planning, rules, store
 from tagcast.broadcasts.events import BroadcastStarted
@@ -113,6 +113,7 @@ def _freeze(work: Work, broadcast: Broadcast, made: planning.Draft) -> None:
     pieces = _pieces(work, broadcast, assigned)
     store.insert_chunks(work, broadcast.id, pieces, with_msgids=broadcast.route is Route.TEMPLATE)
     pages.make(work, broadcast)
+    outcomes.register(work, broadcast.key, broadcast.name, account=broadcast.account)
     store.move(
         work, broadcast.id, [State.DRAFT], State.SENDING, plan_hash=made.saved.hash, started_at=work.now_ms, reason=None
     )

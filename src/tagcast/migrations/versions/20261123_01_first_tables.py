@@ -127,31 +127,32 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("workspace", "name", name=op.f("pk_attribute")),
     )
     op.create_table(
-        "behaviour_aggregate",
-        sa.Column("workspace", sa.Integer(), nullable=False),
-        sa.Column("type", sa.String(length=40), nullable=False),
-        sa.Column("block", sa.Integer(), autoincrement=False, nullable=False),
-        sa.Column("payload", sa.LargeBinary(), nullable=False),
-        sa.PrimaryKeyConstraint("workspace", "type", "block", name=op.f("pk_behaviour_aggregate")),
-    )
-    op.create_table(
         "behaviour_batch",
         sa.Column("seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
         sa.Column("workspace", sa.Integer(), nullable=False),
         sa.Column("type", sa.String(length=40), nullable=False),
-        sa.Column("batch_key", sa.String(length=160), nullable=False),
         sa.Column("rows", sa.Integer(), nullable=False),
         sa.Column("first_ms", sa.BigInteger(), nullable=False),
         sa.Column("last_ms", sa.BigInteger(), nullable=False),
-        sa.Column("payload", sa.LargeBinary(), nullable=False),
+        sa.Column("payload", sa.LargeBinary(), nullable=True),
+        sa.Column("fresh", sa.LargeBinary(), nullable=True),
+        sa.Column("gone", sa.BigInteger(), nullable=True),
+        sa.Column("stamp", sa.BigInteger(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("seq", name=op.f("pk_behaviour_batch")),
-        sa.UniqueConstraint("workspace", "type", "batch_key", name=op.f("uq_behaviour_batch_workspace_type_batch_key")),
         sqlite_autoincrement=True,
     )
     with op.batch_alter_table("behaviour_batch", schema=None) as batch_op:
+        batch_op.create_index("ix_behaviour_batch_tail", ["workspace", "seq"], unique=False)
         batch_op.create_index("ix_behaviour_batch_time", ["workspace", "type", "first_ms"], unique=False)
 
+    op.create_table(
+        "behaviour_seen",
+        sa.Column("workspace", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("mark", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("workspace", "mark", name=op.f("pk_behaviour_seen")),
+        sqlite_with_rowid=False,
+    )
     op.create_table(
         "broadcast",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
@@ -325,13 +326,39 @@ def upgrade() -> None:
         sa.Column("purpose", sa.String(length=200), nullable=False),
         sa.Column("properties", sa.JSON(), nullable=False),
         sa.Column("zone", sa.String(length=40), nullable=False),
+        sa.Column("epoch", sa.Integer(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("workspace", "name", name=op.f("pk_event_type")),
     )
     op.create_table(
+        "feature_definition",
+        sa.Column("workspace", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(length=60), nullable=False),
+        sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("definition", sa.JSON(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("created_by", sa.String(length=80), nullable=False),
+        sa.Column("retired_at", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("workspace", "name", "version", name=op.f("pk_feature_definition")),
+    )
+    op.create_table(
+        "feature_progress",
+        sa.Column("workspace", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(length=60), nullable=False),
+        sa.Column("state", sa.String(length=20), nullable=False),
+        sa.Column("done", sa.Integer(), nullable=False),
+        sa.Column("total", sa.Integer(), nullable=False),
+        sa.Column("problem", sa.String(length=200), nullable=True),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("workspace", "name", name=op.f("pk_feature_progress")),
+    )
+    op.create_table(
         "feature_run",
         sa.Column("workspace", sa.Integer(), nullable=False),
-        sa.Column("name", sa.String(length=40), nullable=False),
+        sa.Column("name", sa.String(length=60), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("as_of", sa.Integer(), nullable=False),
+        sa.Column("seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("details", sa.JSON(), nullable=False),
         sa.Column("computed_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("workspace", "name", name=op.f("pk_feature_run")),
@@ -461,6 +488,18 @@ def upgrade() -> None:
         sa.UniqueConstraint("workspace", "account", "name", name=op.f("uq_join_way_workspace_account_name")),
     )
     op.create_table(
+        "kept_set",
+        sa.Column("workspace", sa.Integer(), nullable=False),
+        sa.Column("target", sa.String(length=60), nullable=False),
+        sa.Column("seq", sa.BigInteger(), nullable=False),
+        sa.Column("batch", sa.BigInteger(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("node", sa.LargeBinary(), nullable=False),
+        sa.Column("source", sa.String(length=64), nullable=False),
+        sa.Column("whole_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("workspace", "target", name=op.f("pk_kept_set")),
+    )
+    op.create_table(
         "lease",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
         sa.Column("workspace", sa.Integer(), nullable=False),
@@ -557,6 +596,18 @@ def upgrade() -> None:
         batch_op.create_index("ix_segment_size_day", ["workspace", "day"], unique=False)
 
     op.create_table(
+        "sending",
+        sa.Column("workspace", sa.Integer(), nullable=False),
+        sa.Column("ref", sa.String(length=80), nullable=False),
+        sa.Column("name", sa.String(length=200), nullable=False),
+        sa.Column("account", sa.Integer(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("workspace", "ref", name=op.f("pk_sending")),
+    )
+    with op.batch_alter_table("sending", schema=None) as batch_op:
+        batch_op.create_index("ix_sending_name", ["workspace", "name"], unique=False)
+
+    op.create_table(
         "tag",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
         sa.Column("workspace", sa.Integer(), nullable=False),
@@ -569,6 +620,7 @@ def upgrade() -> None:
         sa.Column("archived_at", sa.BigInteger(), nullable=True),
         sa.Column("lifetime_days", sa.Integer(), nullable=True),
         sa.Column("exclusive", sa.String(length=10), nullable=True),
+        sa.Column("keeper", sa.String(length=40), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_tag")),
         sa.UniqueConstraint("workspace", "account", "parent", "key", name=op.f("uq_tag_workspace_account_parent_key")),
     )
@@ -611,6 +663,42 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("tag_log", schema=None) as batch_op:
         batch_op.create_index("ix_tag_log_tag", ["workspace", "tag"], unique=False)
+
+    op.create_table(
+        "tag_rule",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("workspace", sa.Integer(), nullable=False),
+        sa.Column("tag", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("expression", sa.JSON(), nullable=False),
+        sa.Column("tags", sa.JSON(), nullable=False),
+        sa.Column("mode", sa.String(length=10), nullable=False),
+        sa.Column("until_days", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("owner", sa.String(length=100), nullable=False),
+        sa.Column("version", sa.Integer(), server_default="1", nullable=False),
+        sa.Column("state", sa.String(length=10), nullable=False),
+        sa.Column("problem", sa.JSON(), nullable=True),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("created_by", sa.String(length=100), nullable=False),
+        sa.Column("changed_at", sa.BigInteger(), nullable=False),
+        sa.Column("acted_at", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_tag_rule")),
+        sa.UniqueConstraint("workspace", "tag", name=op.f("uq_tag_rule_workspace_tag")),
+    )
+    op.create_table(
+        "tag_rule_log",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("workspace", sa.Integer(), nullable=False),
+        sa.Column("rule", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("what", sa.String(length=20), nullable=False),
+        sa.Column("who", sa.String(length=100), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("definition", sa.JSON(), nullable=False),
+        sa.Column("problem", sa.JSON(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_tag_rule_log")),
+    )
+    with op.batch_alter_table("tag_rule_log", schema=None) as batch_op:
+        batch_op.create_index("ix_tag_rule_log_rule", ["workspace", "rule"], unique=False)
 
     op.create_table(
         "tag_sync_account",
