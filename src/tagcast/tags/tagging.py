@@ -136,6 +136,19 @@ def check_room(work: Work, tag: Tag, change: Change) -> None:
         raise most.refuse("tags.holds_too_many", contacts=len(beyond), first=beyond.min())
 
 
+def check_fits(work: Work, tag_id: int, members: BitMap, fewer: int = 0) -> None:
+    """Whether `members`, who do not hold the tag, could get it, `fewer` others losing it first. Raises Refused."""
+    tag, after = get(work, tag_id), work.bitmaps.count(key(tag_id)) - fewer + len(members)
+    rules.check_holders(tag.path, after - len(members), after, bound(work, tag.account, "tags.members"))
+    most = bound(work, tag.account, "tags.per_contact")
+    others = [one for one in _held(work, store.every(work, tag.account)) if one.id != tag_id]
+    if most.most is None or len(others) < most.most:
+        return
+    beyond = bitmaps.counting.at_least([members & work.bitmaps.read(key(one.id)) for one in others], most.most)
+    if beyond:
+        raise most.refuse("tags.holds_too_many", contacts=len(beyond), first=beyond.min())
+
+
 def forgotten(work: Work, change: Change) -> list[Change]:
     """Who lost a tag by a removal has no end of it any more."""
     return lasting.forget(work, tag_id_of(change), work.bitmaps.members(change.seq))
