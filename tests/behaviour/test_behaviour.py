@@ -97,7 +97,8 @@ def test_what_is_derived_equals_a_count_of_all_events_in_any_order(
         derived = rows(behaviour.aggregates(work, "purchase"))
         sets = {key: work.bitmaps.read(key) for key in work.bitmaps.keys("event:")}
         assert derived == expected(history, zone)
-        assert sum(len(members) for members in sets.values()) == sum(days for _, _, _, days, _, _ in derived.values())
+        first = [members for key, members in sets.items() if key.count(":") == 3]
+        assert sum(map(len, first)) == sum(days for _, _, _, days, _, _ in derived.values())
         assert behaviour.rebuild(work, "purchase", zone=zone) == len(history)
         assert rows(behaviour.aggregates(work, "purchase")) == derived
         assert {key: work.bitmaps.read(key) for key in work.bitmaps.keys("event:")} == sets

@@ -102,9 +102,9 @@ def test_events_and_rfm(api: Api) -> None:
     content = ("id\n" + "".join(f"P{n}\n" for n in range(1, 6))).encode()
     api.upload("/contacts/imports", content, mapping='{"id": "identity:customer_id"}')
     assert api("GET", "/features/rfm")[0] == 404
-    assert api("PUT", "/events/types/purchase", {"purpose": "sales", "properties": ["sku"]})[0] == 200
+    assert api("PUT", "/events/types/purchase", {"purpose": "sales", "properties": {"sku": "text"}})[0] == 200
     assert api("GET", "/events/types")[1] == {
-        "types": [{"name": "purchase", "purpose": "sales", "properties": ["sku"]}]
+        "types": [{"name": "purchase", "purpose": "sales", "properties": {"sku": "text"}}]
     }
     good = [
         {

@@ -1,20 +1,16 @@
 """What contacts did: events by declared type, recorded once, with day sets and aggregates derived at intake.
 
-Owns: event_type, behaviour_batch, behaviour_aggregate; the sets `event:<type>:day:<yyyymmdd>`. Batches are the truth.
+Owns: event_type, behaviour_batch, behaviour_seen; the sets `event:<type>:day:<yyyymmdd>` of who did it that day, with
+`:<n>` of who did it at least n times; the records `events-<type>`. The truth is what was recorded.
 """
 
 from tagcast.behaviour.actions import (
-    Aggregates,
     Batch,
-    aggregates,
-    at_least,
     batch,
     between,
-    day_key,
     declare_event,
     event_types,
     events_of,
-    find_type,
     forget,
     last_seq,
     rebuild,
@@ -22,12 +18,15 @@ from tagcast.behaviour.actions import (
     record_packed,
     recorded_since,
 )
-from tagcast.behaviour.answers import node
+from tagcast.behaviour.answers import at_least, node
 from tagcast.behaviour.events import Recorded
 from tagcast.behaviour.evidence import Evidence, evidence
+from tagcast.behaviour.levels import key as day_key
 from tagcast.behaviour.packed import Events, events
 from tagcast.behaviour.questions import Did, Question, Then, Where, Window
+from tagcast.behaviour.recording import find_type
 from tagcast.behaviour.rules import EventIn, EventType, Kind
+from tagcast.behaviour.summaries import Aggregates, aggregates
 from tagcast.behaviour.workflows import import_events
 
 __all__ = [

@@ -9,13 +9,15 @@ import math
 import operator
 from collections.abc import Callable
 from datetime import date, timedelta
+from itertools import groupby
 
 from pyroaring import BitMap
 
-from tagcast.behaviour import actions, conditions, history
+from tagcast import bitmaps, contacts
+from tagcast.behaviour import actions, conditions, history, levels, recording
 from tagcast.behaviour.questions import Did, Op, Question, Then, Window
 from tagcast.bitmaps import algebra
-from tagcast.bitmaps.algebra import AllOf, AnyOf, Asked, AtLeast, Except, Key, Node
+from tagcast.bitmaps.algebra import AllOf, AnyOf, Asked, AtLeast, Evaluation, Except, Key, Node
 from tagcast.kit.uow import Work
 
 _COMPARE: dict[Op, Callable[[float, float], bool]] = {
@@ -27,6 +29,7 @@ _COMPARE: dict[Op, Callable[[float, float], bool]] = {
     ">": operator.gt,
 }
 _OPPOSITE: dict[Op, Op] = {"<": ">=", "<=": ">", "=": "!=", "!=": "=", ">=": "<", ">": "<="}
+_MONTH = 28
 _FROM_ZERO = ("times", "days", "sum")
 
 
@@ -36,7 +39,7 @@ def node(work: Work, question: Question, *, zone: str) -> Node:
     parts = (question,) if isinstance(question, Did) else (question.first, question.second)
     for part in parts:
         if part.event not in types:
-            actions.find_type(work, part.event)
+            recording.find_type(work, part.event)
     conditions.check(question, types)
     if isinstance(question, Then):
         return _asked(work, question, zone)
@@ -61,26 +64,50 @@ def _did(work: Work, asked: Did, zone: str) -> Node:
 
 
 def _at_least(work: Work, asked: Did, times: int, zone: str) -> Node:
-    if times > 1 and asked.measure == "times":
+    highest = 1 if asked.measure == "days" else times
+    if highest > levels.top():
         return _asked(work, Did(asked.event, asked.window, "times", ">=", times), zone)
-    days = tuple(Key(key) for key in _keys(work, asked.event, asked.window))
-    return AnyOf(days) if times == 1 else AtLeast(times, days)
+    if times == 1:
+        return AnyOf(_months(_keys(work, asked.event, asked.window)))
+    return AtLeast(times, tuple(Key(key) for key in _keys(work, asked.event, asked.window, highest)))
 
 
-def _keys(work: Work, event: str, window: Window) -> list[str]:
-    """The day sets of a window: every day of one with two ends, else those that there are."""
+def _keys(work: Work, event: str, window: Window, highest: int = 1) -> list[str]:
+    """The day sets of a window up to a level: every day of one with two ends, else those that there are."""
     if window.first is not None and window.last is not None:
-        count = (window.last - window.first).days + 1
-        return [actions.day_key(event, window.first + timedelta(days=n)) for n in range(count)]
+        days = [window.first + timedelta(days=n) for n in range((window.last - window.first).days + 1)]
+        return [levels.key(event, day, level) for day in days for level in range(1, highest + 1)]
     first, last = window.first or date.min, window.last or date.max
-    found = work.bitmaps.keys(f"event:{event}:day:")
-    return [key for key in found if f"{first:%Y%m%d}" <= key.rpartition(":")[2] <= f"{last:%Y%m%d}"]
+    found = ((key, *levels.split(key)) for key in levels.keys(work, event))
+    return [key for key, day, level in found if first <= day <= last and level <= highest]
+
+
+def _months(keys: list[str]) -> tuple[Node, ...]:
+    """The day sets, those of a month together, so that whoever remembers nodes meets whole months again."""
+    found: list[Node] = []
+    for _, some in groupby(keys, key=lambda key: key[:-2]):
+        days = tuple(Key(key) for key in some)
+        found.extend([AnyOf(days)] if len(days) >= _MONTH else days)
+    return tuple(found)
+
+
+def at_least(work: Work, name: str, times: int, window: tuple[date, date], *, zone: str) -> BitMap:
+    """The contacts with at least `times` events on the days of `window`, both ends included."""
+    asked = Did(name, Window(*window), "times", ">=", max(times, 1))
+    return Evaluation(work.bitmaps, contacts.EVERYONE).members(node(work, asked, zone=zone))
 
 
 def _asked(work: Work, question: Question, zone: str) -> Node:
     def ask(within: BitMap | None) -> BitMap:
         return history.ask(work, question, within, zone=zone)
 
+    def due(since_ms: int, until_ms: int) -> BitMap:
+        assert isinstance(question, Then)
+        span = question.within_seconds * 1000
+        ending = actions.events_of(work, question.first.event, since_ms - span - 1, until_ms - span + 1)
+        return bitmaps.pack(ending.contact)
+
     parts = (question,) if isinstance(question, Did) else (question.first, question.second)
     feeds = {key: None for part in parts for key in _keys(work, part.event, part.window)}
-    return Asked(("behaviour", question, zone), ask, tuple(feeds))
+    waits = isinstance(question, Then) and question.absent
+    return Asked(("behaviour", question, zone), ask, tuple(feeds), due=due if waits else None)

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, Stri
 
 from tagcast import contacts
 from tagcast.access import Guarded
-from tagcast.behaviour import actions, rules, store
+from tagcast.behaviour import actions, recording, rules, store
 from tagcast.behaviour.rules import EventIn, EventType, Kind
 from tagcast.kit.errors import Invalid, TagcastError
 from tagcast.kit.uow import Work
@@ -111,7 +111,7 @@ def record(entry: Guarded, body: BatchIn) -> BatchOut:
         for row, (event, number) in enumerate(zip(body.events, numbers, strict=True)):
             try:
                 if event.type not in known:
-                    actions.find_type(work, event.type)
+                    recording.find_type(work, event.type)
                 if number is None or number not in everyone:
                     kind = event.contact.kind if event.contact is not None else "number"
                     raise Invalid("behaviour.nobody", kind=kind)

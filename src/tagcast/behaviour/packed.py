@@ -1,7 +1,4 @@
-"""Events as columns, and what is derived from them: local days and one aggregate per contact.
-
-Aggregates are folded in batch by batch, in any order of time: the day sets tell which days of a contact are new.
-"""
+"""Events as columns, as they are stored and by local day."""
 
 import zlib
 from dataclasses import dataclass, field
@@ -12,21 +9,6 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import orjson
 from numpy.typing import NDArray
-
-BLOCK = 2048
-"""Contacts in a stored block of aggregates."""
-
-AGGREGATE = np.dtype(
-    [
-        ("first_day", "<i4"),
-        ("last_day", "<i4"),
-        ("count", "<u4"),
-        ("days", "<u4"),
-        ("sum", "<i8"),
-        ("first_sum", "<i8"),
-    ]
-)
-"""Days since 1970-01-01, events, distinct days, cents of all events and of the first day's."""
 
 _QUARTER = 900_000
 _UTC_DAY = 86_400_000
@@ -79,10 +61,14 @@ def events(
 
 
 def join(parts: list[Events]) -> Events:
-    """One set of columns out of several; properties only if every part has them."""
+    """One set of columns out of several."""
+    if len(parts) == 1:
+        return parts[0]
     if not parts:
-        return events([], [], [], [])
-    kept = [one for part in parts for one in part.properties] if all(part.properties for part in parts) else []
+        return NONE
+    kept: list[dict[str, Any]] = []
+    if any(part.properties for part in parts):
+        kept = [one for part in parts for one in (part.properties or [{} for _ in range(len(part))])]
     return Events(
         np.concatenate([part.contact for part in parts]),
         np.concatenate([part.at_ms for part in parts]),
@@ -139,49 +125,27 @@ def local_days(at_ms: NDArray[np.int64], zone: str) -> NDArray[np.int32]:
 def per_day(batch: Events, zone: str) -> PerDay:
     """Events summed by (contact, day)."""
     day = local_days(batch.at_ms, zone)
-    order = np.lexsort((day, batch.contact))
-    contact, day = batch.contact[order], day[order]
-    starts = _starts(contact, day)
-    count = np.diff(np.append(starts, len(contact))).astype(np.uint32)
+    keys = batch.contact.astype(np.int64) << 32 | day
+    order = np.argsort(keys, kind="stable")
+    keys = keys[order]
+    starts = group_starts(keys)
+    count = np.diff(np.append(starts, len(keys))).astype(np.uint32)
     total = np.add.reduceat(batch.amount[order], starts) if len(starts) else np.empty(0, np.int64)
-    return PerDay(contact[starts], day[starts], count, total)
+    return PerDay((keys[starts] >> 32).astype(np.uint32), day[order][starts], count, total)
 
 
-def summarise(days: PerDay, new: NDArray[np.bool_]) -> tuple[NDArray[np.uint32], NDArray[np.void]]:
-    """(contacts, their aggregates) of a batch; `new` says which (contact, day) pairs were never seen before."""
-    starts = _starts(days.contact)
-    ends = np.append(starts[1:], len(days.contact)) - 1
-    made = np.zeros(len(starts), dtype=AGGREGATE)
-    if len(starts):
-        made["first_day"], made["last_day"] = days.day[starts], days.day[ends]
-        made["count"] = np.add.reduceat(days.count, starts)
-        made["days"] = np.add.reduceat(new.astype(np.uint32), starts)
-        made["sum"], made["first_sum"] = np.add.reduceat(days.sum, starts), days.sum[starts]
-    return days.contact[starts], made
-
-
-def fold(before: NDArray[np.void], more: NDArray[np.void]) -> NDArray[np.void]:
-    """The aggregates after more events of the same contacts; an aggregate with count 0 stands for nobody yet."""
-    after = before.copy()
-    fresh = before["count"] == 0
-    earlier = fresh | (more["first_day"] < before["first_day"])
-    same = ~fresh & (more["first_day"] == before["first_day"])
-    after["first_sum"] = np.where(
-        earlier, more["first_sum"], before["first_sum"] + np.where(same, more["first_sum"], 0)
-    )
-    after["first_day"] = np.where(earlier, more["first_day"], before["first_day"])
-    after["last_day"] = np.where(fresh, more["last_day"], np.maximum(before["last_day"], more["last_day"]))
-    for name in ("count", "days", "sum"):
-        after[name] = before[name] + more[name]
-    return after
-
-
-def _starts(*columns: NDArray[Any]) -> NDArray[np.int64]:
-    """Where a new group begins in columns that are sorted together."""
-    if not len(columns[0]):
-        return np.empty(0, np.int64)
-    changed = np.zeros(len(columns[0]), dtype=np.bool_)
-    changed[0] = True
-    for column in columns:
-        changed[1:] |= column[1:] != column[:-1]
+def group_starts(keys: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where a new value begins in a sorted column."""
+    changed = np.ones(len(keys), dtype=np.bool_)
+    np.not_equal(keys[1:], keys[:-1], out=changed[1:])
     return np.flatnonzero(changed)
+
+
+def group_spans(keys: NDArray[np.int64]) -> list[tuple[int, int]]:
+    """[begin, end) of each value in a sorted column."""
+    starts = group_starts(keys).tolist()
+    return list(zip(starts, [*starts[1:], len(keys)], strict=False))
+
+
+NONE = events([], [], [], [])
+"""No events."""

@@ -29,6 +29,7 @@ _EPOCH_SECONDS = re.compile(r"\d{10}")
 _EPOCH_MS = re.compile(r"\d{13}")
 _EARLIEST = clock.to_ms(datetime(1990, 1, 1, tzinfo=UTC))
 _LATEST = clock.to_ms(datetime(2100, 1, 1, tzinfo=UTC))
+_DAY_MS = 86_400_000
 _MOST_CENTS = 10**15
 _FLAGS = {"true": True, "1": True, "yes": True, "是": True, "false": False, "0": False, "no": False, "否": False}
 _MOST_QUANTITY = 10**9
@@ -38,13 +39,14 @@ _MOST_QUANTITY = 10**9
 class EventType:
     """A declared type of event: what it is collected for and which properties, of which kind, it may carry.
 
-    `zone` is that of its days since the first intake or the last rebuild, "" before.
+    `zone` is that of its days since the first intake or the last rebuild, "" before; `epoch` names the last rebuild.
     """
 
     name: str
     purpose: str
     properties: Mapping[str, Kind] = field(default_factory=dict)
     zone: str = ""
+    epoch: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +148,23 @@ def check_time(at_ms: int) -> int:
     if not _EARLIEST <= at_ms < _LATEST:
         raise Invalid("behaviour.bad_time")
     return at_ms
+
+
+def check_age(at_ms: int, now_ms: int) -> int:
+    """Raises Invalid for a time that is too old to count or too far ahead of `now_ms` (see limits.toml)."""
+    bounds = limits()
+    if at_ms > now_ms + bounds["future_days"] * _DAY_MS:
+        raise Invalid("behaviour.in_future", days=bounds["future_days"])
+    if at_ms < now_ms - bounds["late_days"] * _DAY_MS:
+        raise Invalid("behaviour.too_old", days=bounds["late_days"])
+    return at_ms
+
+
+def check_key(text: str) -> str:
+    """Raises Invalid for a batch key or an event's own id that is too long."""
+    if len(text) > limits()["key_length"]:
+        raise Invalid("behaviour.long_key", most=limits()["key_length"])
+    return text
 
 
 def check_quantity(quantity: int) -> int:

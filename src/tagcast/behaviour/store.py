@@ -1,28 +1,44 @@
 """All SQL of behaviour."""
 
-import zlib
-from collections.abc import Iterable, Iterator
+import secrets
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 
-import numpy as np
 import sqlalchemy as sa
-from numpy.typing import NDArray
 
 from tagcast.behaviour import packed
-from tagcast.behaviour.packed import AGGREGATE, BLOCK, Events
+from tagcast.behaviour.packed import Events
 from tagcast.behaviour.rules import EventType
-from tagcast.behaviour.tables import aggregates, batches, event_types
+from tagcast.behaviour.tables import batches, event_types, seen
 from tagcast.kit import db
 from tagcast.kit.uow import Work
+
+_t = batches.c
+_PARAMETERS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One row of the log of a type; `payload` is None when its events are only in the lake."""
+
+    seq: int
+    stamp: int
+    payload: bytes | None
+    fresh: bytes | None
+    gone: int | None
+
+    def events(self) -> Events:
+        """The events of the row. For one with a payload."""
+        assert self.payload is not None
+        return packed.decode(self.payload)
 
 
 def all_types(work: Work) -> dict[str, EventType]:
     """The declared types by name, sorted."""
     table = event_types.c
-    query = sa.select(table.name, table.purpose, table.properties, table.zone).where(table.workspace == work.workspace)
-    return {
-        row.name: EventType(row.name, row.purpose, dict(row.properties), row.zone)
-        for row in work.connection.execute(query.order_by(table.name))
-    }
+    query = sa.select(table.name, table.purpose, table.properties, table.zone, table.epoch)
+    rows = work.connection.execute(query.where(table.workspace == work.workspace).order_by(table.name))
+    return {row.name: EventType(row.name, row.purpose, dict(row.properties), row.zone, row.epoch) for row in rows}
 
 
 def put_type(work: Work, declared: EventType) -> None:
@@ -33,113 +49,116 @@ def put_type(work: Work, declared: EventType) -> None:
         "purpose": declared.purpose,
         "properties": dict(declared.properties),
         "zone": declared.zone,
+        "epoch": declared.epoch,
         "created_at": work.now_ms,
     }
     db.upsert(work.connection, event_types, [row], ["workspace", "name"])
 
 
-def has_batch(work: Work, name: str, batch_key: str) -> bool:
-    """Whether this batch was recorded."""
-    table = batches.c
-    query = sa.select(table.seq).where(
-        table.workspace == work.workspace, table.type == name, table.batch_key == batch_key
-    )
-    return work.connection.scalar(query) is not None
-
-
-def insert_batch(work: Work, name: str, batch_key: str, batch: Events) -> int:
-    """A new batch's seq."""
-    made = work.connection.execute(
-        sa.insert(batches).values(
-            workspace=work.workspace,
-            type=name,
-            batch_key=batch_key,
-            rows=len(batch),
-            first_ms=int(batch.at_ms.min()),
-            last_ms=int(batch.at_ms.max()),
-            payload=packed.encode(batch),
-            created_at=work.now_ms,
+def known_marks(work: Work, marks: Collection[bytes]) -> set[bytes]:
+    """Those of `marks` that were recorded."""
+    found: set[bytes] = set()
+    asked = list(marks)
+    for at in range(0, len(asked), _PARAMETERS):
+        query = sa.select(seen.c.mark).where(
+            seen.c.workspace == work.workspace, seen.c.mark.in_(asked[at : at + _PARAMETERS])
         )
+        found.update(bytes(mark) for mark in work.connection.scalars(query))
+    return found
+
+
+def insert_marks(work: Work, marks: Collection[bytes]) -> None:
+    """Remember marks, none of which is known."""
+    db.insert_many(work.connection, seen, [{"workspace": work.workspace, "mark": mark} for mark in marks])
+
+
+def insert_batch(work: Work, name: str, batch: Events, fresh: bytes) -> int:
+    """A new batch's seq."""
+    span = (int(batch.at_ms.min()), int(batch.at_ms.max()))
+    return _insert(work, name, span, rows=len(batch), payload=packed.encode(batch), fresh=fresh)
+
+
+def insert_gone(work: Work, name: str, number: int) -> int:
+    """The seq of the note that a contact's events were deleted."""
+    return _insert(work, name, (work.now_ms, work.now_ms), rows=0, payload=packed.encode(packed.NONE), gone=number)
+
+
+def _insert(work: Work, name: str, span: tuple[int, int], **values: object) -> int:
+    row = {"workspace": work.workspace, "type": name, "first_ms": span[0], "last_ms": span[1], **values}
+    made = work.connection.execute(
+        sa.insert(batches).values(**row, stamp=secrets.randbits(62), created_at=work.now_ms)
     ).inserted_primary_key
     assert made is not None
     return int(made[0])
 
 
 def read_batch(work: Work, seq: int) -> tuple[str, Events] | None:
-    """(type, events) of one batch."""
-    table = batches.c
-    row = work.connection.execute(
-        sa.select(table.type, table.payload).where(table.workspace == work.workspace, table.seq == seq)
-    ).one_or_none()
-    return None if row is None else (row.type, packed.decode(row.payload))
+    """(type, events) of one batch; None when there is none or its events are only in the lake."""
+    query = sa.select(_t.type, _t.payload).where(_t.workspace == work.workspace, _t.seq == seq)
+    row = work.connection.execute(query).one_or_none()
+    return None if row is None or row.payload is None else (row.type, packed.decode(row.payload))
 
 
 def read_batches(work: Work, name: str, since_ms: int | None, until_ms: int | None) -> Iterator[tuple[int, Events]]:
-    """(seq, events) of the batches that may hold events in [since, until), oldest first."""
-    table = batches.c
-    query = sa.select(table.seq, table.payload).where(table.workspace == work.workspace, table.type == name)
+    """(seq, events) of the batches here that may hold events in [since, until), oldest first."""
+    query = sa.select(_t.seq, _t.payload).where(_t.workspace == work.workspace, _t.type == name)
     if since_ms is not None:
-        query = query.where(table.last_ms >= since_ms)
+        query = query.where(_t.last_ms >= since_ms)
     if until_ms is not None:
-        query = query.where(table.first_ms < until_ms)
-    for row in work.connection.execute(query.order_by(table.seq)):
+        query = query.where(_t.first_ms < until_ms)
+    for row in work.connection.execute(query.where(_t.payload.is_not(None), _t.rows > 0).order_by(_t.seq)):
         yield row.seq, packed.decode(row.payload)
 
 
-def batches_since(work: Work, seq: int, limit: int) -> Iterator[tuple[int, str, Events]]:
-    """(seq, type, events) of at most `limit` batches after `seq`, oldest first."""
-    table = batches.c
-    query = sa.select(table.seq, table.type, table.payload).where(table.workspace == work.workspace, table.seq > seq)
-    for row in work.connection.execute(query.order_by(table.seq).limit(limit)):
-        yield row.seq, row.type, packed.decode(row.payload)
+def batches_since(work: Work, seq: int, limit: int) -> list[tuple[int, str, Events | None, int | None]]:
+    """(seq, type, events, contact gone) of at most `limit` rows after `seq`; no events when only the lake has them."""
+    query = sa.select(_t.seq, _t.type, _t.payload, _t.gone).where(_t.workspace == work.workspace, _t.seq > seq)
+    return [
+        (row.seq, row.type, None if row.payload is None else packed.decode(row.payload), row.gone)
+        for row in work.connection.execute(query.order_by(_t.seq).limit(limit))
+    ]
+
+
+def entries(work: Work, name: str, after: int, before: int | None) -> Iterator[Entry]:
+    """The log of a type with after < seq < before, oldest first."""
+    query = sa.select(_t.seq, _t.stamp, _t.payload, _t.fresh, _t.gone)
+    query = query.where(_t.workspace == work.workspace, _t.type == name, _t.seq > after)
+    if before is not None:
+        query = query.where(_t.seq < before)
+    for row in work.connection.execute(query.order_by(_t.seq), execution_options={"yield_per": 64}):
+        yield Entry(row.seq, row.stamp, row.payload, row.fresh, row.gone)
 
 
 def last_seq(work: Work) -> int:
-    """The seq of the newest batch, 0 before the first."""
-    newest = sa.select(sa.func.max(batches.c.seq)).where(batches.c.workspace == work.workspace)
-    return int(work.connection.scalar(newest) or 0)
+    """The newest row's seq that is visible here, 0 without one."""
+    query = sa.select(sa.func.coalesce(sa.func.max(_t.seq), 0)).where(_t.workspace == work.workspace)
+    return int(work.connection.execute(query).scalar_one())
 
 
-def rewrite_batch(work: Work, seq: int, batch: Events) -> None:
+def stamp_of(work: Work, seq: int) -> int | None:
+    """The stamp of one row of the log."""
+    return work.connection.scalar(sa.select(_t.stamp).where(_t.workspace == work.workspace, _t.seq == seq))
+
+
+def rewrite_batch(work: Work, seq: int, batch: Events, fresh: bytes) -> None:
     """Give a batch other contents."""
     work.connection.execute(
         sa.update(batches)
-        .where(batches.c.workspace == work.workspace, batches.c.seq == seq)
-        .values(payload=packed.encode(batch), rows=len(batch))
+        .where(_t.workspace == work.workspace, _t.seq == seq)
+        .values(payload=packed.encode(batch), rows=len(batch), fresh=fresh)
     )
 
 
-def read_blocks(work: Work, name: str, wanted: Iterable[int] | None = None) -> Iterator[tuple[int, NDArray[np.void]]]:
-    """(block, aggregates of its contacts), ascending; all blocks, or those wanted that are there."""
-    table = aggregates.c
-    query = sa.select(table.block, table.payload).where(table.workspace == work.workspace, table.type == name)
-    if wanted is not None:
-        query = query.where(table.block.in_(list(wanted)))
-    for row in work.connection.execute(query.order_by(table.block)):
-        yield row.block, np.frombuffer(zlib.decompress(row.payload), dtype=AGGREGATE)
+def fresh(work: Work, seq: int) -> bytes | None:
+    """Of one batch: a bit an event, whether it was the first of its contact on that day."""
+    return work.connection.scalar(sa.select(_t.fresh).where(_t.workspace == work.workspace, _t.seq == seq))
 
 
-def write_blocks(work: Work, name: str, blocks: dict[int, NDArray[np.void]]) -> None:
-    """Write blocks of aggregates."""
-    rows = [
-        {
-            "workspace": work.workspace,
-            "type": name,
-            "block": block,
-            "payload": zlib.compress(np.ascontiguousarray(found, dtype=AGGREGATE).tobytes(), 1),
-        }
-        for block, found in blocks.items()
-    ]
-    db.upsert(work.connection, aggregates, rows, ["workspace", "type", "block"])
-
-
-def drop_blocks(work: Work, name: str) -> None:
-    """Forget the aggregates of a type."""
-    work.connection.execute(
-        sa.delete(aggregates).where(aggregates.c.workspace == work.workspace, aggregates.c.type == name)
+def release(work: Work, upto: int, older_than_ms: int) -> int:
+    """Let go of the events of batches up to a seq that were recorded before a moment: the lake has them. How many."""
+    gone = work.connection.execute(
+        sa.update(batches)
+        .where(_t.workspace == work.workspace, _t.seq <= upto, _t.created_at < older_than_ms, _t.payload.is_not(None))
+        .values(payload=None, fresh=None)
     )
-
-
-def empty_block() -> NDArray[np.void]:
-    """A block of contacts without events."""
-    return np.zeros(BLOCK, dtype=AGGREGATE)
+    return gone.rowcount

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from tagcast import contacts, files
 from tagcast.behaviour import packed, rules
-from tagcast.behaviour.actions import find_type, record_packed
+from tagcast.behaviour.actions import record_packed
+from tagcast.behaviour.recording import find_type
 from tagcast.behaviour.rules import EventType, Value
 from tagcast.contacts import ChunkOutcome, Identity, ImportResult, Progress
 from tagcast.files import Row, Table
@@ -58,7 +59,7 @@ class EventHandler:
         held: list[dict[str, Value]] = []
         for index, (row, number) in enumerate(zip(rows, found, strict=True)):
             try:
-                parsed = self._parse(row.values, number)
+                parsed = self._parse(row.values, number, work.now_ms)
                 properties = {
                     name: rules.parse_value(self.declared, name, text)
                     for column, name in self.properties.items()
@@ -77,14 +78,14 @@ class EventHandler:
             outcome.made = record_packed(work, self.name, batch, batch_key=key, zone=self.zone)
         return outcome
 
-    def _parse(self, values: Mapping[str, str], number: int | None) -> tuple[int, int, int, int]:
+    def _parse(self, values: Mapping[str, str], number: int | None, now_ms: int) -> tuple[int, int, int, int]:
         if number is None:
             raise Invalid("behaviour.nobody", kind=self.who[1].text)
         amount = values[self.columns["amount"]].strip() if "amount" in self.columns else ""
         quantity = values[self.columns["quantity"]].strip() if "quantity" in self.columns else ""
         return (
             number,
-            rules.parse_time(values[self.columns["at"]].strip(), self.zone),
+            rules.check_age(rules.parse_time(values[self.columns["at"]].strip(), self.zone), now_ms),
             rules.parse_amount(amount) if amount else 0,
             rules.parse_quantity(quantity) if quantity else 1,
         )

@@ -1,16 +1,10 @@
 """Dense records per number, kept in memory-mapped files and brought up to date from a log. No product words.
 
-What they hold can always be made again; a file is a checkpoint of it, never the truth.
+What they hold can always be made again; a file is a checkpoint of it, never the truth. A record of zeros stands for
+nothing, so records that were never written cost no memory.
 """
 
-from pathlib import Path
+from tagcast.columns.files import Damaged, Mark
+from tagcast.columns.records import Columns, Records
 
-
-class Columns:
-    """The records of all workspaces of one database, for one process. Safe to share between threads."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-
-__all__ = ["Columns"]
+__all__ = ["Columns", "Damaged", "Mark", "Records"]

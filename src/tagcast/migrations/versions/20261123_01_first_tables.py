@@ -331,34 +331,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("workspace", "name", name=op.f("pk_event_type")),
     )
     op.create_table(
-        "feature_definition",
-        sa.Column("workspace", sa.Integer(), nullable=False),
-        sa.Column("name", sa.String(length=60), nullable=False),
-        sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
-        sa.Column("definition", sa.JSON(), nullable=False),
-        sa.Column("created_at", sa.BigInteger(), nullable=False),
-        sa.Column("created_by", sa.String(length=80), nullable=False),
-        sa.Column("retired_at", sa.BigInteger(), nullable=True),
-        sa.PrimaryKeyConstraint("workspace", "name", "version", name=op.f("pk_feature_definition")),
-    )
-    op.create_table(
-        "feature_progress",
-        sa.Column("workspace", sa.Integer(), nullable=False),
-        sa.Column("name", sa.String(length=60), nullable=False),
-        sa.Column("state", sa.String(length=20), nullable=False),
-        sa.Column("done", sa.Integer(), nullable=False),
-        sa.Column("total", sa.Integer(), nullable=False),
-        sa.Column("problem", sa.String(length=200), nullable=True),
-        sa.Column("at", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("workspace", "name", name=op.f("pk_feature_progress")),
-    )
-    op.create_table(
         "feature_run",
         sa.Column("workspace", sa.Integer(), nullable=False),
-        sa.Column("name", sa.String(length=60), nullable=False),
-        sa.Column("version", sa.Integer(), nullable=False),
-        sa.Column("as_of", sa.Integer(), nullable=False),
-        sa.Column("seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("name", sa.String(length=40), nullable=False),
         sa.Column("details", sa.JSON(), nullable=False),
         sa.Column("computed_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("workspace", "name", name=op.f("pk_feature_run")),
@@ -663,42 +638,6 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("tag_log", schema=None) as batch_op:
         batch_op.create_index("ix_tag_log_tag", ["workspace", "tag"], unique=False)
-
-    op.create_table(
-        "tag_rule",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
-        sa.Column("workspace", sa.Integer(), nullable=False),
-        sa.Column("tag", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("expression", sa.JSON(), nullable=False),
-        sa.Column("tags", sa.JSON(), nullable=False),
-        sa.Column("mode", sa.String(length=10), nullable=False),
-        sa.Column("until_days", sa.Integer(), server_default="0", nullable=False),
-        sa.Column("owner", sa.String(length=100), nullable=False),
-        sa.Column("version", sa.Integer(), server_default="1", nullable=False),
-        sa.Column("state", sa.String(length=10), nullable=False),
-        sa.Column("problem", sa.JSON(), nullable=True),
-        sa.Column("created_at", sa.BigInteger(), nullable=False),
-        sa.Column("created_by", sa.String(length=100), nullable=False),
-        sa.Column("changed_at", sa.BigInteger(), nullable=False),
-        sa.Column("acted_at", sa.BigInteger(), nullable=True),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_tag_rule")),
-        sa.UniqueConstraint("workspace", "tag", name=op.f("uq_tag_rule_workspace_tag")),
-    )
-    op.create_table(
-        "tag_rule_log",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
-        sa.Column("workspace", sa.Integer(), nullable=False),
-        sa.Column("rule", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("version", sa.Integer(), nullable=False),
-        sa.Column("what", sa.String(length=20), nullable=False),
-        sa.Column("who", sa.String(length=100), nullable=False),
-        sa.Column("at", sa.BigInteger(), nullable=False),
-        sa.Column("definition", sa.JSON(), nullable=False),
-        sa.Column("problem", sa.JSON(), nullable=True),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_tag_rule_log")),
-    )
-    with op.batch_alter_table("tag_rule_log", schema=None) as batch_op:
-        batch_op.create_index("ix_tag_rule_log_rule", ["workspace", "rule"], unique=False)
 
     op.create_table(
         "tag_sync_account",

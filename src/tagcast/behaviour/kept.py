@@ -1,0 +1,152 @@
+"""What is kept of each contact and type: first and last day, events, distinct days, sums.
+
+The records follow the log of batches: before anyone reads them, the rows after their mark are replayed. What this
+transaction recorded itself is not in the shared records before it is committed; it sees it on a copy.
+"""
+
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import sqlalchemy as sa
+from numpy.typing import NDArray
+
+from tagcast.behaviour import packed, store
+from tagcast.behaviour.packed import Events
+from tagcast.behaviour.rules import EventType
+from tagcast.behaviour.store import Entry
+from tagcast.columns import Damaged, Mark, Records
+from tagcast.kit.uow import Work
+
+FIELDS = {"first": "<u4", "last": "<u4", "count": "<u4", "days": "<u4", "sum": "<i8", "first_sum": "<i8"}
+"""Days are kept so that 0 stands for none and more wins: `last` = day + 1, `first` = 2^20 - day."""
+
+FAR = 1 << 20
+_TOGETHER = 400_000
+_own: weakref.WeakKeyDictionary[sa.RootTransaction, dict[int, int]] = weakref.WeakKeyDictionary()
+_own_lock = threading.Lock()
+
+Refill = Callable[[Work, EventType, int | None], Iterator[tuple[int, Events]]]
+"""(work, type, before) -> (seq, events) whose batches are only in the lake; all of a day stand in one part."""
+
+
+def note(work: Work, seq: int) -> None:
+    """Remember that this transaction wrote rows of the log from `seq` on, which nobody else may see before it commits.
+
+    0: that it changed the whole log.
+    """
+    transaction = work.connection.get_transaction()
+    assert isinstance(transaction, sa.RootTransaction)
+    with _own_lock:
+        mine = _own.setdefault(transaction, {})
+        mine[work.workspace] = min(seq, mine.get(work.workspace, seq))
+
+
+@contextmanager
+def records(work: Work, declared: EventType) -> Iterator[Records]:
+    """The records of a type as this transaction sees them, for the caller alone while the block lasts."""
+    transaction = work.connection.get_transaction()
+    own = None if transaction is None else _own.get(transaction, {}).get(work.workspace)
+    if own == 0:
+        yield _alone(work, declared)
+        return
+    with work.columns.records(work.workspace, f"events-{declared.name}", FIELDS) as shared:
+        _mended(work, declared, shared, own)
+        if own is None:
+            yield shared
+            return
+        seen = shared.copy()
+    _replay(work, declared, seen, (own - 1, None))
+    yield seen
+
+
+def _alone(work: Work, declared: EventType) -> Records:
+    """Records that stand on nothing but the log as this transaction sees it."""
+    made = work.columns.apart(FIELDS)
+    made.reset(declared.epoch)
+    _replay(work, declared, made, (0, None))
+    return made
+
+
+def _mended(work: Work, declared: EventType, shared: Records, own: int | None) -> None:
+    """Bring the shared records up to date; a damaged checkpoint is replaced by a replay of the whole log."""
+    try:
+        _catch_up(work, declared, shared, own)
+        for name in FIELDS:
+            shared.column(name)
+    except Damaged:
+        shared.reset(declared.epoch)
+        _catch_up(work, declared, shared, own)
+
+
+def _catch_up(work: Work, declared: EventType, shared: Records, own: int | None) -> None:
+    if shared.mark.epoch != declared.epoch:
+
+        def known(mark: Mark) -> bool:
+            return (own is None or mark.seq < own) and store.stamp_of(work, mark.seq) == mark.stamp
+
+        shared.load(declared.epoch, known)
+    _replay(work, declared, shared, (shared.mark.seq, own))
+
+
+def _replay(work: Work, declared: EventType, into: Records, span: tuple[int, int | None]) -> None:
+    """Bring the rows with after < seq < before into the records, many at a time."""
+    after, before = span
+    waiting: list[Entry] = []
+    rows = 0
+    for entry in store.entries(work, declared.name, after, before):
+        waiting.append(entry)
+        rows += len(entry.fresh or b"") * 8
+        if entry.gone is not None or rows > _TOGETHER:
+            _apply_entries(declared, into, waiting)
+            waiting, rows = [], 0
+    _apply_entries(declared, into, waiting)
+
+
+def _apply_entries(declared: EventType, into: Records, waiting: list[Entry]) -> None:
+    if not waiting:
+        return
+    parts = [entry.events() for entry in waiting if entry.gone is None]
+    marks = [fresh_of(entry.fresh, len(part)) for entry, part in zip(waiting, parts, strict=False)]
+    if parts:
+        apply(into, packed.join(parts), np.concatenate(marks), declared.zone)
+    last = waiting[-1]
+    if last.gone is not None and last.gone < into.size:
+        for name in FIELDS:
+            into.column(name)[last.gone] = 0
+    into.mark = Mark(declared.epoch, last.seq, last.stamp)
+    into.entries += sum(map(len, parts))
+
+
+def apply(into: Records, batch: Events, fresh: NDArray[np.bool_], zone: str) -> None:
+    """Count events in; `fresh`: the first of its contact on that day. In any order of time."""
+    if not len(batch):
+        return
+    into.reserve(int(batch.contact.max()) + 1)
+    first, last, first_sum = into.column("first"), into.column("last"), into.column("first_sum")
+    who = batch.contact.astype(np.intp)
+    day = packed.local_days(batch.at_ms, zone).astype(np.uint32)
+    early = FAR - day
+    before = first[who]
+    np.maximum.at(first, who, early)
+    after = first[who]
+    # Whose first day moved begins its sum anew.
+    first_sum[who[after > before]] = 0
+    here = early == after
+    np.add.at(first_sum, who[here], batch.amount[here])
+    np.maximum.at(last, who, day + 1)
+    np.add.at(into.column("count"), who, np.uint32(1))
+    np.add.at(into.column("days"), who[fresh], np.uint32(1))
+    np.add.at(into.column("sum"), who, batch.amount)
+
+
+def fresh_bits(fresh: NDArray[np.bool_]) -> bytes:
+    """A bit an event."""
+    return np.packbits(fresh).tobytes()
+
+
+def fresh_of(data: bytes | None, rows: int) -> NDArray[np.bool_]:
+    """What `fresh_bits` wrote."""
+    return np.unpackbits(np.frombuffer(data or b"", dtype=np.uint8), count=rows).astype(np.bool_)

@@ -1,0 +1,108 @@
+"""What is kept of each contact, as columns: the ground of RFM and of lifetimes."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tagcast import bitmaps
+from tagcast.behaviour import actions, kept, levels, packed, recording
+from tagcast.behaviour.rules import EventType
+from tagcast.kit.uow import Work
+
+_FIELDS = {
+    "first_day": "first",
+    "last_day": "last",
+    "count": "count",
+    "days": "days",
+    "sum": "sum",
+    "first_sum": "first_sum",
+}
+_TYPES = {"first_day": np.int32, "last_day": np.int32, "sum": np.int64, "first_sum": np.int64}
+_DAY_MS = 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregates:
+    """One row a contact that ever did it, ascending. Days since 1970-01-01, amounts in cents.
+
+    A column that was not asked for is empty.
+    """
+
+    contact: NDArray[np.uint32]
+    first_day: NDArray[np.int32]
+    last_day: NDArray[np.int32]
+    count: NDArray[np.uint32]
+    days: NDArray[np.uint32]
+    sum: NDArray[np.int64]
+    first_sum: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.contact)
+
+
+def aggregates(
+    work: Work, name: str, *, until: date | None = None, zone: str = "", fields: Collection[str] = ()
+) -> Aggregates:
+    """Per contact: first and last day, events, distinct days, cents. `until` leaves out later days.
+
+    Only `fields`, if any are given, are filled, and cost time. Days are those of the type's zone, in which its sets
+    stand; another `zone` changes nothing. Raises NotFound.
+    """
+    declared = recording.find_type(work, name)
+    wanted = {one for one in _FIELDS if not fields or one in fields}
+    with kept.records(work, declared) as found:
+        # Copies, made while the records are ours.
+        who = np.flatnonzero(found.column("count")).astype(np.uint32)
+        read = wanted if until is None else {*wanted, "first_day", "last_day"}
+        columns = {one: found.column(_FIELDS[one])[who] for one in read}
+    if "first_day" in columns:
+        columns["first_day"] = (kept.FAR - columns["first_day"]).astype(np.int32)
+    if "last_day" in columns:
+        columns["last_day"] = (columns["last_day"] - 1).astype(np.int32)
+    if until is not None and len(who):
+        who = _cut(work, declared, who, columns, until)
+    empty = {one: np.empty(0, _TYPES.get(one, np.uint32)) for one in _FIELDS if one not in wanted}
+    return Aggregates(who, **{one: columns[one] for one in wanted}, **empty)
+
+
+def _cut(
+    work: Work, declared: EventType, who: NDArray[np.uint32], columns: dict[str, NDArray[Any]], until: date
+) -> NDArray[np.uint32]:
+    """Take what happened after a day out of the columns, in place; returns the contacts that are left."""
+    last_one = (until - levels.EPOCH).days
+    early = columns["first_day"] <= last_one
+    who = who[early]
+    for one in columns:
+        columns[one] = columns[one][early]
+    late = np.flatnonzero(columns["last_day"] > last_one)
+    if not len(late):
+        return who
+    if {"count", "days", "sum"} & set(columns):
+        _subtract(work, declared, who, columns, last_one)
+    waiting = bitmaps.pack(who[late])
+    day = until
+    # The first day is not later than `until`, so each of them is found on some day.
+    while waiting:
+        here = work.bitmaps.read(levels.key(declared.name, day)) & waiting
+        if here:
+            columns["last_day"][np.searchsorted(who, bitmaps.unpack(here))] = (day - levels.EPOCH).days
+            waiting = waiting - here
+        day -= timedelta(days=1)
+    return who
+
+
+def _subtract(
+    work: Work, declared: EventType, who: NDArray[np.uint32], columns: dict[str, NDArray[Any]], last_one: int
+) -> None:
+    # A day begins at most 14 hours before the UTC day of the same name.
+    later = actions.events_of(work, declared.name, last_one * _DAY_MS)
+    days = packed.per_day(later, declared.zone)
+    there = (days.day > last_one) & np.isin(days.contact, who)
+    at = np.searchsorted(who, days.contact[there])
+    for one, less in (("count", days.count[there]), ("days", np.uint32(1)), ("sum", days.sum[there])):
+        if one in columns:
+            np.subtract.at(columns[one], at, less)
