@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from tagcast import access, broadcasts, contacts, inbox, tags, tracking
+from tagcast import access, broadcasts, contacts, features, inbox, tags, tracking
 from tagcast.kit import leases
 from tagcast.kit.leases import Lease
 from tagcast.kit.uow import Runtime
@@ -13,6 +13,7 @@ from tagcast.kit.uow import Runtime
 FOLD_SECONDS = 2.0
 PURGE_SECONDS = 3600.0
 SYNC_SECONDS = 300.0
+FEATURES_SECONDS = 60.0
 # How long the answer of a write is kept for its repetition.
 ANSWERS_KEPT = timedelta(days=7)
 
@@ -35,6 +36,7 @@ class Clockwork:
     folded: float = field(default=float("-inf"))
     purged: float = field(default=float("-inf"))
     synced: float = field(default=float("-inf"))
+    computed: float = field(default=float("-inf"))
 
     def turn(self, runtime: Runtime) -> None:
         """Do what is due."""
@@ -51,6 +53,10 @@ class Clockwork:
             self.synced = now
             for workspace in _workspaces(runtime):
                 start_syncs(runtime, workspace)
+        if now - self.computed >= FEATURES_SECONDS:
+            self.computed = now
+            for workspace in _workspaces(runtime):
+                start_features(runtime, workspace)
 
 
 def _workspaces(runtime: Runtime) -> list[int]:
@@ -80,3 +86,12 @@ def start_syncs(runtime: Runtime, workspace: int) -> None:
     with runtime.work(workspace, "schedule") as work:
         contacts.start_due(work)
         tags.sync.start_due(work)
+
+
+def start_features(runtime: Runtime, workspace: int) -> None:
+    """Ask for the features whose day has come, the first time after local midnight."""
+    with runtime.read(workspace, "schedule") as work:
+        if not features.due(work):
+            return
+    with runtime.work(workspace, "schedule") as work:
+        features.start_due(work)

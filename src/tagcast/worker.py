@@ -8,7 +8,7 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Collection
 
-from tagcast import broadcasts, chores, contacts, groups, reactions, tags
+from tagcast import broadcasts, chores, contacts, features, groups, reactions, tags
 from tagcast.broadcasts.delivery import deliver, settle
 from tagcast.kit import holding, leases, logs, loop
 from tagcast.kit.leases import Lease, Lost
@@ -23,6 +23,7 @@ HANDLERS: dict[str, Handler] = {
     tags.sync.KIND: tags.sync.work,
     contacts.SYNC: contacts.work_off,
     groups.REFRESH: groups.refresh,
+    features.KIND: features.work_off,
 }
 
 SLOTS = 4

@@ -12,7 +12,7 @@ from pyroaring import BitMap
 
 from tagcast import behaviour, contacts, features
 from tagcast.contacts import Identity, PersonIn
-from tagcast.features import Thresholds, rules
+from tagcast.features import CLASSES, Thresholds
 from tagcast.kit.errors import Invalid, NotFound
 from tagcast.kit.uow import Runtime, Work
 
@@ -55,7 +55,7 @@ def test_rfm_of_cdnow_equals_pandas(shop: Runtime, cdnow: pd.DataFrame) -> None:
     wanted["recency"] = (pd.Timestamp(AS_OF) - wanted["last"]).dt.days
     scores = pd.DataFrame({"r": quintile(-wanted["recency"]), "f": quintile(wanted["f"]), "m": quintile(wanted["m"])})
     high = scores > scores.mean()
-    classes = [rules.CLASSES[tuple(bool(each) for each in row)] for row in high.to_numpy()]
+    classes = [CLASSES[tuple(bool(each) for each in row)] for row in high.to_numpy()]
     with shop.work(1, "t") as work:
         found = features.compute_rfm(work, as_of=AS_OF)
         everyone = range(1, 23_571)
@@ -70,7 +70,7 @@ def test_rfm_of_cdnow_equals_pandas(shop: Runtime, cdnow: pd.DataFrame) -> None:
         cents = [int(value * 100) for value in features.values_of(work, "rfm.monetary", everyone).values()]
         assert cents == wanted["m"].astype(int).tolist()
         assert [features.values_of(work, "rfm.class", [n])[n] for n in range(1, 200)] == classes[:199]
-        assert found.classes == {name: classes.count(name) for name in rules.CLASSES.values()}
+        assert found.classes == {name: classes.count(name) for name in CLASSES.values()}
         assert found.grid == pd.crosstab(scores["r"], scores["f"]).to_numpy().tolist()
         assert found.contacts == sum(found.classes.values()) == 23_570
         best = features.select(work, "rfm.class", "is", "重要价值")

@@ -1,23 +1,29 @@
-"""Use cases of features."""
+"""Use cases of features: define, compute, look, delete."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import date
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+from datetime import date, datetime, time
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
-from pyroaring import BitMap
+from zoneinfo import ZoneInfo
 
 from tagcast import behaviour, bitmaps, contacts
-from tagcast.bitmaps.algebra import Evaluation, Node
 from tagcast.contacts import Attribute
-from tagcast.features import rules, store
-from tagcast.features.rules import CLASSES, FIELDS, Rfm, Thresholds
-from tagcast.kit.errors import NotFound
+from tagcast.features import computing, keeping, measures, rules, store, values
+from tagcast.features.computing import Computed
+from tagcast.features.measures import Progress, nothing
+from tagcast.features.rules import DAYS_OF, Definition
+from tagcast.features.scoring import CLASS_NAMES, Thresholds
+from tagcast.features.store import Run
+from tagcast.kit import clock, leases
+from tagcast.kit.errors import Conflict, Invalid, NotFound, Refused
 from tagcast.kit.uow import Work
 
-_EPOCH = date(1970, 1, 1)
+KIND = "features.compute"
+
+FindUsers = Callable[[Work, Collection[str]], list[str]]
+"""What uses any of these fields, by name."""
+
+_find_users: list[FindUsers] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,107 +38,229 @@ class RfmTable:
 
 
 @dataclass(frozen=True, slots=True)
-class ClvSummary:
-    """One row a contact, ascending; days, and amounts in currency units.
+class State:
+    """A definition, its fields, and how things stand: last computation, contacts with a value, what is under way."""
 
-    frequency = distinct days − 1, recency = last day − first day, age = as-of day − first day ("T"), monetary = mean
-    total of the days after the first, 0 when there are none (Fader, Hardie and Lee, 2005).
+    definition: Definition
+    fields: dict[str, Attribute]
+    run: Run | None
+    contacts: int
+    progress: store.Progress | None
+
+
+def asked_before_deleting(find: FindUsers) -> None:
+    """Let a floor above say what uses a field; a feature in use is not deleted."""
+    _find_users.append(find)
+
+
+def define(work: Work, definition: Definition) -> Definition:
+    """Make a feature, or a new version of it; the same again changes nothing. Values stay until the next computation.
+
+    Raises Invalid, NotFound for a type of event or an attribute, Conflict for a name in use, Refused over the limit.
     """
+    rules.check(definition)
+    _check_inputs(work, definition)
+    known = values.definitions(work)
+    before = known.get(definition.name)
+    if before == definition and (definition.name != "rfm" or store.versions(work, "rfm")):
+        return before
+    made = rules.fields_of(definition)
+    taken = {name: one.definition.name for name, one in values.fields(work).items()} | dict.fromkeys(
+        contacts.attributes(work), "attribute"
+    )
+    for name in made:
+        if taken.get(name, definition.name) != definition.name:
+            raise Conflict("features.name_taken", name=name, by=taken[name])
+    if before is None and len(known) >= rules.limits().definitions:
+        raise Refused("features.too_many", limit=rules.limits().definitions)
+    versions = store.versions(work, definition.name)
+    version = versions[0].definition.version + 1 if versions else 1
+    if before is not None:
+        gone = rules.fields_of(before).keys() - made.keys()
+        _check_unused(work, definition.name, gone)
+        for name in gone:
+            keeping.clear(work, rules.fields_of(before)[name].attribute, why="another definition")
+    definition = replace(definition, version=version)
+    store.put_definition(work, definition)
+    return definition
 
-    contact: NDArray[np.uint32]
-    frequency: NDArray[np.int64]
-    recency: NDArray[np.int64]
-    age: NDArray[np.int64]
-    monetary: NDArray[np.float64]
+
+def delete(work: Work, name: str) -> None:
+    """Delete a feature with its values; its versions and the history of its values stay.
+
+    Raises NotFound; Conflict naming what uses it; Invalid for the standard RFM, which can only be defined anew.
+    """
+    definition = find(work, name)
+    made = rules.fields_of(definition)
+    if not store.versions(work, name):
+        raise Invalid("features.standard", name=name)
+    _check_unused(work, name, made.keys())
+    for field in made.values():
+        keeping.clear(work, field.attribute, why="feature deleted")
+    store.retire(work, name)
+
+
+def users(work: Work, names: Collection[str]) -> list[str]:
+    """What uses any of these fields, as far as floors above said that they know."""
+    return sorted({user for find_some in _find_users for user in find_some(work, names)})
+
+
+def find(work: Work, name: str) -> Definition:
+    """One definition. Raises NotFound naming the known ones."""
+    known = values.definitions(work)
+    if name not in known:
+        raise NotFound("features.no_feature", name=name, known=", ".join(known))
+    return known[name]
+
+
+def states(work: Work) -> dict[str, State]:
+    """Every feature with how things stand, by name."""
+    runs, under_way = store.runs(work), store.all_progress(work)
+    found = {}
+    for name, definition in values.definitions(work).items():
+        made = rules.fields_of(definition)
+        have = len(values.has(work, next(iter(made.values()))))
+        fields = {field: one.attribute for field, one in made.items()}
+        found[name] = State(definition, fields, runs.get(name), have, under_way.get(name))
+    return found
+
+
+def compute(
+    work: Work, name: str, *, as_of: date | None = None, full: bool = False, progress: Progress = nothing
+) -> Run:
+    """Compute a feature as of a day, today unless said, and keep it. Raises as `computing.compute`, and NotFound."""
+    definition = find(work, name)
+    return keep(work, computing.compute(work, definition, as_of or work.today, full=full, progress=progress))
+
+
+def keep(work: Work, computed: Computed, progress: Progress = nothing) -> Run:
+    """Write what was computed; only what differs is written. Raises Conflict if it was defined anew meanwhile."""
+    definition = computed.definition
+    if find(work, definition.name).version != definition.version:
+        raise Conflict("features.changed_meanwhile", name=definition.name)
+    why = f"{definition.name} as of {measures.day_of(computed.as_of)}"
+    changed = bitmaps.pack([])
+    for index, column in enumerate(computed.columns, 1):
+        changed |= keeping.keep(work, column, why=why)
+        progress(index, len(computed.columns))
+    details = {"contacts": len(values.has(work, next(iter(rules.fields_of(definition).values()))))} | computed.details
+    details["changed"] = len(changed)
+    run = Run(definition.name, definition.version, computed.as_of, computed.seq, details, work.now_ms)
+    store.put_run(work, run)
+    return run
 
 
 def compute_rfm(
     work: Work,
     *,
     as_of: date,
-    event: str = "purchase",
+    event: str | None = None,
     thresholds: Thresholds | None = None,
-    zone: str = "Asia/Shanghai",
+    name: str = "rfm",
 ) -> RfmTable:
-    """Compute RFM of everyone who ever did `event` up to `as_of`, and keep it as sets in place of what was there.
+    """Compute an RFM model as of a day and keep it in place of what was there.
 
-    Scores run from 1 to 5 (best): quintiles, ties going to the lower contact number first, or by `thresholds`.
-    Raises NotFound for the event type, Invalid for thresholds out of order.
+    With `event` or `thresholds` the model is defined anew by them first. Raises as `define` and `compute`.
     """
-    found = behaviour.aggregates(work, event, until=as_of, zone=zone)
-    recency = (as_of - _EPOCH).days - found.last_day.astype(np.int64)
-    scored = rules.score(found.contact, recency, found.count.astype(np.int64), found.sum, thresholds)
-    _keep(work, scored, f"rfm as of {as_of}")
-    method = "quintile" if thresholds is None else "thresholds"
-    means = {name: float(values.mean()) if len(values) else 0.0 for name, values in _scores(scored).items()}
-    details = {"event": event, "as_of": as_of.isoformat(), "method": method, "means": means}
-    store.put_run(work, "rfm", details)
-    return table(work)
+    definition = find_rfm(work, name)
+    if event is not None or thresholds is not None:
+        method: rules.Method = "quantiles" if thresholds is None else "thresholds"
+        wanted = replace(definition, events=(event,) if event is not None else definition.events)
+        wanted = replace(wanted, method=method, thresholds=thresholds, half_life_days=None)
+        if wanted != definition:
+            define(work, wanted)
+    compute(work, name, as_of=as_of)
+    return table(work, name)
 
 
-def table(work: Work) -> RfmTable:
-    """The sizes of the RFM classes and of the 5 × 5 grid of R and F. Raises NotFound before the first computation."""
-    run = store.last_run(work, "rfm")
+def find_rfm(work: Work, name: str) -> Definition:
+    """One RFM model. Raises NotFound, Invalid for a feature of another kind."""
+    definition = find(work, name)
+    if definition.kind != "rfm":
+        raise Invalid("features.not_rfm", name=name)
+    return definition
+
+
+def table(work: Work, name: str = "rfm") -> RfmTable:
+    """The sizes of the classes and of the grid of R and F. Raises NotFound before the first computation."""
+    definition = find_rfm(work, name)
+    run = store.last_run(work, name)
     if run is None:
-        raise NotFound("features.not_computed", name="rfm")
-    members = bitmaps.sliced.known(work.bitmaps, "feature:rfm.r")
-    numbers = bitmaps.unpack(members)
-    r, _ = bitmaps.sliced.values(work.bitmaps, "feature:rfm.r", numbers)
-    f, _ = bitmaps.sliced.values(work.bitmaps, "feature:rfm.f", numbers)
-    cells = np.bincount((r - 1) * rules.SCORES + f - 1, minlength=rules.SCORES**2)
-    classes = {name: work.bitmaps.count(f"feature:rfm.class={name}") for name in CLASSES.values()}
-    return RfmTable(len(members), classes, cells.reshape(rules.SCORES, rules.SCORES).tolist(), *run)
+        raise NotFound("features.not_computed", name=name)
+    view, scores = work.bitmaps, range(1, definition.parts + 1)
+    rows = [bitmaps.sliced.compare(view, f"feature:{name}.r", "=", score) for score in scores]
+    columns = [bitmaps.sliced.compare(view, f"feature:{name}.f", "=", score) for score in scores]
+    grid = [[row.intersection_cardinality(column) for column in columns] for row in rows]
+    classes = {cls: view.count(f"feature:{name}.class={cls}") for cls in CLASS_NAMES}
+    details = run.details | {"version": run.version}
+    return RfmTable(view.count(f"feature:{name}.r#known"), classes, grid, details, run.computed_ms)
 
 
-def clv_summary(work: Work, *, as_of: date, event: str = "purchase", zone: str = "Asia/Shanghai") -> ClvSummary:
-    """What lifetime models need, from whole days. Raises NotFound for the event type."""
-    found = behaviour.aggregates(work, event, until=as_of, zone=zone)
-    frequency = found.days.astype(np.int64) - 1
-    first, last = found.first_day.astype(np.int64), found.last_day.astype(np.int64)
-    repeated = (found.sum - found.first_sum) / 100
-    monetary = np.divide(repeated, frequency, out=np.zeros(len(found)), where=frequency > 0)
-    return ClvSummary(found.contact, frequency, last - first, (as_of - _EPOCH).days - first, monetary)
+def ask_for(work: Work, name: str, *, as_of: date | None = None, full: bool = False) -> None:
+    """Let a worker compute a feature as soon as it can. Raises NotFound."""
+    find(work, name)
+    payload: dict[str, Any] = {"name": name, "full": full}
+    if as_of is not None:
+        payload["as_of"] = as_of.isoformat()
+    leases.enqueue(work, KIND, name, payload)
+    store.put_progress(work, name, "waiting")
 
 
-def names(_work: Work) -> dict[str, Attribute]:
-    """The features that can be selected, described as attributes are."""
-    return dict(FIELDS)
+def start_due(work: Work) -> list[str]:
+    """Ask for every feature whose day has come; returns their names."""
+    found = due(work)
+    for name in found:
+        ask_for(work, name)
+    return found
 
 
-def node(work: Work, name: str, op: str, value: object = None) -> Node:
-    """The contacts whose feature stands in a relation to a value, as for attributes. Raises NotFound, Invalid."""
-    return contacts.node(work, _find(name), op, value)  # type: ignore[arg-type]  # checked there, with a sentence
+def due(work: Work) -> list[str]:
+    """The features whose day has come: of each day after midnight, of each week after seven days.
+
+    What a worker was asked for and has not done, or could not do today, is not among them.
+    """
+    today = measures.day_number(work.today)
+    midnight = clock.to_ms(datetime.combine(work.today, time(), ZoneInfo(work.zone)))
+    runs, asked = store.runs(work), store.all_progress(work)
+    found = []
+    for name, definition in values.definitions(work).items():
+        every, run, last = DAYS_OF.get(definition.schedule), runs.get(name), asked.get(name)
+        if every is None or (run is not None and run.version == definition.version and today - run.as_of < every):
+            continue
+        if last is not None and (
+            last.state in {"waiting", "running"} or (last.state == "failed" and last.at_ms >= midnight)
+        ):
+            continue
+        found.append(name)
+    return found
 
 
-def select(work: Work, name: str, op: str, value: object = None) -> BitMap:
-    """The members of `node`."""
-    return Evaluation(work.bitmaps, contacts.EVERYONE).members(node(work, name, op, value))
+def forget(work: Work, number: int) -> None:
+    """Take every value of a contact away."""
+    gone = bitmaps.pack([number])
+    for definition in values.definitions(work).values():
+        for field in rules.fields_of(definition).values():
+            keeping.clear(work, field.attribute, gone, why="contact erased")
 
 
-def values_of(work: Work, name: str, numbers: Iterable[int]) -> dict[int, Any]:
-    """The values of those contacts that have one. Raises NotFound."""
-    return contacts.values_of_field(work, _find(name), numbers)
+def parse(name: str, data: Mapping[str, Any]) -> Definition:
+    """A definition as users write it. Raises Invalid."""
+    return rules.parse(name, data)
 
 
-def _find(name: str) -> Attribute:
-    if name not in FIELDS:
-        raise NotFound("features.no_feature", name=name, known=", ".join(FIELDS))
-    return FIELDS[name]
+def _check_inputs(work: Work, definition: Definition) -> None:
+    for event in definition.inputs:
+        declared = behaviour.find_type(work, event)
+        known = {"amount", "quantity", *declared.properties}
+        for where in definition.where:
+            if where.name not in known:
+                raise Invalid("features.no_property", event=event, name=where.name, known=", ".join(sorted(known)))
+    if definition.kind == "age":
+        attribute = contacts.find_attribute(work, definition.attribute)
+        if attribute.type != "date":
+            raise Invalid("features.no_birth_date", name=attribute.name, type=attribute.type)
 
 
-def _scores(scored: Rfm) -> dict[str, NDArray[np.int64]]:
-    return {"r": scored.r, "f": scored.f, "m": scored.m}
-
-
-def _keep(work: Work, scored: Rfm, why: str) -> None:
-    everyone = bitmaps.pack(scored.contact)
-    amounts = {"recency": scored.recency, "frequency": scored.frequency, "monetary": scored.monetary}
-    for name, values in (amounts | _scores(scored)).items():
-        key = f"feature:rfm.{name}"
-        gone = bitmaps.sliced.known(work.bitmaps, key) - everyone
-        if gone:
-            bitmaps.sliced.clear(work.bitmaps, key, gone, why=why)
-        bitmaps.sliced.set_values(work.bitmaps, key, scored.contact, values, why=why)
-    for name in CLASSES.values():
-        members = bitmaps.pack(scored.contact[scored.class_names == name])
-        work.bitmaps.replace(f"feature:rfm.class={name}", members, why=why)
+def _check_unused(work: Work, name: str, fields: Collection[str]) -> None:
+    if fields and (found := users(work, fields)):
+        raise Conflict("features.in_use", name=name, users=", ".join(found[:20]))

@@ -331,9 +331,34 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("workspace", "name", name=op.f("pk_event_type")),
     )
     op.create_table(
+        "feature_definition",
+        sa.Column("workspace", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(length=60), nullable=False),
+        sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("definition", sa.JSON(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("created_by", sa.String(length=80), nullable=False),
+        sa.Column("retired_at", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("workspace", "name", "version", name=op.f("pk_feature_definition")),
+    )
+    op.create_table(
+        "feature_progress",
+        sa.Column("workspace", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(length=60), nullable=False),
+        sa.Column("state", sa.String(length=20), nullable=False),
+        sa.Column("done", sa.Integer(), nullable=False),
+        sa.Column("total", sa.Integer(), nullable=False),
+        sa.Column("problem", sa.String(length=200), nullable=True),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("workspace", "name", name=op.f("pk_feature_progress")),
+    )
+    op.create_table(
         "feature_run",
         sa.Column("workspace", sa.Integer(), nullable=False),
-        sa.Column("name", sa.String(length=40), nullable=False),
+        sa.Column("name", sa.String(length=60), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("as_of", sa.Integer(), nullable=False),
+        sa.Column("seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("details", sa.JSON(), nullable=False),
         sa.Column("computed_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("workspace", "name", name=op.f("pk_feature_run")),
@@ -640,6 +665,38 @@ def upgrade() -> None:
         batch_op.create_index("ix_tag_log_tag", ["workspace", "tag"], unique=False)
 
     op.create_table(
+        "tag_rule",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("workspace", sa.Integer(), nullable=False),
+        sa.Column("tag", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("definition", sa.JSON(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("state", sa.String(length=10), nullable=False),
+        sa.Column("problem", sa.JSON(), nullable=True),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("created_by", sa.String(length=100), nullable=False),
+        sa.Column("changed_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_tag_rule")),
+        sa.UniqueConstraint("workspace", "tag", name=op.f("uq_tag_rule_workspace_tag")),
+        sqlite_autoincrement=True,
+    )
+    op.create_table(
+        "tag_rule_log",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("workspace", sa.Integer(), nullable=False),
+        sa.Column("rule", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("what", sa.String(length=20), nullable=False),
+        sa.Column("who", sa.String(length=100), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("definition", sa.JSON(), nullable=False),
+        sa.Column("problem", sa.JSON(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_tag_rule_log")),
+    )
+    with op.batch_alter_table("tag_rule_log", schema=None) as batch_op:
+        batch_op.create_index("ix_tag_rule_log_rule", ["workspace", "rule"], unique=False)
+
+    op.create_table(
         "tag_sync_account",
         sa.Column("workspace", sa.Integer(), nullable=False),
         sa.Column("account", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
@@ -686,6 +743,28 @@ def upgrade() -> None:
     with op.batch_alter_table("tag_sync_run", schema=None) as batch_op:
         batch_op.create_index("ix_tag_sync_run_account", ["workspace", "account"], unique=False)
 
+    op.create_table(
+        "upkeep_act",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("workspace", sa.Integer(), nullable=False),
+        sa.Column("why", sa.String(length=300), nullable=False),
+        sa.Column("effects", sa.JSON(), nullable=False),
+        sa.Column("notes", sa.JSON(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("who", sa.String(length=100), nullable=False),
+        sa.Column("undone_at", sa.BigInteger(), nullable=True),
+        sa.Column("undone_by", sa.String(length=100), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_upkeep_act")),
+    )
+    with op.batch_alter_table("upkeep_act", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_upkeep_act_workspace"), ["workspace"], unique=False)
+
+    op.create_table(
+        "upkeep_setting",
+        sa.Column("workspace", sa.Integer(), nullable=False),
+        sa.Column("thresholds", sa.JSON(), nullable=False),
+        sa.PrimaryKeyConstraint("workspace", name=op.f("pk_upkeep_setting")),
+    )
     op.create_table(
         "workspace",
         sa.Column("id", sa.Integer(), nullable=False),
