@@ -1,111 +1,227 @@
-"""The events of a workspace as they were told, from the lake and from batches that are not in it yet."""
+"""The events of a workspace as they were told, exact at any moment: the lake, and the batches that are not in it yet.
+
+The log of batches is the truth. The lake of a type stands at a seq of that log; what comes after it, batches and notes
+that a contact's events were deleted, is read from the database. Who reads in a transaction that is older than the lake
+goes back to the lake's version of that time.
+"""
 
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
-from tagcast import bitmaps, contacts
-from tagcast.behaviour import actions, packed
+from tagcast import bitmaps, contacts, lake
+from tagcast.behaviour import packed, store, told
 from tagcast.behaviour.packed import Events
-from tagcast.behaviour.questions import Did, Question, Where, Window
+from tagcast.behaviour.questions import Did, Op, Question
+from tagcast.behaviour.rules import EventType
+from tagcast.kit.errors import NotFound, Unavailable
 from tagcast.kit.uow import Work
+from tagcast.lake import Down, File, Gone, LakeTable, Moved, Snapshot, Source
 
-_EPOCH = np.datetime64("1970-01-01", "D")
-_OPS: dict[str, Callable[[Any, Any], Any]] = {
+_COMPARE: Mapping[Op, Callable[[float, float], bool]] = {
     "<": operator.lt,
     "<=": operator.le,
     "=": operator.eq,
     "!=": operator.ne,
     ">=": operator.ge,
     ">": operator.gt,
-    "is": operator.eq,
-    "is_not": operator.ne,
-    "in": lambda one, some: one in some,
-    "between": lambda one, ends: ends[0] <= one <= ends[1],
 }
+_OPPOSITE: Mapping[Op, Op] = {"<": ">=", "<=": ">", "=": "!=", "!=": "=", ">=": "<", ">": "<="}
+_FROM_ZERO = ("times", "days", "sum")
+
+FEW = 100_000
+"""So many contacts are told to the engine; of more, the answer for all is cut to them."""
+
+_TRIES = 4
+_EARLIEST_MS, _LATEST_MS = 631_152_000_000, 4_102_444_800_000
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The events of a type at one moment: the lake at a version, the log after it, and whose rows in files are void."""
+
+    declared: EventType
+    table: LakeTable
+    files: Snapshot | None
+    batches: tuple[Events, ...]
+    gone: tuple[int, ...]
+
+    def tail(self, within: BitMap | None) -> Events:
+        """The events that are in no file, of everybody or of some."""
+        found = packed.join(list(self.batches)) if self.batches else packed.events([], [], [], [])
+        if within is None or not len(found):
+            return found
+        return found.where(np.isin(found.contact, bitmaps.unpack(within)))
 
 
 def ask(work: Work, question: Question, within: BitMap | None = None, *, zone: str) -> BitMap:
     """The contacts that a question is about, or those of `within`; exact for all that is recorded.
 
-    A condition on a property holds only for events that have it, but for `unknown`: `is_not` is false where it is
-    unknown. In a sequence the second event is later than the first, not at the same millisecond, and at most so many
-    seconds; `absent` wants one first event without such a second whose time was over before `work.now`.
-    Raises NotFound for the type.
+    Raises NotFound for the type, Unavailable when the engine does not answer or the lake lacks what it had.
     """
     everyone = contacts.everyone(work) if within is None else contacts.everyone(work) & within
-    if isinstance(question, Did):
-        found, missing = _measured(question, _events(work, question, zone), zone)
-        return everyone - found if missing else everyone & found
-    first, second = _events(work, question.first, zone), _events(work, question.second, zone)
-    span = question.within_seconds * 1000
-    ordered = np.lexsort((second.at_ms, second.contact))
-    # One number a (contact, time), so that "the next one of the same contact" is one search.
-    seconds = second.contact[ordered].astype(np.int64) * 2**42 + second.at_ms[ordered]
-    firsts = first.contact.astype(np.int64) * 2**42 + first.at_ms
-    after = np.searchsorted(seconds, firsts, side="right")
-    next_one = np.append(seconds, np.iinfo(np.int64).max)[after]
-    followed = next_one <= firsts + span
-    wanted = ~followed & (first.at_ms + span < work.now_ms) if question.absent else followed
-    return everyone & bitmaps.pack(first.contact[wanted])
+    told_to = None if within is None else everyone
+    if isinstance(question, Did) and question.measure in _FROM_ZERO and _COMPARE[question.op](0, question.value):
+        # Who never did it is among them: all but the opposite.
+        return everyone - _ask(work, replace(question, op=_OPPOSITE[question.op]), told_to, zone)
+    return everyone & _ask(work, question, told_to, zone)
 
 
-def _events(work: Work, asked: Did, zone: str) -> Events:
-    """The events that a part of a question is about."""
-    found = actions.events_of(work, asked.event)
-    mask = _in_window(packed.local_days(found.at_ms, zone), asked.window)
-    for where in asked.where:
-        mask &= _holds(found, where)
+def events(
+    work: Work,
+    name: str,
+    since_ms: int | None = None,
+    until_ms: int | None = None,
+    *,
+    within: BitMap | None = None,
+) -> Events:
+    """The events of a type with since ≤ at < until, of everybody or of some, ordered by time. Raises as `ask`."""
+    last = None if until_ms is None else until_ms - 1
+    for found in _again():
+        with found:
+            seen = look(work, name)
+            parts = [told.to_events(rows) for rows in _stored(seen, since_ms, last, within)]
+            parts.append(_between(seen.tail(within), since_ms, last))
+            return ordered(join([part for part in parts if len(part)]))
+    raise Unavailable("behaviour.lake_moves", type=name)
+
+
+def look(work: Work, name: str) -> Seen:
+    """What a type's events are, as this transaction sees them. Raises NotFound, Unavailable."""
+    known = store.all_types(work)
+    if name not in known:
+        raise NotFound("behaviour.no_event_type", name=name, known=", ".join(known) or "-")
+    table = work.lake.table(table_name(work.workspace, name))
+    newest = store.last_seq(work)
+    files = table.snapshot()
+    if files is not None and files.upto > newest:
+        files = _before(table, newest, name)
+    batches: list[Events] = []
+    gone: list[int] = []
+    for entry in store.entries(work, name, files.upto if files is not None else 0, newest + 1):
+        if entry.gone is not None:
+            gone.append(int(entry.gone))
+        elif entry.payload is None:
+            raise Unavailable("behaviour.lake_lost", type=name)
+        else:
+            batches.append(entry.events())
+    return Seen(known[name], table, files, tuple(batches), tuple(gone))
+
+
+def table_name(workspace: int, name: str) -> str:
+    """The lake's table of a type."""
+    return f"w{workspace}/{name}"
+
+
+def join(parts: list[Events]) -> Events:
+    """One set of columns out of several, some with properties and some without."""
+    if any(part.properties for part in parts):
+        parts = [
+            part
+            if part.properties
+            else Events(part.contact, part.at_ms, part.amount, part.quantity, [{} for _ in range(len(part))])
+            for part in parts
+        ]
+    return packed.join(parts)
+
+
+def ordered(found: Events) -> Events:
+    """By time; those of one moment as they stand."""
+    order = np.argsort(found.at_ms, kind="stable")
+    held = [found.properties[index] for index in order.tolist()] if found.properties else []
+    return Events(found.contact[order], found.at_ms[order], found.amount[order], found.quantity[order], held)
+
+
+def _ask(work: Work, question: Question, within: BitMap | None, zone: str) -> BitMap:
+    if within is not None and not within:
+        return BitMap()
+    told_to = within if within is not None and len(within) <= FEW else None
+    few = None if told_to is None else bitmaps.unpack(told_to).astype(np.int32)
+    parts = (question,) if isinstance(question, Did) else (question.first, question.second)
+    for tried in _again():
+        with tried:
+            seen = {part.event: look(work, part.event) for part in parts}
+            sources = [_source(work, seen[part.event], part, zone, told_to) for part in parts]
+            if isinstance(question, Did):
+                asked: lake.Ask = told.measured(question, zone, _span(seen[question.event]))
+            else:
+                asked = told.followed(question, zone, work.now_ms)
+            return bitmaps.pack(work.lake.ask(asked, sources, few))
+    raise Unavailable("behaviour.lake_moves", type=parts[0].event)
+
+
+def _source(work: Work, seen: Seen, asked: Did, zone: str, within: BitMap | None) -> Source:
+    """What one part of a question reads: only files that can hold what it is about."""
+    files: tuple[File, ...] = ()
+    if seen.files is not None:
+        files = seen.files.between(*told.ends(asked.window, zone))
+        if within:
+            files = tuple(one for one in files if one.high >= within.min() and one.low <= within.max())
+    tail = told.to_rows(seen.tail(within), told.schema(seen.declared))
+    name = table_name(work.workspace, asked.event)
+    return work.lake.source(name, seen.files, tail, files=files, without=seen.gone)
+
+
+def _span(seen: Seen) -> tuple[int, int]:
+    """The ends of the times of all events."""
+    firsts = [int(one.at_ms.min()) for one in seen.batches if len(one)]
+    lasts = [int(one.at_ms.max()) for one in seen.batches if len(one)]
+    if seen.files is not None and seen.files.files:
+        firsts.append(min(one.first for one in seen.files.files))
+        lasts.append(max(one.last for one in seen.files.files))
+    return (min(firsts), max(lasts)) if firsts else (_EARLIEST_MS, _EARLIEST_MS)
+
+
+def _before(table: LakeTable, newest: int, name: str) -> Snapshot | None:
+    """The lake's newest version that stands at or before a seq; None for the time before it."""
+    for one in table.versions():
+        if one.upto <= newest:
+            try:
+                return table.as_of(one.version)
+            except Gone:
+                raise Unavailable("behaviour.lake_moves", type=name) from None
+    return None
+
+
+def _stored(seen: Seen, first: int | None, last: int | None, within: BitMap | None) -> Iterator[pa.Table]:
+    if seen.files is None:
+        return
+    only: NDArray[Any] | None = None if within is None else bitmaps.unpack(within)
+    for file in seen.files.between(first, last):
+        if within is not None and not (within and file.high >= within.min() and file.low <= within.max()):
+            continue
+        yield seen.table.read(file, seen.files.schema, first=first, last=last, only=only, without=seen.gone)
+
+
+def _between(found: Events, first: int | None, last: int | None) -> Events:
+    mask = np.ones(len(found), dtype=np.bool_)
+    if first is not None:
+        mask &= found.at_ms >= first
+    if last is not None:
+        mask &= found.at_ms <= last
     return found.where(mask)
 
 
-def _in_window(day: NDArray[np.int32], window: Window) -> NDArray[np.bool_]:
-    mask = np.ones(len(day), dtype=np.bool_)
-    if window.first is not None:
-        mask &= day >= (np.datetime64(window.first, "D") - _EPOCH).astype(int)
-    if window.last is not None:
-        mask &= day <= (np.datetime64(window.last, "D") - _EPOCH).astype(int)
-    return mask
+class _Tried:
+    """One try; a lake that moved meanwhile is looked at again, an engine that is down is told."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> bool:
+        if isinstance(error, Down):
+            raise Unavailable("behaviour.engine_down", reason=str(error)) from error
+        if isinstance(error, lake.Damaged):
+            raise Unavailable("behaviour.lake_damaged", file=str(error)) from error
+        return isinstance(error, Moved)
 
 
-def _holds(found: Events, where: Where) -> NDArray[np.bool_]:
-    if where.name in ("amount", "quantity"):
-        values: list[Any] = (found.amount if where.name == "amount" else found.quantity).tolist()
-    else:
-        held: list[Mapping[str, Any]] = list(found.properties) if found.properties else [{}] * len(found)
-        values = [one.get(where.name) for one in held]
-    if where.op in ("known", "unknown"):
-        return np.array([(one is not None) == (where.op == "known") for one in values], dtype=np.bool_)
-    return np.array([one is not None and bool(_OPS[where.op](one, where.value)) for one in values], dtype=np.bool_)
-
-
-def _measured(asked: Did, found: Events, zone: str) -> tuple[BitMap, bool]:
-    """(contacts, whether it is all others who are meant)."""
-    compare = _OPS[asked.op]
-    order = np.argsort(found.contact, kind="stable")
-    who, starts = np.unique(found.contact[order], return_index=True)
-    amount = found.amount[order]
-    counts = np.diff(np.append(starts, len(amount)))
-    if not len(who):
-        return BitMap(), asked.measure in ("times", "days", "sum") and bool(compare(0, asked.value))
-    if asked.measure == "days":
-        days = packed.per_day(found, zone)
-        measured = np.unique(days.contact, return_counts=True)[1]
-    else:
-        total: NDArray[Any] = np.add.reduceat(amount, starts)
-        measures: dict[str, NDArray[Any]] = {
-            "times": counts,
-            "sum": total,
-            "average": total / counts,
-            "least": np.minimum.reduceat(amount, starts),
-            "most": np.maximum.reduceat(amount, starts),
-        }
-        measured = measures[asked.measure]
-    met = compare(measured, asked.value)
-    if asked.measure in ("times", "days", "sum") and compare(0, asked.value):
-        return bitmaps.pack(who[~met]), True
-    return bitmaps.pack(who[met]), False
+def _again() -> Iterator[_Tried]:
+    for _ in range(_TRIES):
+        yield _Tried()

@@ -11,9 +11,9 @@ from pathlib import Path
 import pyarrow as pa
 
 from tagcast.lake.asking import Ask, Condition, Days, Followed, Measured, Rows
-from tagcast.lake.engines import Down, Duck, Engine, Moved, Numbers, Part, Runner, Source, Spark
+from tagcast.lake.engines import Down, Duck, Engine, Numbers, Part, Runner, Source, Spark
 from tagcast.lake.log import Snapshot, Version
-from tagcast.lake.parquet import WHEN, WHO, Damaged, File, conform
+from tagcast.lake.parquet import WHEN, WHO, Damaged, File, Moved, conform
 from tagcast.lake.table import Contested, Gone, LakeTable
 
 _NAME = re.compile(r"[a-z0-9_]+(/[a-z0-9_]+)*")

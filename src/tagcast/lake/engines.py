@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tagcast.lake import expressions
 from tagcast.lake.asking import Ask
-from tagcast.lake.parquet import WHO
+from tagcast.lake.parquet import WHO, Moved
 
 Engine = Literal["duckdb", "spark"]
 Numbers = NDArray[np.int32]
@@ -20,10 +20,6 @@ Numbers = NDArray[np.int32]
 
 class Down(Exception):
     """An engine does not answer."""
-
-
-class Moved(Exception):
-    """A file left the table while it was read. Look again."""
 
 
 @dataclass(frozen=True, slots=True)

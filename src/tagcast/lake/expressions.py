@@ -96,6 +96,7 @@ def clear() -> None:
 def _compile(bare: Ask, columns: tuple[tuple[tuple[str, str], ...], ...], within: bool, dialect: Dialect) -> Compiled:
     import ibis
 
+    getattr(ibis, dialect)  # loads the dialect's options, without which it cannot compile
     text = str(ibis.to_sql(expression(bare, columns, within), dialect=dialect))
     texts: list[str] = []
     holes: list[tuple[Any, int]] = []

@@ -26,6 +26,10 @@ class Damaged(Exception):
     """A file does not hold what was written."""
 
 
+class Moved(Exception):
+    """A file left the table while it was read. Look again."""
+
+
 @dataclass(frozen=True, slots=True)
 class File:
     """A file of a table. Its rows came with the appends (since, upto]; it has the table's first `columns` columns."""
@@ -69,10 +73,9 @@ def check(file: File, data: bytes) -> None:
         raise Damaged(file.name)
 
 
-def decode(data: bytes, schema: pa.Schema) -> pa.Table:
-    """The rows, columns that came later filled with nulls."""
-    found = pq.read_table(pa.BufferReader(data))
-    return conform(found, schema)
+def decode(data: bytes, schema: pa.Schema, only: pc.Expression | None = None) -> pa.Table:
+    """The rows, or some of them, columns that came later filled with nulls."""
+    return conform(pq.read_table(pa.BufferReader(data), filters=only), schema)
 
 
 def conform(rows: pa.Table, schema: pa.Schema) -> pa.Table:

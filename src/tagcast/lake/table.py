@@ -6,19 +6,22 @@ two that began from the same state the second fails, because the log alone would
 """
 
 import json
+import operator
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from tagcast.lake import parquet
 from tagcast.lake.log import APPENDED, REWRITTEN, Snapshot, Version, left_at, schema_of, snapshot_of, worth_joining
-from tagcast.lake.parquet import WHO, Damaged, File
+from tagcast.lake.parquet import WHEN, WHO, Damaged, File, Moved
 from tagcast.lake.storage import Folder, Remote, Storage
 
 ORPHAN_SECONDS = 3600.0
@@ -195,6 +198,32 @@ class LakeTable:
         now = self.snapshot()
         still = {one.name for one in now.files} if now else set()
         return [one for one in wrong if one.name in still]
+
+    def read(
+        self,
+        file: File,
+        schema: pa.Schema,
+        *,
+        first: int | None = None,
+        last: int | None = None,
+        only: NDArray[Any] | None = None,
+        without: Sequence[int] = (),
+    ) -> pa.Table:
+        """The rows of a file with first ≤ when ≤ last, about some numbers but not others. Raises Moved, Damaged."""
+        conditions = []
+        if first is not None:
+            conditions.append(pc.field(WHEN) >= first)
+        if last is not None:
+            conditions.append(pc.field(WHEN) <= last)
+        if only is not None:
+            conditions.append(pc.field(WHO).isin(pa.array(only.astype(np.int32))))
+        if without:
+            conditions.append(~pc.field(WHO).isin(pa.array(list(without), pa.int32())))
+        try:
+            data = self.storage.read(file.name)
+        except FileNotFoundError:
+            raise Moved(file.name) from None
+        return parquet.decode(data, schema, reduce(operator.and_, conditions) if conditions else None)
 
     def uris(self, files: Iterable[File]) -> list[str]:
         """What an engine opens."""
