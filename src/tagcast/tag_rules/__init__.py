@@ -1,1 +1,45 @@
-"""Rules that keep tags true. Owns: tag_rule."""
+"""Rules that keep tags true. Owns: tag_rule, tag_rule_log.
+
+A rule is an expression whose members have a tag, always: `audiences.live` follows what changes, contact by contact.
+"""
+
+from tagcast.tag_rules.actions import (
+    activate,
+    create,
+    delete,
+    edit,
+    every,
+    get,
+    given,
+    history,
+    of_tag,
+    restore,
+    stop,
+)
+from tagcast.tag_rules.events import RuleStopped
+from tagcast.tag_rules.rules import Definition, Line, Mode, Rule
+from tagcast.tag_rules.trial import Side, Trial, dry_run
+from tagcast.tag_rules.workflows import Turning
+
+__all__ = [
+    "Definition",
+    "Line",
+    "Mode",
+    "Rule",
+    "RuleStopped",
+    "Side",
+    "Trial",
+    "Turning",
+    "activate",
+    "create",
+    "delete",
+    "dry_run",
+    "edit",
+    "every",
+    "get",
+    "given",
+    "history",
+    "of_tag",
+    "restore",
+    "stop",
+]

@@ -5,7 +5,23 @@ looks only at the contacts that those changes concern, and settles them together
 """
 
 from tagcast.audiences.live.keeper import lag, turn
-from tagcast.audiences.live.memory import Kept, Lowered, Memory, Owner, lower, pace
+from tagcast.audiences.live.memory import Kept, Lowered, Memory, Owner, Pace, lower, pace
+from tagcast.audiences.live.segments import Segments
 from tagcast.audiences.live.standing import drop
+from tagcast.audiences.live.written import prove, today
 
-__all__ = ["Kept", "Lowered", "Memory", "Owner", "drop", "lag", "lower", "pace", "turn"]
+__all__ = [
+    "Kept",
+    "Lowered",
+    "Memory",
+    "Owner",
+    "Pace",
+    "Segments",
+    "drop",
+    "lag",
+    "lower",
+    "pace",
+    "prove",
+    "today",
+    "turn",
+]

@@ -7,7 +7,7 @@ little old is no mistake as long as it is stored under the mark that it belongs 
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import sqlalchemy as sa
 from pyroaring import BitMap
@@ -15,7 +15,7 @@ from pyroaring import BitMap
 from tagcast import behaviour, contacts
 from tagcast.audiences.live import memory as remembered
 from tagcast.audiences.live import nodes, standing, tail
-from tagcast.audiences.live.memory import Kept, Lowered, Memory, Owner, pace
+from tagcast.audiences.live.memory import Kept, Lowered, Memory, Owner
 from tagcast.audiences.live.standing import Mark, Standing
 from tagcast.audiences.live.tail import Tail
 from tagcast.bitmaps.algebra import Evaluation, Key
@@ -28,7 +28,11 @@ ONE_AT_A_TIME = 0x7A67_0002
 
 @dataclass(slots=True)
 class Case:
-    """One target in one turn. `concerned` None: everybody. `want`: those of them who are to be members."""
+    """One target in one turn. `concerned` None: everybody. `want`: those of them who are to be members.
+
+    `change`: who would enter or leave. `held` are looked at in the next turn, since a set that this one stands on changes
+    for them in this turn; `held_for` names those sets.
+    """
 
     kept: Kept
     lowered: Lowered
@@ -36,8 +40,15 @@ class Case:
     concerned: BitMap | None
     whole: bool
     same_node: bool
-    want: BitMap
-    differs: bool = True
+    want: BitMap = field(default_factory=BitMap)
+    change: BitMap = field(default_factory=BitMap)
+    held: BitMap = field(default_factory=BitMap)
+    held_for: set[str] = field(default_factory=set)
+
+    @property
+    def differs(self) -> bool:
+        """Whether there is anything to change."""
+        return bool(self.change - self.held)
 
 
 @dataclass(slots=True)
@@ -66,7 +77,8 @@ def turn(runtime: Runtime, workspace: int, memory: Memory, owners: Sequence[Owne
         plan = _Planning(work, memory, owned).plan()
         due = [case for case in plan.cases if case.differs or not case.same_node or case.whole]
         gone = memory.standings.keys() - owned.keys()
-        if due or plan.problems or gone or _unsaved(memory, plan):
+        codes = {target: problem.code for target, problem in plan.problems.items()}
+        if due or codes != memory.told or gone or _unsaved(memory, plan):
             # The read transaction stays open: the lock of the one keeper is its.
             with runtime.work(workspace, "worker") as writing:
                 settling = _Settling(writing, memory, owners)
@@ -76,13 +88,13 @@ def turn(runtime: Runtime, workspace: int, memory: Memory, owners: Sequence[Owne
             memory.saved_at = time.monotonic()
         else:
             memory.reached = plan.reached | plan.waiting | {case.kept.target: case.mark for case in plan.cases}
-        memory.dirty = set(plan.waiting)
+        memory.dirty, memory.told = set(plan.waiting), codes
         return plan.more or bool(due)
 
 
 def _unsaved(memory: Memory, plan: Plan) -> bool:
     """Whether what is stored should be brought up to what was followed, so that a new process has little to read."""
-    if time.monotonic() - memory.saved_at < pace().save_seconds:
+    if time.monotonic() - memory.saved_at < memory.pace.save_seconds:
         return False
     reached = plan.reached | {case.kept.target: case.mark for case in plan.cases}
     stored = {target: one.mark for target, one in memory.standings.items()}
@@ -113,15 +125,15 @@ class _Planning:
         owners = {target: owner for target, (owner, _) in self._owned.items()}
         tails = self._tails()
         stale = any(one.appeared for one in tails.values())
-        problems: dict[str, TagcastError] = {}
         if memory.bring_up(work, self._kept, owners, stale=stale):
-            problems = self._checked()
-        problems |= memory.problems
+            self._check()
+        problems = {target: problem for target, (_, problem) in memory.problems.items()}
         plan = Plan([], {}, {}, problems, any(one.more for one in tails.values()))
         concerned = {mark: self._concerned(found) for mark, found in tails.items()}
-        for target in sorted(memory.lowered.keys() - problems.keys()):
+        for target in sorted(memory.lowered):
             self._consider(target, plan, tails, concerned)
         self._evaluate(plan.cases)
+        _hold_back(plan.cases)
         return plan
 
     def _tails(self) -> dict[Mark, Tail]:
@@ -129,16 +141,15 @@ class _Planning:
         memory = self._memory
         marks = {memory.mark(target) for target in self._kept if target in memory.standings}
         return {
-            mark: tail.read(self._work, mark, batches=mark.batch < self._last_batch, limit=pace().changes)
+            mark: tail.read(self._work, mark, batches=mark.batch < self._last_batch, limit=self._memory.pace.changes)
             for mark in marks
         }
 
-    def _checked(self) -> dict[str, TagcastError]:
-        feeds = {target: lowered.feeds for target, lowered in self._memory.lowered.items()}
-        problems: dict[str, TagcastError] = {}
+    def _check(self) -> None:
+        stands_on = {target: lowered.stands_on for target, lowered in self._memory.lowered.items()}
         for owner in {id(owner): owner for owner, _ in self._owned.values()}.values():
-            problems |= owner.check(self._work, feeds)
-        return problems
+            for target, problem in owner.check(self._work, stands_on).items():
+                self._memory.refuse(target, problem)
 
     def _concerned(self, found: Tail) -> dict[str, BitMap]:
         """Whom the changes of a tail concern, by target."""
@@ -170,7 +181,7 @@ class _Planning:
         if lowered.timed and before.at_ms < to.at_ms:
             members = members | remembered.due(remembered.fresh(self._work, lowered), before.at_ms, to.at_ms)
         if lowered.whole and (members or target in memory.dirty):
-            if self._work.now_ms - stood.whole_ms >= pace().whole_seconds * 1000:
+            if self._work.now_ms - stood.whole_ms >= self._memory.pace.whole_seconds * 1000:
                 plan.cases.append(self._case(lowered, self._now, None, whole=True, same_node=same))
             else:
                 plan.waiting[target] = to
@@ -192,13 +203,17 @@ class _Planning:
         return moved
 
     def _case(self, lowered: Lowered, mark: Mark, concerned: BitMap | None, *, whole: bool, same_node: bool) -> Case:
-        return Case(lowered.kept, lowered, mark, concerned, whole, same_node, BitMap())
+        return Case(lowered.kept, lowered, mark, concerned, whole, same_node)
 
     def _evaluate(self, cases: Sequence[Case]) -> None:
         """The members of all: those that concern few and ask nothing of events are worked out together."""
         view, shared = self._work.bitmaps, []
         for case in cases:
-            if case.concerned is not None and case.lowered.node is not None and len(case.concerned) <= pace().shared:
+            if (
+                case.concerned is not None
+                and case.lowered.node is not None
+                and len(case.concerned) <= self._memory.pace.shared
+            ):
                 shared.append(case)
                 continue
             sets = Evaluation(view, contacts.EVERYONE, within=case.concerned)
@@ -217,7 +232,16 @@ class _Planning:
         else:
             case.want &= case.concerned
             have = sets.members(Key(case.kept.target)) & case.concerned
-        case.differs = bool(case.want - have) if case.kept.grow else case.want != have
+        case.change = case.want - have if case.kept.grow else case.want ^ have
+
+
+def _hold_back(cases: Sequence[Case]) -> None:
+    """What changes now under a set must not be mistaken for what it is worth: it comes again as a change of that set."""
+    changing = {case.kept.target: case.change for case in cases if case.change}
+    for case in cases:
+        for target in case.lowered.stands_on & changing.keys() - {case.kept.target}:
+            case.held |= changing[target]
+            case.held_for.add(target)
 
 
 class _Settling:
@@ -238,12 +262,15 @@ class _Settling:
         for target, mark in plan.reached.items():
             if self._unmoved(target, planned[target][1]):
                 steps.setdefault(mark, []).append(target)
-        for case in plan.cases:
-            if self._unmoved(case.kept.target, case.kept) and self._apply(case):
-                if case.same_node and not case.whole:
-                    steps.setdefault(case.mark, []).append(case.kept.target)
-                else:
-                    self._put(case)
+        done = [case for case in plan.cases if self._unmoved(case.kept.target, case.kept) and self._apply(case)]
+        failed = {case.kept.target for case in plan.cases} - {case.kept.target for case in done}
+        for case in done:
+            if case.held_for & failed:
+                continue
+            if case.same_node and not case.whole:
+                steps.setdefault(case.mark, []).append(case.kept.target)
+            else:
+                self._put(case)
         for mark, targets in steps.items():
             standing.advance(self._work, targets, mark)
             for target in targets:
@@ -269,6 +296,7 @@ class _Settling:
         # Who was erased since must not come back.
         added = (case.want - have) & work.bitmaps.read(contacts.EVERYONE)
         removed = BitMap() if case.kept.grow else have - case.want
+        added, removed = added - case.held, removed - case.held
         if not added and not removed:
             return True
         try:
@@ -286,6 +314,8 @@ class _Settling:
         lowered = case.lowered
         found = Standing(case.mark, lowered.packed, lowered.source, whole_ms)
         standing.put(self._work, case.kept.target, found)
+        if case.whole:
+            self._owned[case.kept.target][0].filled(self._work, case.kept)
         self.stored[case.kept.target] = found
 
     def _stop(self, target: str, problem: TagcastError) -> None:

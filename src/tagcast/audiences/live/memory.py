@@ -43,14 +43,17 @@ class Owner(Protocol):
     def expression(self, work: Work, kept: Kept) -> Expression:
         """What a target is to be. Raises TagcastError, which stops it."""
 
-    def check(self, work: Work, feeds: Mapping[str, frozenset[str]]) -> Mapping[str, TagcastError]:
+    def check(self, work: Work, stands_on: Mapping[str, frozenset[str]]) -> Mapping[str, TagcastError]:
         """Which of its targets cannot be kept, given the keys that each depends on."""
 
     def apply(self, work: Work, kept: Kept, added: BitMap, removed: BitMap, *, first: bool) -> None:
         """Change the set: both are effective; `first`: it is filled. Raises TagcastError, which stops it."""
 
+    def filled(self, work: Work, kept: Kept) -> None:
+        """The set is true from now on, having been worked out for everybody."""
+
     def stop(self, work: Work, kept: Kept, problem: TagcastError) -> None:
-        """Keep it no longer, for this reason."""
+        """It cannot be kept, for this reason; asked again as long as it is among `kept`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,7 @@ def pace() -> Pace:
 class Lowered:
     """What a target is lowered to today. `node` is None if it asks questions: they belong to one transaction.
 
+    `stands_on` are the keys that it depends on; `feeds` those whose changes are looked at, the target's own too.
     `types` are those of the events that its questions are about; `whole`: a change of one concerns all; `timed`: time
     alone can change it within a day.
     """
@@ -85,6 +89,7 @@ class Lowered:
     node: Node | None
     packed: bytes
     source: str
+    stands_on: frozenset[str]
     feeds: frozenset[str]
     types: frozenset[str]
     whole: bool
@@ -96,11 +101,13 @@ class Memory:
     """One process, one workspace.
 
     `reached` is ahead of what is stored when nothing happened that concerned anyone, or when it is `dirty`: to be
-    worked out as a whole when its time comes.
+    worked out as a whole when its time comes. `told`: the code of the problem that an owner was told of.
     """
 
+    pace: Pace = field(default_factory=pace)
     lowered: dict[str, Lowered] = field(default_factory=dict)
-    problems: dict[str, TagcastError] = field(default_factory=dict)
+    problems: dict[str, tuple[Kept, TagcastError]] = field(default_factory=dict)
+    told: dict[str, str] = field(default_factory=dict)
     standings: dict[str, Standing] = field(default_factory=dict)
     reached: dict[str, Mark] = field(default_factory=dict)
     dirty: set[str] = field(default_factory=set)
@@ -115,11 +122,7 @@ class Memory:
         """Lower what is new, and all of it when names may stand for something else; whether anything was lowered."""
         stale = stale or self._other_catalogue(work, kept)
         gone = (self.lowered.keys() | self.problems.keys()) - kept.keys()
-        wanted = [
-            one
-            for target, one in kept.items()
-            if stale or target not in self.lowered or self.lowered[target].kept != one
-        ]
+        wanted = [one for target, one in kept.items() if stale or self._known_as(target) != one]
         for target in gone:
             self._forget(target)
         for one in wanted:
@@ -127,7 +130,7 @@ class Memory:
             try:
                 self.lowered[one.target] = lower(work, one, owners[one.target].expression(work, one))
             except TagcastError as problem:
-                self.problems[one.target] = problem
+                self.problems[one.target] = one, problem
         if wanted or gone:
             self._index()
         return bool(wanted or gone)
@@ -142,6 +145,16 @@ class Memory:
     def mark(self, target: str) -> Mark:
         """How far a target was followed by this process."""
         return self.reached.get(target) or self.standings[target].mark
+
+    def refuse(self, target: str, problem: TagcastError) -> None:
+        """It cannot be kept although it could be lowered."""
+        self.problems[target] = self.lowered.pop(target).kept, problem
+        self._index()
+
+    def _known_as(self, target: str) -> Kept | None:
+        if target in self.problems:
+            return self.problems[target][0]
+        return self.lowered[target].kept if target in self.lowered else None
 
     def _forget(self, target: str) -> None:
         self.lowered.pop(target, None)
@@ -158,11 +171,11 @@ class Memory:
     def _other_catalogue(self, work: Work, kept: Mapping[str, Kept]) -> bool:
         now = time.monotonic()
         new = any(target not in self.lowered and target not in self.problems for target in kept)
-        if now - self.looked_at < pace().look_seconds and not new:
+        if now - self.looked_at < self.pace.look_seconds and not new:
             return False
         self.looked_at = now
         found = catalogue_stamp(work)
-        if found == self.catalogue and now - self.lowered_at < pace().afresh_seconds:
+        if found == self.catalogue and now - self.lowered_at < self.pace.afresh_seconds:
             return False
         self.catalogue, self.lowered_at = found, now
         return True
@@ -173,11 +186,12 @@ def lower(work: Work, kept: Kept, expression: Expression) -> Lowered:
     evaluation = compiler.evaluation(work, expression)
     node = evaluation.node(expression)
     asked = nodes.questions(node)
+    stands_on = frozenset(feeds_of(work, node))
     # Whoever comes or goes at all is concerned, and whoever the set itself gained or lost otherwise.
-    feeds = frozenset({*feeds_of(work, node), contacts.EVERYONE, kept.target})
+    feeds = stands_on | {contacts.EVERYONE, kept.target}
     events = {key.split(":")[1] for one in asked for key in one.feeds if key.startswith("event:")}
     return Lowered(
-        kept, expression, None if asked else node, nodes.pack(node), _source(evaluation, expression), feeds,
+        kept, expression, None if asked else node, nodes.pack(node), _source(evaluation, expression), stands_on, feeds,
         frozenset(events), any(one.whole for one in asked), any(one.due is not None for one in asked),
     )  # fmt: skip
 
