@@ -43,23 +43,24 @@ class Clockwork:
         now = time.monotonic()
         if now - self.folded >= FOLD_SECONDS:
             self.folded = now
-            for workspace in _workspaces(runtime):
+            for workspace in workspaces(runtime):
                 fold(runtime, workspace)
         if now - self.purged >= PURGE_SECONDS:
             self.purged = now
-            for workspace in _workspaces(runtime):
+            for workspace in workspaces(runtime):
                 purge(runtime, workspace)
         if now - self.synced >= SYNC_SECONDS:
             self.synced = now
-            for workspace in _workspaces(runtime):
+            for workspace in workspaces(runtime):
                 start_syncs(runtime, workspace)
         if now - self.computed >= FEATURES_SECONDS:
             self.computed = now
-            for workspace in _workspaces(runtime):
+            for workspace in workspaces(runtime):
                 start_features(runtime, workspace)
 
 
-def _workspaces(runtime: Runtime) -> list[int]:
+def workspaces(runtime: Runtime) -> list[int]:
+    """All workspaces of the database."""
     with runtime.engine.connect() as connection:
         return list(access.workspaces(connection))
 

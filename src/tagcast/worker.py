@@ -8,7 +8,7 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Collection
 
-from tagcast import broadcasts, chores, contacts, features, groups, reactions, tags
+from tagcast import broadcasts, chores, contacts, features, groups, reactions, tag_rules, tags
 from tagcast.broadcasts.delivery import deliver, settle
 from tagcast.kit import holding, leases, logs, loop
 from tagcast.kit.leases import Lease, Lost
@@ -109,7 +109,8 @@ def _beside(runtime: Runtime) -> list[Callable[[], bool]]:
         clockwork.turn(runtime)
         return False
 
-    return [lambda: bool(reactions.follow(runtime)), turn]
+    rules = tag_rules.Turning()
+    return [lambda: bool(reactions.follow(runtime)), turn, lambda: rules.turn(runtime, chores.workspaces(runtime))]
 
 
 async def _again_and_again(stop: threading.Event, work: Callable[[], bool]) -> None:

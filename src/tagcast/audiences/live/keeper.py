@@ -30,8 +30,8 @@ ONE_AT_A_TIME = 0x7A67_0002
 class Case:
     """One target in one turn. `concerned` None: everybody. `want`: those of them who are to be members.
 
-    `change`: who would enter or leave. `held` are looked at in the next turn, since a set that this one stands on changes
-    for them in this turn; `held_for` names those sets.
+    `change`: who would enter or leave. `held` are looked at in the next turn, since a set that this one stands on
+    changes for them in this turn; `held_for` names those sets.
     """
 
     kept: Kept
@@ -236,12 +236,16 @@ class _Planning:
 
 
 def _hold_back(cases: Sequence[Case]) -> None:
-    """What changes now under a set must not be mistaken for what it is worth: it comes again as a change of that set."""
-    changing = {case.kept.target: case.change for case in cases if case.change}
-    for case in cases:
-        for target in case.lowered.stands_on & changing.keys() - {case.kept.target}:
-            case.held |= changing[target]
-            case.held_for.add(target)
+    """What changes now under a set must not be mistaken for what it is worth: it comes again as that set's change.
+
+    The second time only what is not held back itself is waited for, as only that is sure to change now.
+    """
+    for _ in range(2):
+        changing = {case.kept.target: case.change - case.held for case in cases}
+        for case in cases:
+            below = [target for target in case.lowered.stands_on & changing.keys() if target != case.kept.target]
+            case.held_for = {target for target in below if changing[target]}
+            case.held = BitMap.union(BitMap(), *[changing[target] for target in case.held_for])
 
 
 class _Settling:
