@@ -8,10 +8,9 @@ goes back to the lake's version of that time.
 import operator
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
@@ -22,7 +21,12 @@ from tagcast.behaviour.questions import Did, Op, Question
 from tagcast.behaviour.rules import EventType
 from tagcast.kit.errors import NotFound, Unavailable
 from tagcast.kit.uow import Work
-from tagcast.lake import Down, File, Gone, LakeTable, Moved, Snapshot, Source
+from tagcast.lake import Down, File, Gone, Moved, Snapshot, Source
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from tagcast.lake import LakeTable
 
 _COMPARE: Mapping[Op, Callable[[float, float], bool]] = {
     "<": operator.lt,
@@ -47,7 +51,7 @@ class Seen:
     """The events of a type at one moment: the lake at a version, the log after it, and whose rows in files are void."""
 
     declared: EventType
-    table: LakeTable
+    table: "LakeTable"
     files: Snapshot | None
     batches: tuple[Events, ...]
     gone: tuple[int, ...]
@@ -178,7 +182,7 @@ def _span(seen: Seen) -> tuple[int, int]:
     return (min(firsts), max(lasts)) if firsts else (_EARLIEST_MS, _EARLIEST_MS)
 
 
-def _before(table: LakeTable, newest: int, name: str) -> Snapshot | None:
+def _before(table: "LakeTable", newest: int, name: str) -> Snapshot | None:
     """The lake's newest version that stands at or before a seq; None for the time before it."""
     for one in table.versions():
         if one.upto <= newest:
@@ -189,7 +193,7 @@ def _before(table: LakeTable, newest: int, name: str) -> Snapshot | None:
     return None
 
 
-def _stored(seen: Seen, first: int | None, last: int | None, within: BitMap | None) -> Iterator[pa.Table]:
+def _stored(seen: Seen, first: int | None, last: int | None, within: BitMap | None) -> Iterator["pa.Table"]:
     if seen.files is None:
         return
     only: NDArray[Any] | None = None if within is None else bitmaps.unpack(within)

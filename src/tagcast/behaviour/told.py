@@ -5,11 +5,10 @@ from bisect import bisect_left
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
-import pyarrow as pa
 
 from tagcast import lake
 from tagcast.behaviour.packed import Events
@@ -17,31 +16,33 @@ from tagcast.behaviour.questions import Did, Op, Then, Where, Window
 from tagcast.behaviour.rules import BUILT_IN, EventType, Kind
 from tagcast.lake import Condition, Days, Followed, Measured, Rows
 
-_KINDS: Mapping[Kind, pa.DataType] = {"text": pa.string(), "number": pa.float64(), "flag": pa.bool_()}
-_BASE = (
-    pa.field(lake.WHO, pa.int32()),
-    pa.field(lake.WHEN, pa.int64()),
-    pa.field("amount", pa.int64()),
-    pa.field("quantity", pa.int32()),
-)
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 _EARLIEST, _LATEST = date(1980, 1, 1), date(2110, 1, 1)
 """No event lies before or after."""
 
 
-def schema(declared: EventType) -> pa.Schema:
+def schema(declared: EventType) -> "pa.Schema":
     """The columns of a type; a property's bears its name behind `p_`, so that it is never one of ours."""
-    return pa.schema([*_BASE, *(pa.field(f"p_{name}", _KINDS[kind]) for name, kind in declared.properties.items())])
+    import pyarrow as pa
+
+    kinds: Mapping[Kind, pa.DataType] = {"text": pa.string(), "number": pa.float64(), "flag": pa.bool_()}
+    base = [(lake.WHO, pa.int32()), (lake.WHEN, pa.int64()), ("amount", pa.int64()), ("quantity", pa.int32())]
+    return pa.schema(base + [(f"p_{name}", kinds[kind]) for name, kind in declared.properties.items()])
 
 
-def to_rows(events: Events, columns: pa.Schema) -> pa.Table:
+def to_rows(events: Events, columns: "pa.Schema") -> "pa.Table":
     """Events as rows. Properties that the columns lack are left out: they were never declared."""
+    import pyarrow as pa
+
     arrays: list[Any] = [
         pa.array(events.contact.astype(np.int32)),
         pa.array(events.at_ms),
         pa.array(events.amount),
         pa.array(events.quantity),
     ]
-    for field in list(columns)[len(_BASE) :]:
+    for field in list(columns)[4:]:
         name = field.name.removeprefix("p_")
         if events.properties:
             arrays.append(pa.array([one.get(name) for one in events.properties], field.type))
@@ -50,7 +51,7 @@ def to_rows(events: Events, columns: pa.Schema) -> pa.Table:
     return pa.table(arrays, schema=columns)
 
 
-def to_events(rows: pa.Table) -> Events:
+def to_events(rows: "pa.Table") -> Events:
     """Rows as events."""
     names = [name for name in rows.column_names if name.startswith("p_") and rows.column(name).null_count < len(rows)]
     held: list[dict[str, Any]] = []

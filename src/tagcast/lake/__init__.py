@@ -7,14 +7,31 @@ import re
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-
-import pyarrow as pa
+from typing import TYPE_CHECKING
 
 from tagcast.lake.asking import Ask, Condition, Days, Followed, Measured, Rows
-from tagcast.lake.engines import Down, Duck, Engine, Numbers, Part, Runner, Source, Spark
-from tagcast.lake.log import Snapshot, Version
-from tagcast.lake.parquet import WHEN, WHO, Damaged, File, Moved, conform
-from tagcast.lake.table import Contested, Gone, LakeTable
+from tagcast.lake.words import (
+    WHEN,
+    WHO,
+    Contested,
+    Damaged,
+    Down,
+    Engine,
+    File,
+    Gone,
+    Moved,
+    Numbers,
+    Part,
+    Snapshot,
+    Source,
+    Version,
+)
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from tagcast.lake.engines import Runner
+    from tagcast.lake.table import LakeTable as LakeTable
 
 _NAME = re.compile(r"[a-z0-9_]+(/[a-z0-9_]+)*")
 
@@ -36,12 +53,16 @@ class Lake:
         self._place = place
         self._options = dict(options or {})
         self.engine = engine
-        self._runner: Runner = Spark(spark_url) if engine == "spark" else Duck()
+        self._spark_url = spark_url
+        self._runner: Runner | None = None
         self._lock = threading.Lock()
         self._tables: dict[str, LakeTable] = {}
 
-    def table(self, name: str) -> LakeTable:
+    def table(self, name: str) -> "LakeTable":
         """A table by name, small letters, digits, `_` and `/`; it is made by its first append."""
+        # Arrow, the table format and the engines are loaded when they are needed.
+        from tagcast.lake.table import LakeTable
+
         if not _NAME.fullmatch(name):
             raise ValueError(f"{name!r} cannot name a table")
         with self._lock:
@@ -54,7 +75,7 @@ class Lake:
         self,
         name: str,
         seen: Snapshot | None,
-        tail: pa.Table,
+        tail: "pa.Table",
         *,
         files: Sequence[File] | None = None,
         without: Sequence[int] = (),
@@ -63,6 +84,10 @@ class Lake:
 
         `without`: few numbers whose rows in files do not count any more.
         """
+        import pyarrow as pa
+
+        from tagcast.lake.parquet import conform
+
         if seen is None:
             return Source(tail.schema, (), tail)
         table = self.table(name)
@@ -79,11 +104,22 @@ class Lake:
 
         Raises Moved when a file left its table meanwhile, Down when the engine does not answer.
         """
-        return self._runner.ask(ask, sources, within)
+        return self._engine().ask(ask, sources, within)
 
     def close(self) -> None:
         """Let go of the engine."""
-        self._runner.close()
+        with self._lock:
+            runner, self._runner = self._runner, None
+        if runner is not None:
+            runner.close()
+
+    def _engine(self) -> "Runner":
+        from tagcast.lake.engines import Duck, Spark
+
+        with self._lock:
+            if self._runner is None:
+                self._runner = Spark(self._spark_url) if self.engine == "spark" else Duck()
+            return self._runner
 
 
 __all__ = [
@@ -100,7 +136,6 @@ __all__ = [
     "Followed",
     "Gone",
     "Lake",
-    "LakeTable",
     "Measured",
     "Moved",
     "Numbers",

@@ -3,45 +3,14 @@
 import threading
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from tagcast.lake import expressions
 from tagcast.lake.asking import Ask
-from tagcast.lake.parquet import WHO, Moved
-
-Engine = Literal["duckdb", "spark"]
-Numbers = NDArray[np.int32]
-
-
-class Down(Exception):
-    """An engine does not answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """Files with the same columns, the first so many of the table's."""
-
-    columns: int
-    uris: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Rows to ask: files but for some numbers' rows, and rows that are in no file yet.
-
-    `files_of` opens addresses for engines that cannot.
-    """
-
-    schema: pa.Schema
-    parts: tuple[Part, ...]
-    tail: pa.Table
-    without: tuple[int, ...] = ()
-    files_of: Any = None
+from tagcast.lake.words import WHO, Down, Moved, Numbers, Source
 
 
 class Runner(Protocol):

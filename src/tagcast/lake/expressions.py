@@ -13,7 +13,7 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from tagcast.lake.asking import Ask, Condition, Days, Followed, Measured, Rows, Value
-from tagcast.lake.parquet import WHEN, WHO
+from tagcast.lake.words import WHEN, WHO
 
 Dialect = Literal["duckdb", "pyspark"]
 

@@ -1,51 +1,18 @@
 """What the log of a table says: which files it has at a version, which left it when, which are worth joining."""
 
 import json
-from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
 from tagcast.lake import parquet
-from tagcast.lake.parquet import WHEN, WHO, File
+from tagcast.lake.words import WHEN, WHO, File, Snapshot
 
 APPENDED, REWRITTEN = "appended", "rewritten"
 """The names of the log's running numbers: how far appends came, and how often files were put in the place of others."""
 
 LEAST_FILES = 4
 """So many files of like size and of one month are made one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """A table at one version. `upto` is the number that its appends have reached."""
-
-    version: int
-    upto: int
-    schema: pa.Schema
-    files: tuple[File, ...]
-
-    @property
-    def rows(self) -> int:
-        """How many rows."""
-        return sum(one.rows for one in self.files)
-
-    def between(self, first: int | None, last: int | None) -> "tuple[File, ...]":
-        """The files that may hold rows with first ≤ when ≤ last."""
-        return tuple(
-            one for one in self.files if (first is None or one.last >= first) and (last is None or one.first <= last)
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Version:
-    """One commit: its number, when, what it did, how many rows it brought or took, how far appends were after it."""
-
-    version: int
-    at_ms: int
-    what: str
-    rows: int
-    upto: int
 
 
 def schema_of(table: Any) -> pa.Schema:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,49 +10,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-WHO = "contact"
-WHEN = "at_ms"
-"""The columns that every table has: whom a row is about, and when in epoch milliseconds."""
+from tagcast.lake.words import WHEN, WHO, Damaged, File
 
 GROUP_ROWS = 131_072
 """Rows in a row group: what an engine skips by its least and largest number, and what one thread takes at a time."""
 
 FILE_ROWS = 8_000_000
 """Rows in a file at most."""
-
-
-class Damaged(Exception):
-    """A file does not hold what was written."""
-
-
-class Moved(Exception):
-    """A file left the table while it was read. Look again."""
-
-
-@dataclass(frozen=True, slots=True)
-class File:
-    """A file of a table. Its rows came with the appends (since, upto]; it has the table's first `columns` columns."""
-
-    name: str
-    size: int
-    rows: int
-    first: int
-    last: int
-    low: int
-    high: int
-    columns: int
-    since: int
-    upto: int
-
-    @property
-    def digest(self) -> str:
-        """What its bytes hash to."""
-        return self.name.removesuffix(".parquet").rpartition("-")[2]
-
-    @property
-    def month(self) -> int:
-        """The UTC month of all of its rows, from 1970-01 on."""
-        return int(np.datetime64(self.first, "ms").astype("datetime64[M]").astype(np.int64))
 
 
 def name_of(columns: int, since: int, upto: int, data: bytes) -> str:

@@ -20,20 +20,12 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from tagcast.lake import parquet
-from tagcast.lake.log import APPENDED, REWRITTEN, Snapshot, Version, left_at, schema_of, snapshot_of, worth_joining
-from tagcast.lake.parquet import WHEN, WHO, Damaged, File, Moved
+from tagcast.lake.log import APPENDED, REWRITTEN, left_at, schema_of, snapshot_of, worth_joining
 from tagcast.lake.storage import Folder, Remote, Storage
+from tagcast.lake.words import WHEN, WHO, Contested, Damaged, File, Gone, Moved, Snapshot, Version
 
 ORPHAN_SECONDS = 3600.0
 """What no commit ever named may belong to a writer at work, until it is so old."""
-
-
-class Contested(Exception):
-    """Another writer was first. Look again."""
-
-
-class Gone(Exception):
-    """A version whose files were removed."""
 
 
 class LakeTable:
