@@ -56,7 +56,7 @@ def test_a_segment_from_making_to_deleting(api: Served) -> None:
     assert (status, made["version"], made["json"]) == (201, 1, {"tag": "a"})
     top = api("POST", "/segments", {"name": "top", "json": {"not": {"segment": "s"}}})[1]
     one = f"/segments/{made['id']}"
-    assert api("GET", one)[1]["used_by"] == ["top"]
+    assert api("GET", one)[1]["used_by"] == {"segment": ["top"]}
     assert [segment["name"] for segment in api("GET", "/segments")[1]["segments"]] == ["s", "top"]
     assert api("PUT", one, {"text": 'tag("b")', "version": 1})[1]["version"] == 2
     assert api("PUT", one, {"text": 'tag("b")', "version": 1})[0] == 409
@@ -79,8 +79,10 @@ def test_looking_into_an_audience(api: Served) -> None:
     assert api("POST", "/segments/sample", {"text": 'tag("a")', "size": 9})[1] == {"numbers": [1, 2, 3]}
     explained = api("POST", "/segments/explain", {"text": 'tag("a") and tag("b")', "number": 1})[1]
     assert (explained["holds"], [part["holds"] for part in explained["parts"]]) == (False, [True, False])
-    both = {"a": {"text": 'tag("a")'}, "b": {"json": {"tag": "b"}}}
-    assert api("POST", "/segments/overlap", both)[1] == {"a": 3, "b": 2, "both": 1, "jaccard": 0.25}
+    both = {"of": [{"text": 'tag("a")'}, {"json": {"tag": "b"}}]}
+    overlap = api("POST", "/segments/overlap", both)[1]
+    assert overlap["pairs"] == [{"a": 0, "b": 1, "both": 1, "only_a": 2, "only_b": 1, "jaccard": 0.25}]
+    assert [(one["inside"], one["size"]) for one in overlap["regions"]] == [([0], 2), ([1], 1), ([0, 1], 1)]
 
 
 def test_using_an_audience(api: Served) -> None:

@@ -68,10 +68,45 @@ def test_what_others_stand_on_stays(work: Work) -> None:
     with pytest.raises(Conflict) as caught:
         audiences.delete(work, base.id)
     assert caught.value.params["users"] == "top"
-    with pytest.raises(Conflict):
-        audiences.update(work, base.id, parse("all"), name="ground")
     audiences.delete(work, top.id)
-    assert audiences.update(work, base.id, parse("all"), name="ground").name == "ground"
+    assert audiences.delete(work, base.id).name == "base"
+
+
+def test_what_names_a_segment_follows_its_new_name(work: Work) -> None:
+    crowd(work, 3)
+    base = audiences.create(work, "base", parse("all"))
+    top = audiences.create(work, "top", parse('segment("base") and not segment("base")'))
+    frozen = audiences.freeze(work, "base", why="t")
+    assert audiences.update(work, base.id, parse("nobody"), name="ground").name == "ground"
+    assert audiences.rename(work, base.id, " floor ").version == 2
+    found = audiences.get(work, top.id)
+    assert (to_text(found.expression), found.version) == ('segment("floor") and not segment("floor")', 1)
+    assert audiences.uses(work, "floor") == {"frozen": [str(frozen.id)], "segment": ["top"]}
+    assert audiences.frozen(work, frozen.id).segment == "floor"
+    with pytest.raises(Conflict):
+        audiences.rename(work, base.id, "top")
+
+
+def test_a_deleted_segment_comes_back_or_says_why_not(work: Work) -> None:
+    crowd(work, 3)
+    tag = tags.create(work, "a")
+    made = audiences.create(work, "s", parse('tag("a") or nobody'))
+    audiences.delete(work, made.id)
+    again = audiences.create(work, "s", parse("all"))
+    assert [(one.id, at) for one, at in audiences.deleted(work)] == [(made.id, work.now_ms)]
+    with pytest.raises(Conflict) as caught:
+        audiences.restore(work, made.id)
+    assert caught.value.code == "audiences.name_taken"
+    audiences.delete(work, again.id)
+    tags.rename(work, tag.id, "b")
+    assert to_text(audiences.restore(work, made.id).expression) == 'tag("b") or nobody'
+    audiences.delete(work, made.id)
+    tags.archive(work, tag.id)
+    with pytest.raises(Invalid):
+        audiences.restore(work, made.id)
+    with pytest.raises(NotFound):
+        audiences.restore(work, 10**6)
+    assert [one.id for one, _ in audiences.deleted(work)] == [made.id, again.id]
 
 
 def test_segments_stand_on_each_other_so_high_and_no_higher(work: Work) -> None:
@@ -150,13 +185,6 @@ def test_everyone_in_a_segment_is_tagged_or_nobody(work: Work) -> None:
     assert audiences.tag_segment(work, parse("spend >= 40"), tag.id, why="again") is None
     tags.undo(work, change.seq)
     assert not tags.holders(work, tag.id)
-
-
-def test_overlap(work: Work) -> None:
-    crowd(work, 6)
-    for name, numbers in (("a", [1, 2, 3]), ("b", [3, 4])):
-        tags.assign(work, tags.create(work, name).id, BitMap(numbers), why="t")
-    assert audiences.overlap(work, parse('tag("a")'), parse('tag("b")')) == audiences.Overlap(3, 2, 1)
 
 
 def test_another_workspace_sees_no_segment(runtime: Runtime) -> None:

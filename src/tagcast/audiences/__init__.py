@@ -1,11 +1,14 @@
-"""The segment language and the audiences it stands for. Owns: segment, frozen_audience; the bitmaps `frozen:<id>`.
+"""The segment language and the audiences it stands for. Owns: segment, segment_size, kept_set,
+frozen_audience; the bitmaps `frozen:<id>` and `segment:<id>`.
 
 An expression is written as text, as JSON or built in the console, and means one exact set of contacts.
 """
 
+from tagcast.audiences import live
 from tagcast.audiences.actions import (
     create,
     delete,
+    deleted,
     digest,
     every,
     find,
@@ -13,12 +16,26 @@ from tagcast.audiences.actions import (
     frozen,
     frozen_members,
     get,
+    rename,
+    renew,
+    restore,
     tag_segment,
     update,
-    where_used,
 )
-from tagcast.audiences.compiler import Explained, Overlap, count, explain, members, overlap, sample
+from tagcast.audiences.compiler import count, draw, members, sample
+from tagcast.audiences.crosstab import Table, cross_table
+from tagcast.audiences.csv_forms import table_csv, trend_csv
+from tagcast.audiences.dimensions import Category, Dimension
+from tagcast.audiences.evidence import Fact
+from tagcast.audiences.explaining import Explained, Moved, explain, moved
+from tagcast.audiences.keeping import keep, renew_due
 from tagcast.audiences.language import parse, to_text
+from tagcast.audiences.naming import on_rename, uses, where_used
+from tagcast.audiences.past import Difference, difference
+from tagcast.audiences.past import count as past_count
+from tagcast.audiences.past import members as past_members
+from tagcast.audiences.planning import Plan, Planned, plan
+from tagcast.audiences.regions import Overlap, Pair, Region, matrix, overlap, region
 from tagcast.audiences.rewriting import tag_uses, with_tag
 from tagcast.audiences.rules import (
     All,
@@ -33,26 +50,43 @@ from tagcast.audiences.rules import (
     from_json,
     to_json,
 )
+from tagcast.audiences.sizes import Size, Trend, record_due, record_size, trend
 from tagcast.audiences.store import Frozen, Segment
 
 __all__ = [
     "All",
     "And",
+    "Category",
+    "Difference",
+    "Dimension",
     "Explained",
     "Expression",
+    "Fact",
     "FieldLeaf",
     "Frozen",
+    "Moved",
     "Nobody",
     "Not",
     "Or",
     "Overlap",
+    "Pair",
+    "Plan",
+    "Planned",
+    "Region",
     "Segment",
     "SegmentLeaf",
+    "Size",
+    "Table",
     "TagLeaf",
+    "Trend",
     "count",
     "create",
+    "cross_table",
     "delete",
+    "deleted",
+    "difference",
     "digest",
+    "draw",
     "every",
     "explain",
     "find",
@@ -61,15 +95,34 @@ __all__ = [
     "frozen",
     "frozen_members",
     "get",
+    "keep",
+    "live",
+    "matrix",
     "members",
+    "moved",
+    "on_rename",
     "overlap",
     "parse",
+    "past_count",
+    "past_members",
+    "plan",
+    "record_due",
+    "record_size",
+    "region",
+    "rename",
+    "renew",
+    "renew_due",
+    "restore",
     "sample",
+    "table_csv",
     "tag_segment",
     "tag_uses",
     "to_json",
     "to_text",
+    "trend",
+    "trend_csv",
     "update",
+    "uses",
     "where_used",
     "with_tag",
 ]

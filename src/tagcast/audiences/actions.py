@@ -6,7 +6,7 @@ import sys
 from pyroaring import BitMap
 
 from tagcast import bitmaps, tags
-from tagcast.audiences import catalogue, compiler, rules, store
+from tagcast.audiences import catalogue, compiler, naming, rules, store
 from tagcast.audiences.rules import Expression
 from tagcast.audiences.store import Frozen, Segment
 from tagcast.bitmaps import Change
@@ -38,30 +38,65 @@ def update(
 ) -> Segment:
     """Change a segment; with `version`, only if it still is that version.
 
-    Raises Conflict for a ring of segments, a name that is taken or in use, or another version; Invalid as `create`.
+    All that names the segment follows its new name. A kept set is worked out anew at once, a live one by its keeper.
+    Raises Conflict for a ring of segments, a name that is taken, or another version; Invalid as `create`.
     """
     store.lock(work)
     before = get(work, segment_id)
     if version is not None and version != before.version:
         raise Conflict("audiences.moved", name=before.name, found=before.version, expected=version)
     clean = _checked_name(name) if name is not None else before.name
-    if clean != before.name:
-        if clean in store.names(work):
-            raise Conflict("audiences.name_taken", name=clean)
-        _check_unused(work, before)
+    if clean != before.name and clean in store.names(work):
+        raise Conflict("audiences.name_taken", name=clean)
     refs = _proved(work, before.name, expression)
     said = before.description if description is None else _checked_description(description)
     store.update(work, segment_id, expression, refs, name=clean, description=said)
+    if clean != before.name:
+        naming.rename(work, before.name, clean)
+    return _followed(work, segment_id)
+
+
+def rename(work: Work, segment_id: int, name: str) -> Segment:
+    """Give a segment another name, and let all that names it follow; it means what it meant. Raises as `update`."""
+    store.lock(work)
+    before = get(work, segment_id)
+    clean = _checked_name(name)
+    if clean != before.name:
+        if clean in store.names(work):
+            raise Conflict("audiences.name_taken", name=clean)
+        store.rename(work, segment_id, clean)
+        naming.rename(work, before.name, clean)
     return get(work, segment_id)
 
 
 def delete(work: Work, segment_id: int) -> Segment:
-    """Delete a segment; what it was is returned. Raises NotFound, Conflict while others stand on it."""
+    """Put a segment away; what it was is returned. Raises NotFound, Conflict while others stand on it."""
     store.lock(work)
     segment = get(work, segment_id)
-    _check_unused(work, segment)
+    if users := naming.standing_on(work, segment.name):
+        raise Conflict("audiences.in_use", name=segment.name, users="、".join(users[:5]))
     store.delete(work, segment_id)
+    work.bitmaps.replace(segment.key, BitMap(), why="segment deleted")
     return segment
+
+
+def deleted(work: Work) -> list[tuple[Segment, int]]:
+    """The segments that were deleted, with when (epoch milliseconds), the newest first."""
+    found = store.deleted(work)
+    return list(zip(catalogue.current(work, [one for one, _ in found]), [at for _, at in found], strict=True))
+
+
+def restore(work: Work, segment_id: int) -> Segment:
+    """Take back a segment that was deleted. Raises NotFound, Conflict for its name or a ring, Invalid as `create`."""
+    store.lock(work)
+    found = next((one for one, _ in deleted(work) if one.id == segment_id), None)
+    if found is None:
+        raise NotFound("audiences.no_segment", segment=segment_id)
+    if found.name in store.names(work):
+        raise Conflict("audiences.name_taken", name=found.name)
+    _proved(work, found.name, found.expression)
+    store.restore(work, segment_id)
+    return _followed(work, segment_id)
 
 
 def get(work: Work, segment_id: int) -> Segment:
@@ -83,11 +118,6 @@ def find(work: Work, name: str) -> Segment:
 def every(work: Work) -> list[Segment]:
     """All segments by name."""
     return catalogue.current(work, store.every(work))
-
-
-def where_used(work: Work, name: str) -> list[str]:
-    """The segments that name this one themselves, sorted."""
-    return [segment.name for segment in store.every(work) if name in catalogue.used_by(segment.expression)]
 
 
 def freeze(work: Work, audience: Expression | str, *, why: str) -> Frozen:
@@ -133,9 +163,21 @@ def _proved(work: Work, name: str, expression: Expression) -> list[store.TagRef]
     return catalogue.tag_refs(expression, names)
 
 
-def _check_unused(work: Work, segment: Segment) -> None:
-    if users := where_used(work, segment.name):
-        raise Conflict("audiences.in_use", name=segment.name, users="、".join(users[:5]))
+def _followed(work: Work, segment_id: int) -> Segment:
+    """The segment after a change of what it means: a scheduled set is worked out at once."""
+    segment = get(work, segment_id)
+    return renew(work, segment_id) if segment.refresh == "scheduled" else segment
+
+
+def renew(work: Work, segment_id: int) -> Segment:
+    """Work a scheduled segment out now. Raises NotFound, Conflict for one that is not scheduled, Invalid."""
+    segment = get(work, segment_id)
+    if segment.refresh != "scheduled":
+        raise Conflict("audiences.not_scheduled", name=segment.name)
+    found = compiler.members(work, segment.expression)
+    work.bitmaps.replace(segment.key, found, why=f"segment, version {segment.version}")
+    store.put_fresh(work, [segment_id], work.now_ms)
+    return get(work, segment_id)
 
 
 def _checked_name(name: str) -> str:

@@ -2,49 +2,22 @@
 
 import time
 from datetime import datetime
-from typing import Annotated, Any
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from tagcast import bitmaps
 from tagcast.access import Guarded
-from tagcast.audiences import actions, compiler, language, rules
-from tagcast.audiences.compiler import Explained
-from tagcast.audiences.rules import Expression
-from tagcast.audiences.store import Segment
+from tagcast.audiences import actions, api_analysis, api_sizes, compiler, naming
+from tagcast.audiences.api_forms import ExpressionIn, ExpressionOut, Limit, forms
+from tagcast.audiences.store import Refresh, Segment
 from tagcast.kit import clock
-from tagcast.kit.errors import Invalid
 from tagcast.kit.uow import Work
 
 router = APIRouter(prefix="/segments")
 
-Number = Annotated[int, Field(ge=1, le=0xFFFFFFFF)]
-Limit = Annotated[int, Field(ge=1, le=rules.limits().preview)]
-
-
-class ExpressionIn(BaseModel):
-    """An expression, as text or as JSON."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    text: str | None = Field(None, examples=['tag("会员/金卡") and region = "华东"'])
-    json_: dict[str, Any] | None = Field(None, alias="json", examples=[{"tag": "会员/金卡"}])
-
-    def read(self) -> Expression:
-        """The expression. Raises Invalid, Refused."""
-        if (self.text is None) == (self.json_ is None):
-            raise Invalid("audiences.one_form")
-        return language.parse(self.text) if self.text is not None else rules.from_json(self.json_)
-
-
-class ExpressionOut(BaseModel):
-    """An expression in both forms."""
-
-    model_config = ConfigDict(serialize_by_alias=True, populate_by_name=True)
-
-    text: str
-    json_: dict[str, Any] = Field(alias="json")
+router.include_router(api_analysis.router)
+router.include_router(api_sizes.router)
 
 
 class CountOut(ExpressionOut):
@@ -79,7 +52,19 @@ class SegmentOut(ExpressionOut):
     created_at: datetime
     created_by: str
     changed_at: datetime
-    used_by: list[str] = Field(default_factory=list, description="Segments that stand on this one; on single reads.")
+    refresh: Refresh
+    every_hours: int = Field(description="Of a scheduled segment: how often, from local midnight on.")
+    fresh_at: datetime | None = Field(description="For which moment the kept set is true; none: there is none.")
+    kept: int | None = Field(None, description="Size of the kept set; on single reads.")
+    used_by: dict[str, list[str]] = Field(
+        default_factory=dict, description="What names this one, by kind: segment, frozen, rule …; on single reads."
+    )
+
+
+class RenameIn(BaseModel):
+    """The new name."""
+
+    name: str
 
 
 class SegmentsOut(BaseModel):
@@ -114,38 +99,6 @@ class SampleOut(BaseModel):
     """Contact numbers drawn at random, ascending."""
 
     numbers: list[int]
-
-
-class ExplainIn(ExpressionIn):
-    """The contact in question."""
-
-    number: Number
-
-
-class ExplainedOut(BaseModel):
-    """Whether a part holds for the contact."""
-
-    text: str
-    holds: bool
-    parts: list["ExplainedOut"]
-
-
-class OverlapIn(BaseModel):
-    """Two expressions."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    a: ExpressionIn
-    b: ExpressionIn
-
-
-class OverlapOut(BaseModel):
-    """Contacts in each and in both; `jaccard` is both over either, 0 to 1."""
-
-    a: int
-    b: int
-    both: int
-    jaccard: float
 
 
 class TagIn(ExpressionIn):
@@ -184,7 +137,7 @@ def count(entry: Guarded, body: ExpressionIn) -> CountOut:
     with entry.read() as work:
         found = compiler.count(work, expression)
     took = round((time.perf_counter() - started) * 1000, 2)
-    return CountOut(**_forms(expression), count=found, took_ms=took)
+    return CountOut(**forms(expression), count=found, took_ms=took)
 
 
 @router.get("", summary="人群列表 · List segments")
@@ -192,6 +145,13 @@ def every(entry: Guarded) -> SegmentsOut:
     """All segments."""
     with entry.read() as work:
         return SegmentsOut(segments=[_segment(segment) for segment in actions.every(work)])
+
+
+@router.get("/deleted", summary="已删除的人群 · Deleted segments")
+def deleted(entry: Guarded) -> SegmentsOut:
+    """Segments that can be restored, the newest first."""
+    with entry.read() as work:
+        return SegmentsOut(segments=[_segment(segment) for segment, _ in actions.deleted(work)])
 
 
 @router.post("", status_code=201, summary="新建人群 · Create a segment")
@@ -203,10 +163,12 @@ def create(entry: Guarded, body: SegmentIn) -> SegmentOut:
 
 @router.get("/{segment_id}", summary="人群详情 · One segment")
 def get(entry: Guarded, segment_id: int) -> SegmentOut:
-    """One segment, and which others stand on it."""
+    """One segment, and what names it."""
     with entry.read() as work:
         segment = actions.get(work, segment_id)
-        return _segment(segment).model_copy(update={"used_by": actions.where_used(work, segment.name)})
+        kept = work.bitmaps.count(segment.key) if segment.fresh_at is not None else None
+        more = {"used_by": naming.uses(work, segment.name), "kept": kept}
+        return _segment(segment).model_copy(update=more)
 
 
 @router.put("/{segment_id}", summary="修改人群 · Change a segment")
@@ -223,9 +185,21 @@ def update(entry: Guarded, segment_id: int, body: SegmentChangeIn) -> SegmentOut
     return entry.write(use_case)
 
 
+@router.post("/{segment_id}/rename", summary="重命名 · Rename a segment")
+def rename(entry: Guarded, segment_id: int, body: RenameIn) -> SegmentOut:
+    """Give a segment another name; what names it follows."""
+    return entry.write(lambda work: _segment(actions.rename(work, segment_id, body.name)))
+
+
+@router.post("/{segment_id}/restore", summary="恢复已删除的人群 · Restore a deleted segment")
+def restore(entry: Guarded, segment_id: int) -> SegmentOut:
+    """Take a deleted segment back."""
+    return entry.write(lambda work: _segment(actions.restore(work, segment_id)))
+
+
 @router.delete("/{segment_id}", summary="删除人群 · Delete a segment")
 def delete(entry: Guarded, segment_id: int) -> SegmentOut:
-    """Delete a segment that no other stands on; the answer is what it was."""
+    """Delete a segment that nothing stands on; the answer is what it was, `restore` takes it back."""
     return entry.write(lambda work: _segment(actions.delete(work, segment_id)))
 
 
@@ -245,24 +219,6 @@ def sample(entry: Guarded, body: SampleIn) -> SampleOut:
     expression = body.read()
     with entry.read() as work:
         return SampleOut(numbers=compiler.sample(work, expression, body.size, seed=body.seed))
-
-
-@router.post("/explain", summary="此人为何在或不在人群中 · Why a contact is or is not in it")
-def explain(entry: Guarded, body: ExplainIn) -> ExplainedOut:
-    """Which parts of an expression hold for a contact."""
-    expression = body.read()
-    with entry.read() as work:
-        return _explained(compiler.explain(work, expression, body.number))
-
-
-@router.post("/overlap", summary="两个人群的重叠 · Overlap of two expressions")
-def overlap(entry: Guarded, body: OverlapIn) -> OverlapOut:
-    """How two expressions overlap."""
-    a, b = body.a.read(), body.b.read()
-    with entry.read() as work:
-        found = compiler.overlap(work, a, b)
-    either = found.a + found.b - found.both
-    return OverlapOut(a=found.a, b=found.b, both=found.both, jaccard=found.both / either if either else 0.0)
 
 
 @router.post("/tag", summary="给人群打标签 · Tag everyone in an expression")
@@ -289,17 +245,10 @@ def freeze(entry: Guarded, body: FreezeIn) -> FrozenOut:
     return entry.write(use_case)
 
 
-def _forms(expression: Expression) -> dict[str, Any]:
-    return {"text": language.to_text(expression), "json_": rules.to_json(expression)}
-
-
 def _segment(segment: Segment) -> SegmentOut:
     return SegmentOut(
-        **_forms(segment.expression), id=segment.id, name=segment.name, description=segment.description,
+        **forms(segment.expression), id=segment.id, name=segment.name, description=segment.description,
         version=segment.version, created_at=clock.from_ms(segment.created_at), created_by=segment.created_by,
-        changed_at=clock.from_ms(segment.changed_at),
+        changed_at=clock.from_ms(segment.changed_at), refresh=segment.refresh, every_hours=segment.every_hours,
+        fresh_at=None if segment.fresh_at is None else clock.from_ms(segment.fresh_at),
     )  # fmt: skip
-
-
-def _explained(found: Explained) -> ExplainedOut:
-    return ExplainedOut(text=found.text, holds=found.holds, parts=[_explained(part) for part in found.parts])

@@ -8,10 +8,12 @@ import sqlalchemy as sa
 
 from tagcast.audiences import rules
 from tagcast.audiences.rules import Expression
-from tagcast.audiences.tables import frozen, segments
+from tagcast.audiences.tables import frozen, segments, sizes
+from tagcast.kit import db
 from tagcast.kit.uow import Work, workspaces
 
 _s = segments.c
+_z = sizes.c
 TagRef = tuple[int | None, str, int]
 Refresh = Literal["asked", "scheduled", "live"]
 
@@ -119,8 +121,41 @@ def update(work: Work, segment_id: int, expression: Expression, tags: Iterable[T
 
 def delete(work: Work, segment_id: int) -> None:
     """Put a segment away; `restore` takes it back."""
+    # Several of one name can go in one millisecond.
+    named = sa.select(_s.name).where(_s.workspace == work.workspace, _s.id == segment_id).scalar_subquery()
+    last = sa.select(sa.func.max(_s.deleted_at)).where(_s.workspace == work.workspace, _s.name == named)
+    at = max(work.now_ms, (work.connection.scalar(last) or 0) + 1)
     work.connection.execute(
-        sa.update(segments).where(_here(work), _s.id == segment_id).values(deleted_at=work.now_ms, fresh_at=None)
+        sa.update(segments).where(_here(work), _s.id == segment_id).values(deleted_at=at, fresh_at=None)
+    )
+
+
+def deleted(work: Work) -> list[tuple[Segment, int]]:
+    """The segments that were put away, with when, the newest first."""
+    rows = work.connection.execute(
+        sa.select(segments)
+        .where(_s.workspace == work.workspace, _s.deleted_at > 0)
+        .order_by(_s.deleted_at.desc(), _s.id.desc())
+    )
+    return [(_segment(row), row.deleted_at) for row in rows]
+
+
+def restore(work: Work, segment_id: int) -> None:
+    """Take a segment back that was put away."""
+    work.connection.execute(
+        sa.update(segments).where(_s.workspace == work.workspace, _s.id == segment_id).values(deleted_at=0)
+    )
+
+
+def rename(work: Work, segment_id: int, name: str) -> None:
+    """Give a segment another name; its version stays."""
+    work.connection.execute(sa.update(segments).where(_here(work), _s.id == segment_id).values(name=name))
+
+
+def rewrite(work: Work, segment_id: int, expression: Expression) -> None:
+    """Write an expression anew that means what it meant; its version stays."""
+    work.connection.execute(
+        sa.update(segments).where(_here(work), _s.id == segment_id).values(expression=rules.to_json(expression))
     )
 
 
@@ -158,6 +193,49 @@ def insert_frozen(
     ).inserted_primary_key
     assert made is not None
     return Frozen(made[0], segment, size, digest, f"frozen:{made[0]}", why, work.now_ms)
+
+
+def frozen_of(work: Work, name: str) -> list[int]:
+    """The audiences that were frozen from a segment, the newest first."""
+    found = sa.select(frozen.c.id).where(frozen.c.workspace == work.workspace, frozen.c.segment == name)
+    return list(work.connection.scalars(found.order_by(frozen.c.id.desc())))
+
+
+def rename_frozen(work: Work, before: str, after: str) -> None:
+    """Let what was frozen from a segment say its new name."""
+    work.connection.execute(
+        sa.update(frozen).where(frozen.c.workspace == work.workspace, frozen.c.segment == before).values(segment=after)
+    )
+
+
+def put_size(work: Work, segment_id: int, *, day: int, version: int, size: int) -> None:
+    """Record how large a segment is now."""
+    row = {
+        "workspace": work.workspace,
+        "segment": segment_id,
+        "at": work.now_ms,
+        "day": day,
+        "version": version,
+        "size": size,
+    }
+    db.upsert(work.connection, sizes, [row], ["workspace", "segment", "at"])
+
+
+def sizes_since(work: Work, segment_id: int, day: int) -> list[tuple[int, int, int, int]]:
+    """(epoch milliseconds, day, version, size) since a day, oldest first."""
+    rows = work.connection.execute(
+        sa.select(_z.at, _z.day, _z.version, _z.size)
+        .where(_z.workspace == work.workspace, _z.segment == segment_id, _z.day >= day)
+        .order_by(_z.at)
+    )
+    return [(row.at, row.day, row.version, row.size) for row in rows]
+
+
+def unmeasured(work: Work, day: int) -> list[int]:
+    """The segments without a size of a day."""
+    measured = sa.select(_z.segment).where(_z.workspace == work.workspace, _z.day == day)
+    found = sa.select(_s.id).where(_here(work), _s.id.not_in(measured)).order_by(_s.id)
+    return list(work.connection.scalars(found))
 
 
 def get_frozen(work: Work, frozen_id: int) -> Frozen | None:

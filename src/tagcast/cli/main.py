@@ -25,7 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "tags": ("tags", "app"),
     "features": ("features", "app"),
     "group": ("group", "app"),
-    "segment": ("segment", "app"),
+    "segment": ("segment_analysis", "app"),
     "broadcast": ("broadcast", "app"),
     "report": ("report", "app"),
     "serve": ("server", "serve"),

@@ -1,16 +1,16 @@
 """`tagcast segment`: expressions, counted, kept, explained, exported, used for tagging."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import orjson
 import typer
 
 from tagcast import audiences, contacts, tags
-from tagcast.cli.contacts import number_of, write_to
+from tagcast.cli.contacts import write_to
 from tagcast.cli.frame import Frame, read_text
 from tagcast.cli.tags import find_tag
-from tagcast.kit.errors import Invalid
+from tagcast.kit.errors import Invalid, NotFound
 from tagcast.kit.uow import Work
 
 app = typer.Typer(no_args_is_help=True, help="Segments 人群: count, keep, explain, export.")
@@ -84,12 +84,15 @@ def ls(ctx: typer.Context) -> None:
                 "text": audiences.to_text(one.expression),
                 "description": one.description,
                 "version": one.version,
+                "refresh": one.refresh,
+                "fresh_at": one.fresh_at,
             }
             for one in audiences.every(work)
         ]
     frame.table(
         rows,
-        ["id", "name", "count", "text", "description"],
+        ["id", "name", "count", "refresh", "text", "description"],
+        of="segment",
         none=(
             "No segment is kept yet. Keep one: tagcast segment save NAME 'region = \"华东\"'",
             "还没有保存的人群。请先保存：tagcast segment save 名称 'region = \"华东\"'",
@@ -98,8 +101,43 @@ def ls(ctx: typer.Context) -> None:
 
 
 @app.command()
+def show(ctx: typer.Context, name: Annotated[str, typer.Argument()]) -> None:
+    """A kept segment: what it says, how it is kept, what names it."""
+    frame = Frame.of(ctx)
+    with frame.read() as work:
+        one = audiences.find(work, name)
+        found = {
+            "id": one.id,
+            "name": one.name,
+            "text": audiences.to_text(one.expression),
+            "description": one.description,
+            "version": one.version,
+            "count": audiences.count(work, one.expression),
+            "refresh": one.refresh,
+            "every_hours": one.every_hours,
+            "fresh_at": one.fresh_at,
+            "kept": work.bitmaps.count(one.key) if one.fresh_at is not None else None,
+            "used_by": audiences.uses(work, name),
+        }
+    frame.emit(found, of="segment")
+
+
+@app.command()
+def rename(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument()],
+    new: Annotated[str, typer.Argument(help="The new name.")],
+) -> None:
+    """Give a kept segment another name; what names it follows."""
+    frame = Frame.of(ctx)
+    with frame.write() as work:
+        made = audiences.rename(work, audiences.find(work, name).id, new)
+    frame.done(f"{name} is now {made.name}.", f"{name} 已重命名为 {made.name}。", id=made.id, name=made.name)
+
+
+@app.command()
 def rm(ctx: typer.Context, name: Annotated[str, typer.Argument()]) -> None:
-    """Delete a kept segment on which no other stands."""
+    """Delete a kept segment that nothing stands on; `restore` takes it back."""
     frame = Frame.of(ctx)
     with frame.write() as work:
         audiences.delete(work, audiences.find(work, name).id)
@@ -107,27 +145,53 @@ def rm(ctx: typer.Context, name: Annotated[str, typer.Argument()]) -> None:
 
 
 @app.command()
-def explain(
-    ctx: typer.Context, segment: Which, who: Annotated[str, typer.Argument(help="Number, or <kind>:<value>.")]
+def restore(
+    ctx: typer.Context, name: Annotated[str, typer.Argument(help="Nothing: list what can be restored.")] = ""
 ) -> None:
-    """Which parts hold for one contact."""
+    """Take back the segment of a name that was deleted last."""
     frame = Frame.of(ctx)
-    with frame.read() as work:
-        found = audiences.explain(work, expression(work, segment), number_of(work, who))
-    frame.emit(found, text=lambda: "\n".join(_lines(found, 0)))
-
-
-def _lines(part: audiences.Explained, depth: int) -> list[str]:
-    mine = f"{'  ' * depth}{'✓' if part.holds else '✗'} {part.text}"
-    return [mine, *(line for below in part.parts for line in _lines(below, depth + 1))]
+    if not name:
+        with frame.read() as work:
+            rows = [
+                {"id": one.id, "name": one.name, "text": audiences.to_text(one.expression), "deleted_at": at}
+                for one, at in audiences.deleted(work)
+            ]
+        none = ("No segment was deleted.", "没有已删除的人群。")
+        frame.table(rows, ["id", "name", "text", "deleted_at"], none=none, of="segment")
+        return
+    with frame.write() as work:
+        found = next((one for one, _ in audiences.deleted(work) if one.name == name), None)
+        if found is None:
+            raise NotFound("audiences.no_segment", segment=name)
+        audiences.restore(work, found.id)
+    frame.done(f"{name} is back.", f"已恢复 {name}。", restored=name)
 
 
 @app.command()
-def overlap(ctx: typer.Context, a: Which, b: Which) -> None:
-    """How many are in one, in the other, in both."""
+def keep(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument()],
+    every: Annotated[int, typer.Option(help="Hours between rounds: 1, 2, 3, 4, 6, 8, 12 or 24.")] = 0,
+    live: Annotated[bool, typer.Option("--live", help="True with every change, kept by the worker.")] = False,
+) -> None:
+    """Keep its members as a set, on a schedule or live; without an option work it out whenever it is asked."""
     frame = Frame.of(ctx)
-    with frame.read() as work:
-        frame.emit(audiences.overlap(work, expression(work, a), expression(work, b)))
+    refresh: Literal["asked", "scheduled", "live"] = "live" if live else "scheduled" if every else "asked"
+    with frame.write() as work:
+        made = audiences.keep(work, audiences.find(work, name).id, refresh, every_hours=every)
+        kept = work.bitmaps.count(made.key)
+    told = {"name": made.name, "refresh": made.refresh, "every_hours": made.every_hours, "fresh_at": made.fresh_at}
+    frame.emit({**told, "kept": kept}, of="segment")
+
+
+@app.command()
+def renew(ctx: typer.Context, name: Annotated[str, typer.Argument()]) -> None:
+    """Work a scheduled segment out now."""
+    frame = Frame.of(ctx)
+    with frame.write() as work:
+        made = audiences.renew(work, audiences.find(work, name).id)
+        kept = work.bitmaps.count(made.key)
+    frame.emit({"name": made.name, "fresh_at": made.fresh_at, "kept": kept}, of="segment")
 
 
 @app.command()
