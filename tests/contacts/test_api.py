@@ -124,6 +124,10 @@ def test_events_and_rfm(api: Api) -> None:
         {**good[0], "properties": {"sko": "x"}},
     ]
     batch = {"batch_key": "b1", "events": [*bad, *good]}
+    status, problem = api("POST", "/events", batch)
+    assert (status, problem["code"]) == (422, "behaviour.rows_refused")
+    assert [row["row"] for row in problem["params"]["refused"]] == [0, 1, 2, 3, 4]
+    batch["partial"] = True
     status, done = api("POST", "/events", batch, Idempotency_Key="k1")
     assert (status, done["recorded"]) == (200, 5)
     assert [(row["row"], row["code"]) for row in done["refused"]] == [

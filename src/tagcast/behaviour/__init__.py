@@ -4,6 +4,7 @@ Owns: event_type, behaviour_batch, behaviour_seen; the sets `event:<type>:day:<y
 `:<n>` of who did it at least n times; the records `events-<type>`. The truth is what was recorded.
 """
 
+from tagcast.behaviour import moving
 from tagcast.behaviour.actions import (
     Batch,
     batch,
@@ -21,6 +22,7 @@ from tagcast.behaviour.actions import (
 from tagcast.behaviour.answers import at_least, node
 from tagcast.behaviour.events import Recorded
 from tagcast.behaviour.evidence import Evidence, evidence
+from tagcast.behaviour.intake import Intake
 from tagcast.behaviour.levels import key as day_key
 from tagcast.behaviour.packed import Events, events
 from tagcast.behaviour.questions import Did, Question, Then, Where, Window
@@ -37,6 +39,7 @@ __all__ = [
     "EventType",
     "Evidence",
     "Events",
+    "Intake",
     "Kind",
     "Question",
     "Recorded",
@@ -57,6 +60,7 @@ __all__ = [
     "forget",
     "import_events",
     "last_seq",
+    "moving",
     "node",
     "rebuild",
     "record",

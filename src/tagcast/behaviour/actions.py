@@ -74,15 +74,27 @@ def record(work: Work, events: Sequence[EventIn], *, batch_key: str, zone: str) 
     return recording.keep(work, packed_by_type, marks, zone)
 
 
-def record_packed(work: Work, name: str, batch: Events, *, batch_key: str, zone: str) -> int:
-    """As `record`, of one type given as columns (`events(...)` makes them); the key is the type's."""
+def record_packed(work: Work, name: str, batch: Events, *, batch_key: str, zone: str, ids: Sequence[str] = ()) -> int:
+    """As `record`, of one type given as columns (`events(...)` makes them); the key is the type's.
+
+    `ids`, if given, are as many as the events; "" is none.
+    """
     declared = find_type(work, name)
     recording.lock(work)
-    mark = recording.batch_mark(name, batch_key)
-    if not len(batch) or store.known_marks(work, {mark}):
+    marks = {recording.batch_mark(name, batch_key)}
+    if not len(batch) or store.known_marks(work, marks):
         return 0
     recording.check(work, declared, batch)
-    return recording.keep(work, {name: batch}, {mark}, zone)
+    if any(ids):
+        own = [recording.id_mark(name, one) if one else b"" for one in ids]
+        seen = store.known_marks(work, {mark for mark in own if mark})
+        fresh = np.zeros(len(batch), dtype=np.bool_)
+        for place, mark in enumerate(own):
+            fresh[place] = not mark or (mark not in seen and mark not in marks)
+            if mark and fresh[place]:
+                marks.add(mark)
+        batch = batch.where(fresh)
+    return recording.keep(work, {name: batch}, marks, zone)
 
 
 def rebuild(work: Work, name: str, *, zone: str) -> int:

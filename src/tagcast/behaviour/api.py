@@ -1,16 +1,15 @@
-"""Events over HTTP: types, and intake in batches."""
+"""Events over HTTP: types, and intake, which answers after the disk has it."""
 
 from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
+from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr
 
-from tagcast import contacts
 from tagcast.access import Guarded
-from tagcast.behaviour import actions, recording, rules, store
-from tagcast.behaviour.rules import EventIn, EventType, Kind
-from tagcast.kit.errors import Invalid, TagcastError
-from tagcast.kit.uow import Work
+from tagcast.behaviour import actions, intake, store
+from tagcast.behaviour.rules import EventType, Kind
+from tagcast.kit.errors import Invalid
 
 router = APIRouter(prefix="/events")
 
@@ -44,6 +43,12 @@ class TypesOut(BaseModel):
     types: list[TypeOut]
 
 
+class RebuiltOut(BaseModel):
+    """How many events the sets and records stand for."""
+
+    events: int
+
+
 class WhoIn(Strict):
     """Under what the contact is known."""
 
@@ -61,13 +66,19 @@ class RowIn(Strict):
     at: str = Field(description="ISO 8601, a day, or an epoch in s or ms.", max_length=40)
     amount: str = Field(default="0", description="At most two decimals.", max_length=30)
     quantity: int = 1
+    id: str = Field(
+        default="",
+        description="The event's own, such as an order's number: recorded once a type, for good.",
+        max_length=100,
+    )
     properties: dict[str, StrictStr | StrictBool | StrictInt | StrictFloat] = Field(default_factory=dict)
 
 
 class BatchIn(Strict):
-    """At most 5,000 events. The same `batch_key` again changes nothing."""
+    """At most 5,000 events. The same `batch_key` again changes nothing; without one the events' own ids protect."""
 
-    batch_key: str = Field(min_length=1, max_length=100)
+    batch_key: str | None = Field(default=None, min_length=1, max_length=100)
+    partial: bool = Field(default=False, description="Record the good events though others are bad.")
     events: list[RowIn] = Field(min_length=1, max_length=MOST)
 
 
@@ -81,10 +92,12 @@ class RefusedOut(BaseModel):
 
 
 class BatchOut(BaseModel):
-    """How many events were recorded now (0 for a known batch_key), and which were refused."""
+    """How many events were recorded now, how many were known by their own id, and which were refused."""
 
     recorded: int
-    refused: list[RefusedOut]
+    known: int = 0
+    already: bool = Field(default=False, description="The whole batch was recorded before, under its key.")
+    refused: list[RefusedOut] = Field(default_factory=list)
 
 
 @router.get("/types", summary="事件类型 · Event types")
@@ -99,55 +112,55 @@ def declare(entry: Guarded, name: str, body: TypeIn) -> TypeOut:
 
 
 @router.post("", summary="上报事件 · Record events")
-def record(entry: Guarded, body: BatchIn) -> BatchOut:
-    """Good rows are recorded together; each bad row comes back with its reason."""
-    zone = entry.runtime.settings.zone
-
-    def use_case(work: Work) -> BatchOut:
-        known, everyone = store.all_types(work), contacts.everyone(work)
-        numbers = _numbers(work, body.events)
-        kept: list[EventIn] = []
-        refused: list[RefusedOut] = []
-        for row, (event, number) in enumerate(zip(body.events, numbers, strict=True)):
-            try:
-                if event.type not in known:
-                    recording.find_type(work, event.type)
-                if number is None or number not in everyone:
-                    kind = event.contact.kind if event.contact is not None else "number"
-                    raise Invalid("behaviour.nobody", kind=kind)
-                rules.check_values(known[event.type], event.properties)
-                kept.append(_event(event, number, zone))
-            except TagcastError as error:
-                refused.append(RefusedOut(row=row, code=error.code, zh=error.text("zh"), en=error.text("en")))
-        recorded = actions.record(work, kept, batch_key=body.batch_key, zone=zone)
-        return BatchOut(recorded=recorded, refused=refused)
-
-    return entry.write(use_case)
+async def record(entry: Guarded, request: Request, body: BatchIn) -> BatchOut:
+    """All or, with `partial`, the good ones; a bad event comes back with its reason. Answered once it is durable."""
+    return await _record(entry, request, body)
 
 
-def _event(event: RowIn, number: int, zone: str) -> EventIn:
-    return EventIn(
-        event.type,
-        number,
-        rules.parse_time(event.at.strip(), zone),
-        rules.parse_amount(event.amount),
-        rules.check_quantity(event.quantity),
-        event.properties,
+@router.post("/one", summary="上报一个事件 · Record one event")
+async def record_one(entry: Guarded, request: Request, body: RowIn) -> BatchOut:
+    """As a batch of one; give it an `id`, so that a repetition changes nothing."""
+    return await _record(entry, request, BatchIn(events=[body]))
+
+
+@router.post("/types/{name}/rebuild", summary="重新统计事件 · Derive a type's sets and records anew")
+def rebuild(entry: Guarded, name: str) -> RebuiltOut:
+    """From all events, in the workspace's present time zone."""
+    return entry.write(lambda work: RebuiltOut(events=actions.rebuild(work, name, zone=work.zone)))
+
+
+async def _record(entry: Guarded, request: Request, body: BatchIn) -> BatchOut:
+    asked = intake.Request([_sent(row) for row in body.events], body.batch_key or "", body.partial, entry.caller.actor)
+    if entry.idempotency_key is None:
+        door: intake.Intake = request.app.state.intake
+        return _answer(asked, await door.submit(entry.caller.workspace, asked))
+    # The stored answer stands in the same transaction as the events, so these do not wait for company.
+    return await run_in_threadpool(
+        entry.write, lambda work: _answer(asked, intake.take(work, [asked], zone=work.zone)[0])
     )
 
 
-def _numbers(work: Work, events: list[RowIn]) -> list[int | None]:
-    """The contact of each event; identities of one kind are looked up together."""
-    found = [event.number for event in events]
-    asked: dict[tuple[str, int], list[int]] = {}
-    for row, event in enumerate(events):
-        if event.number is None and event.contact is not None:
-            asked.setdefault((event.contact.kind, event.contact.account), []).append(row)
-    for (kind, account), rows in asked.items():
-        values = [who.value for row in rows if (who := events[row].contact) is not None]
-        for row, number in zip(rows, contacts.numbers_of(work, kind, values, account), strict=True):
-            found[row] = number
-    return found
+def _answer(asked: intake.Request, outcome: intake.Outcome) -> BatchOut:
+    refused = [
+        RefusedOut(row=one.row, code=one.error.code, zh=one.error.text("zh"), en=one.error.text("en"))
+        for one in outcome.refused
+    ]
+    if refused and not asked.partial:
+        raise Invalid(
+            "behaviour.rows_refused",
+            count=len(refused),
+            total=len(asked.events),
+            row=refused[0].row,
+            zh=refused[0].zh,
+            en=refused[0].en,
+            refused=[one.model_dump() for one in refused],
+        )
+    return BatchOut(recorded=outcome.recorded, known=outcome.known, already=outcome.already, refused=refused)
+
+
+def _sent(row: RowIn) -> intake.Sent:
+    who = None if row.contact is None else (row.contact.kind, row.contact.value, row.contact.account)
+    return intake.Sent(row.type, row.at, row.number, who, row.amount, row.quantity, row.properties, row.id)
 
 
 def _type(one: EventType) -> TypeOut:

@@ -14,7 +14,7 @@ from tagcast.behaviour.events import Recorded
 from tagcast.behaviour.packed import Events
 from tagcast.behaviour.rules import EventIn, EventType
 from tagcast.kit.crypto import digest
-from tagcast.kit.errors import Conflict, Invalid, NotFound
+from tagcast.kit.errors import Invalid, NotFound
 from tagcast.kit.events import publish
 from tagcast.kit.uow import Work
 
@@ -39,7 +39,12 @@ def batch_mark(name: str, batch_key: str) -> bytes:
 
 def event_mark(event: EventIn) -> bytes:
     """What stands for an event's own id within its type."""
-    return _mark("event", event.type, event.id)
+    return id_mark(event.type, event.id)
+
+
+def id_mark(name: str, text: str) -> bytes:
+    """What stands for an event's own id within its type."""
+    return _mark("event", name, text)
 
 
 def columns(events: Sequence[EventIn]) -> Events:
@@ -92,9 +97,8 @@ def keep(work: Work, by_type: Mapping[str, Events], marks: set[bytes], zone: str
         if not len(batch):
             continue
         declared = types[name]
-        if declared.zone != zone:
-            if declared.zone:
-                raise Conflict("behaviour.other_zone", type=name, zone=declared.zone, now=zone)
+        rules.check_zone(declared, zone)
+        if not declared.zone:
             store.put_type(work, replace(declared, zone=zone))
         fresh = levels.derive(work, name, batch, zone, why="events")
         seq = store.insert_batch(work, name, batch, kept.fresh_bits(fresh))

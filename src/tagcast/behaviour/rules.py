@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from tagcast import contacts
 from tagcast.kit import clock
-from tagcast.kit.errors import Invalid
+from tagcast.kit.errors import Conflict, Invalid
 from tagcast.kit.shipped import read_toml
 
 Kind = Literal["text", "number", "flag"]
@@ -94,6 +94,12 @@ def parse_properties(texts: Iterable[str]) -> dict[str, Kind]:
         name, _, kind = text.strip().partition(":")
         found[name] = kind or "text"  # type: ignore[assignment]  # checked by check_type
     return found
+
+
+def check_zone(declared: EventType, zone: str) -> None:
+    """Raises Conflict when the days of a type are those of another zone."""
+    if declared.zone and declared.zone != zone:
+        raise Conflict("behaviour.other_zone", type=declared.name, zone=declared.zone, now=zone)
 
 
 def check_properties(declared: EventType, names: Iterable[str]) -> None:

@@ -129,6 +129,18 @@ def entries(work: Work, name: str, after: int, before: int | None) -> Iterator[E
         yield Entry(row.seq, row.stamp, row.payload, row.fresh, row.gone)
 
 
+def first_after(work: Work, name: str, seq: int) -> int | None:
+    """The first row's seq of a type after one; None without."""
+    query = sa.select(sa.func.min(_t.seq)).where(_t.workspace == work.workspace, _t.type == name, _t.seq > seq)
+    return work.connection.scalar(query)
+
+
+def count_after(work: Work, name: str, seq: int) -> int:
+    """How many rows of a type come after a seq."""
+    query = sa.select(sa.func.count()).where(_t.workspace == work.workspace, _t.type == name, _t.seq > seq)
+    return int(work.connection.execute(query).scalar_one())
+
+
 def last_seq(work: Work) -> int:
     """The newest row's seq that is visible here, 0 without one."""
     query = sa.select(sa.func.coalesce(sa.func.max(_t.seq), 0)).where(_t.workspace == work.workspace)
@@ -137,7 +149,8 @@ def last_seq(work: Work) -> int:
 
 def stamp_of(work: Work, seq: int) -> int | None:
     """The stamp of one row of the log."""
-    return work.connection.scalar(sa.select(_t.stamp).where(_t.workspace == work.workspace, _t.seq == seq))
+    found = work.connection.scalar(sa.select(_t.stamp).where(_t.workspace == work.workspace, _t.seq == seq))
+    return None if found is None else int(found)
 
 
 def rewrite_batch(work: Work, seq: int, batch: Events, fresh: bytes) -> None:

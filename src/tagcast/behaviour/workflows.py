@@ -13,7 +13,7 @@ from tagcast.files import Row, Table
 from tagcast.kit.errors import Invalid, TagcastError
 from tagcast.kit.uow import Runtime, Work
 
-_TARGETS = ("contact:<identity>", "at", "amount", "quantity", "property:<name>", "ignore")
+_TARGETS = ("contact:<identity>", "at", "amount", "quantity", "id", "property:<name>", "ignore")
 
 
 class EventHandler:
@@ -39,7 +39,7 @@ class EventHandler:
             what, _, name = target.partition(":")
             if what == "contact":
                 self.who = (column, contacts.identity_of(work, name, column))
-            elif target in {"at", "amount", "quantity"}:
+            elif target in {"at", "amount", "quantity", "id"}:
                 self.columns[target] = column
             elif what == "property":
                 rules.check_properties(declared, [name])
@@ -57,9 +57,11 @@ class EventHandler:
         found = contacts.numbers_of(work, identity.kind, [row.values[column] for row in rows], identity.account)
         kept: list[tuple[int, int, int, int]] = []
         held: list[dict[str, Value]] = []
+        ids: list[str] = []
         for index, (row, number) in enumerate(zip(rows, found, strict=True)):
             try:
                 parsed = self._parse(row.values, number, work.now_ms)
+                own = rules.check_key(row.values[self.columns["id"]].strip()) if "id" in self.columns else ""
                 properties = {
                     name: rules.parse_value(self.declared, name, text)
                     for column, name in self.properties.items()
@@ -69,13 +71,14 @@ class EventHandler:
                 outcome.problems[index] = error
                 continue
             kept.append(parsed)
+            ids.append(own)
             if self.properties:
                 held.append(properties)
         if kept:
             who, at_ms, amount, quantity = zip(*kept, strict=True)
             batch = packed.events(who, at_ms, amount, quantity, held)
             key = f"{why}:{rows[0].line}"
-            outcome.made = record_packed(work, self.name, batch, batch_key=key, zone=self.zone)
+            outcome.made = record_packed(work, self.name, batch, batch_key=key, zone=self.zone, ids=ids)
         return outcome
 
     def _parse(self, values: Mapping[str, str], number: int | None, now_ms: int) -> tuple[int, int, int, int]:
@@ -105,8 +108,8 @@ def import_events(
     """Import events of one declared type from a CSV or Parquet file; `made` counts the events.
 
     `mapping`: column → `contact:<kind>[:<account>]`, `at` (a day, ISO 8601, epoch), `amount` (at most two decimals),
-    `quantity`, `property:<name>` or `ignore`. Rows of unknown contacts are refused. The same file under the same
-    mapping is imported once. Raises NotFound and Invalid before anything is changed.
+    `quantity`, `id` (the event's own), `property:<name>` or `ignore`. Rows of unknown contacts are refused. The same
+    file under the same mapping is imported once. Raises NotFound and Invalid before anything is changed.
     """
     handler = EventHandler(name, mapping, runtime.settings.zone)
     table = files.open_table(source) if isinstance(source, Path) else source

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
-from tagcast import compliance, inbox, tracking
+from tagcast import behaviour, compliance, inbox, tracking
 from tagcast.kit.uow import Runtime
 from tagcast.server import health, problems
 from tagcast.server.front import App, Front
@@ -22,6 +22,7 @@ MODULES = {
     "behaviour": "行为 · Behaviour: events such as views and purchases",
     "features": "特征 · Features: RFM and other numbers computed from behaviour",
     "tags": "标签 · Tags: the tree, who carries them, history",
+    "upkeep": "标签体检 · Upkeep: where a tag is used, what is worth a look, cleaning up",
     "groups": "客户群 · Groups: group chats and invitations made for a tag",
     "audiences": "人群 · Audiences: segments and their live counts",
     "accounts": "渠道账号 · Accounts: WeChat accounts and their quotas",
@@ -43,10 +44,14 @@ def _api(runtime: Runtime, fast: dict[str, App]) -> FastAPI:
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         visits, callbacks = tracking.Visits(runtime), inbox.CallbackApp(runtime)
         visits.start()
+        intake = behaviour.Intake(runtime)
+        intake.start()
+        api.state.intake = intake
         fast.update({"/k/": visits, "/m/": visits, "/callback/": callbacks})
         yield
         fast.clear()
         visits.close()
+        intake.close()
         callbacks.close()
 
     api = FastAPI(
