@@ -51,6 +51,7 @@ class Limits:
     segment_depth: int
     preview: int
     span_days: int
+    asked_days: int
     birthday_days: int
     first_year: int
     last_year: int

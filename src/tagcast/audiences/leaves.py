@@ -8,7 +8,7 @@ from fractions import Fraction
 from pyroaring import BitMap
 
 from tagcast import behaviour, contacts, features, outcomes, tags
-from tagcast.audiences import spans
+from tagcast.audiences import rules, spans
 from tagcast.audiences.catalogue import Names
 from tagcast.audiences.rules import (
     All,
@@ -28,6 +28,7 @@ from tagcast.audiences.rules import (
     TagLeaf,
     ThenLeaf,
 )
+from tagcast.audiences.store import Segment
 from tagcast.audiences.tree import FigureOp
 from tagcast.behaviour import Did, Then, Where, Window
 from tagcast.bitmaps import algebra, ordered
@@ -38,6 +39,8 @@ from tagcast.kit.errors import Invalid
 from tagcast.kit.uow import Work
 
 _EPOCH = date(1970, 1, 1)
+_NO_DAY = date(1900, 1, 1)
+"""A day on which nothing was done: events begin in 1990."""
 _OPS: dict[FigureOp, Comparison] = {"is": "=", "is_not": "!=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
 
 
@@ -48,6 +51,7 @@ class Lowering:
         self._work = work
         self._names = names
         self._known: dict[Expression, Node] = {}
+        self._days = 0
 
     def node(self, expression: Expression) -> Node:
         """The node of an expression. Raises Invalid for a value that its field or property cannot have."""
@@ -69,7 +73,7 @@ class Lowering:
             case Not(part):
                 return Except(self.node(part))
             case SegmentLeaf(name):
-                return self.node(self._names.segments[name].expression)
+                return self._segment(self._names.segments[name])
             case TagLeaf():
                 branch = self._names.tags[expression][: 1 if expression.exactly else None]
                 return AnyOf(tuple(algebra.Key(tags.key(number)) for number in branch))
@@ -89,6 +93,12 @@ class Lowering:
             case SendLeaf(outcome):
                 sent = [outcomes.node(sending, outcome) for sending in self._names.sendings[expression]]
                 return _counted(sent, expression.op, expression.value)
+
+    def _segment(self, segment: Segment) -> Node:
+        """A scheduled one stands for the set that was made last."""
+        if segment.refresh == "scheduled" and segment.fresh_at is not None:
+            return algebra.Key(segment.key)
+        return self.node(segment.expression)
 
     def _field(self, leaf: FieldLeaf) -> Node:
         if self._names.fields[leaf.name] == "attribute":
@@ -142,7 +152,14 @@ class Lowering:
         return behaviour.node(self._work, self._question(leaf, op, value), zone=self._work.zone)
 
     def _question(self, leaf: DidLeaf, op: Comparison = ">=", value: int = 1) -> Did:
-        window = Window(*leaf.during.days(self._work.today))
+        first, last = leaf.during.days(self._work.today)
+        if first is not None and last is not None:
+            self._days += max(0, (last - first).days + 1)
+            if self._days > rules.limits().asked_days:
+                raise rules.over("asked_days")
+            if first > last:
+                first = last = _NO_DAY
+        window = Window(first, last)
         return Did(leaf.event, window, leaf.measure, op, value, tuple(_ascending(where) for where in leaf.where))
 
 
