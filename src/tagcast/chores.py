@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from tagcast import access, broadcasts, contacts, features, inbox, tags, tracking
+from tagcast import access, behaviour, broadcasts, contacts, features, inbox, tags, tracking
 from tagcast.kit import leases
 from tagcast.kit.leases import Lease
 from tagcast.kit.uow import Runtime
@@ -37,6 +37,7 @@ class Clockwork:
     purged: float = field(default=float("-inf"))
     synced: float = field(default=float("-inf"))
     computed: float = field(default=float("-inf"))
+    moved: float = field(default=float("-inf"))
 
     def turn(self, runtime: Runtime) -> None:
         """Do what is due."""
@@ -96,3 +97,12 @@ def start_features(runtime: Runtime, workspace: int) -> None:
             return
     with runtime.work(workspace, "schedule") as work:
         features.start_due(work)
+
+
+def start_lake(runtime: Runtime, workspace: int) -> None:
+    """Ask for new events to be brought into the lake."""
+    with runtime.read(workspace, "schedule") as work:
+        if not behaviour.moving.due(work):
+            return
+    with runtime.work(workspace, "schedule") as work:
+        behaviour.moving.start(work)

@@ -43,6 +43,18 @@ class Settings(BaseModel):
         description="HTTP client of calls to platforms; fast needs the extra `fast`, auto takes it if it is there.",
     )
     send_concurrency: int = Field(32, ge=1, le=1024, description="Calls in flight per account.")
+    lake_url: str = Field(
+        "", description="Where the lake of events lies, e.g. s3://bucket/lake; empty: the folder lake in the home."
+    )
+    lake_engine: Literal["duckdb", "spark"] = Field("duckdb", description="What answers questions about events.")
+    spark_url: str = Field("sc://127.0.0.1:15002", description="Spark Connect server, Spark's own or Sail.")
+    lake_seconds: float = Field(30.0, gt=0, description="How often new events are brought into the lake.")
+    lake_keep_hours: float = Field(
+        24.0, ge=0, description="How long files that were replaced are kept, for older versions; erasing ends it."
+    )
+    lake_release_days: float = Field(
+        0.0, ge=0, description="Age at which events that are in the lake leave the database; 0: they stay."
+    )
     rate_per_second: float = Field(0.0, ge=0, description="Calls a second per account and API; 0: the profile's own.")
 
     @property

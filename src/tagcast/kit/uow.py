@@ -174,6 +174,7 @@ class Runtime:
     def close(self) -> None:
         """Give back connections."""
         self.engine.dispose()
+        self.lake.close()
 
 
 def open_runtime(settings: Settings) -> Runtime:
@@ -185,7 +186,10 @@ def open_runtime(settings: Settings) -> Runtime:
     engine = db.open_engine(settings.url)
     bitmaps = Bitmaps(engine, _folder(settings, "checkpoints"))
     columns = Columns(_folder(settings, "columns"))
-    return Runtime(settings, engine, bitmaps, columns, Lake(_folder(settings, "lake")), master, tuple(old))
+    lake = Lake(
+        settings.lake_url or _folder(settings, "lake"), engine=settings.lake_engine, spark_url=settings.spark_url
+    )
+    return Runtime(settings, engine, bitmaps, columns, lake, master, tuple(old))
 
 
 def _folder(settings: Settings, name: str) -> Path:

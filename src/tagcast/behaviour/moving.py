@@ -1,0 +1,250 @@
+"""How the log of batches becomes the lake: a worker brings row after row over, each exactly once.
+
+The lake of a type says itself, in the same commit as the rows, up to which seq of the log it holds them: who was killed
+in between finds out there. One worker a workspace holds the lease; one that lost it without noticing can append
+nothing, because the lake has moved on from where it believed it stood.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from tagcast.behaviour import history, packed, store, told
+from tagcast.behaviour.packed import Events
+from tagcast.kit import leases, logs
+from tagcast.kit.leases import Lease
+from tagcast.kit.uow import Runtime, Work
+from tagcast.lake import Contested, File, Snapshot, Version
+
+KIND = "behaviour.lake"
+KEY = "all"
+TOGETHER = 1_000_000
+"""Events in one append at most, but for a single batch that has more."""
+
+GoOn = Callable[[], bool]
+log = logs.get("behaviour.lake")
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The lake of one type. `waiting`: batches of the log that are not in it yet."""
+
+    type: str
+    version: int
+    upto: int
+    files: int
+    bytes: int
+    rows: int
+    first_ms: int | None
+    last_ms: int | None
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """A file that does not hold what was written, how many rows it had, and whether they were written anew."""
+
+    type: str
+    file: str
+    rows: int
+    first_ms: int
+    last_ms: int
+    repaired: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """What takes the lake from one seq to a later one: events to append, or contacts to erase."""
+
+    upto: int
+    events: tuple[Events, ...]
+    gone: tuple[int, ...]
+
+
+def due(work: Work) -> bool:
+    """Whether anything waits to be brought over."""
+    return any(one.waiting for one in status(work))
+
+
+def start(work: Work) -> None:
+    """Ask a worker to bring the lake up to date."""
+    leases.enqueue(work, KIND, KEY)
+
+
+async def move(runtime: Runtime, lease: Lease) -> None:
+    """Bring the log over, make few files of many, remove old ones, look at some; then give the lease back."""
+    await asyncio.to_thread(_move, runtime, lease)
+
+
+def _move(runtime: Runtime, lease: Lease) -> None:
+    def go_on() -> bool:
+        return lease.live and not lease.draining
+
+    bring(runtime, lease.workspace, go_on)
+    tidy(runtime, lease.workspace, go_on)
+    if go_on():
+        for one in verify(runtime, lease.workspace, repair=True, sample=True):
+            log.error("a file was damaged", type=one.type, file=one.file, rows=one.rows, repaired=one.repaired)
+    with runtime.work(lease.workspace, "worker") as work:
+        release(work, timedelta(days=runtime.settings.lake_release_days))
+        if go_on() and not due(work):
+            leases.complete(work.connection, lease)
+        else:
+            leases.defer(work.connection, lease, 0.0)
+
+
+def bring(runtime: Runtime, workspace: int, go_on: GoOn = lambda: True) -> int:
+    """Bring what the log has into the lake; returns how many events were appended."""
+    moved = 0
+    for name in _types(runtime, workspace):
+        while go_on():
+            with runtime.read(workspace, "worker") as work:
+                seen = work.lake.table(history.table_name(workspace, name)).snapshot()
+                step = _next(work, name, seen.upto if seen is not None else 0)
+                columns = told.schema(store.all_types(work)[name])
+            if step is None:
+                break
+            table = runtime.lake.table(history.table_name(workspace, name))
+            after = seen.upto if seen is not None else 0
+            if step.gone and seen is not None:
+                table.erase(step.gone, after=after, upto=step.upto)
+                table.vacuum(0)
+                log.info("erased", type=name, contacts=len(step.gone), upto=step.upto)
+            else:
+                found = history.join(list(step.events)) if step.events else packed.NONE
+                if not table.append(told.to_rows(found, columns), after=after, upto=step.upto):
+                    break
+                moved += len(found)
+    return moved
+
+
+def tidy(runtime: Runtime, workspace: int, go_on: GoOn = lambda: True, *, everything: bool = False) -> int:
+    """Make few files out of many and remove those that left long enough ago; returns how many files became fewer."""
+    saved = 0
+    for name in _types(runtime, workspace):
+        table = runtime.lake.table(history.table_name(workspace, name))
+        try:
+            saved += table.compact(everything=everything, go_on=go_on)
+        except Contested:
+            continue
+        if go_on():
+            table.vacuum(runtime.settings.lake_keep_hours * 3600)
+    return saved
+
+
+def release(work: Work, age: timedelta) -> int:
+    """Let the database go of events that are in the lake and older than this; nothing for an age of 0."""
+    if not age:
+        return 0
+    upto = store.last_seq(work)
+    for name in store.all_types(work):
+        seen = work.lake.table(history.table_name(work.workspace, name)).snapshot()
+        first = store.first_after(work, name, seen.upto if seen is not None else 0)
+        if first is not None:
+            upto = min(upto, first - 1)
+    return store.release(work, upto, work.now_ms - int(age.total_seconds() * 1000))
+
+
+def status(work: Work) -> list[Status]:
+    """The lake of each type."""
+    found = []
+    for name in store.all_types(work):
+        seen = work.lake.table(history.table_name(work.workspace, name)).snapshot()
+        waiting = store.count_after(work, name, seen.upto if seen is not None else 0)
+        if seen is None:
+            found.append(Status(name, 0, 0, 0, 0, 0, None, None, waiting))
+            continue
+        first = min((one.first for one in seen.files), default=None)
+        last = max((one.last for one in seen.files), default=None)
+        size = sum(one.size for one in seen.files)
+        found.append(Status(name, seen.version, seen.upto, len(seen.files), size, seen.rows, first, last, waiting))
+    return found
+
+
+def versions(work: Work, name: str, limit: int = 50) -> Sequence[Version]:
+    """The commits of a type's lake, newest first. Raises NotFound for the type."""
+    return history.look(work, name).table.versions(limit)
+
+
+def verify(
+    runtime: Runtime,
+    workspace: int,
+    *,
+    repair: bool = False,
+    sample: bool = False,
+    progress: Callable[[int, int | None], None] | None = None,
+) -> list[Damage]:
+    """Read every file and compare it with the digest in its name; `repair` writes anew what the log still has.
+
+    `sample`: one file of each type, another one after each commit.
+    """
+    found: list[Damage] = []
+    names = _types(runtime, workspace)
+    for place, name in enumerate(names):
+        table = runtime.lake.table(history.table_name(workspace, name))
+        wrong = table.verify(one=sample)
+        repaired = _repair(runtime, workspace, name, wrong) if repair and wrong else frozenset()
+        found += [Damage(name, one.name, one.rows, one.first, one.last, one.name in repaired) for one in wrong]
+        if progress is not None:
+            progress(place + 1, len(names))
+    return found
+
+
+def _repair(runtime: Runtime, workspace: int, name: str, wrong: Sequence[File]) -> frozenset[str]:
+    """The names of the files whose rows were written anew from the log."""
+    table = runtime.lake.table(history.table_name(workspace, name))
+    mended: set[str] = set()
+    for file in wrong:
+        if file.name in mended:
+            continue
+        with runtime.read(workspace, "repair") as work:
+            seen = table.snapshot()
+            assert seen is not None
+            chosen, since, upto = _together(seen, file)
+            entries = list(store.entries(work, name, since, upto + 1))
+            if any(one.payload is None and one.gone is None for one in entries):
+                log.error("a damaged file cannot be written anew", type=name, file=file.name, rows=file.rows)
+                continue
+            events = history.join([one.events() for one in entries if one.gone is None] or [packed.NONE])
+            columns = told.schema(store.all_types(work)[name])
+        table.put_instead(seen, chosen, told.to_rows(events, columns), since=since, upto=upto)
+        mended.update(one.name for one in chosen)
+    return frozenset(mended)
+
+
+def _together(seen: Snapshot, file: File) -> tuple[list[File], int, int]:
+    """The files whose rows came with the same appends as this one's, and the span of the log that they hold.
+
+    Files of one append hold a month each and are joined month by month, so the span grows until no file reaches out.
+    """
+    since, upto = file.since, file.upto
+    while True:
+        chosen = [one for one in seen.files if one.since < upto and one.upto > since]
+        wider = min(one.since for one in chosen), max(one.upto for one in chosen)
+        if wider == (since, upto):
+            return chosen, since, upto
+        since, upto = wider
+
+
+def _next(work: Work, name: str, after: int) -> _Step | None:
+    """The next step of the log: batches up to a million events or up to a note, or the notes that stand together."""
+    events: list[Events] = []
+    gone: list[int] = []
+    upto = rows = 0
+    for entry in store.entries(work, name, after, None):
+        if (gone and entry.gone is None) or (events and entry.gone is not None) or rows >= TOGETHER:
+            break
+        if entry.gone is not None:
+            gone.append(int(entry.gone))
+        else:
+            batch = entry.events()
+            events.append(batch)
+            rows += len(batch)
+        upto = entry.seq
+    return _Step(upto, tuple(events), tuple(gone)) if upto else None
+
+
+def _types(runtime: Runtime, workspace: int) -> list[str]:
+    with runtime.read(workspace, "worker") as work:
+        return list(store.all_types(work))
