@@ -36,6 +36,7 @@ ENGINES = {
     "pyspark": {"tagcast.lake"},
     "rich": {"tagcast.cli"},
     "scipy": {"tagcast.statistics"},
+    "sqlglot": {"tagcast.lake"},
     "structlog": {"tagcast.kit.logs"},
     "typer": {"tagcast.cli"},
     "uvicorn": {"tagcast.server", "wechat_sandbox"},

@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from tagcast import access, behaviour, broadcasts, contacts, features, inbox, tags, tracking
+from tagcast import access, audiences, behaviour, broadcasts, contacts, features, inbox, tags, tracking
 from tagcast.kit import leases
 from tagcast.kit.leases import Lease
 from tagcast.kit.uow import Runtime
@@ -14,6 +14,7 @@ FOLD_SECONDS = 2.0
 PURGE_SECONDS = 3600.0
 SYNC_SECONDS = 300.0
 FEATURES_SECONDS = 60.0
+SEGMENTS_SECONDS = 20.0
 # How long the answer of a write is kept for its repetition.
 ANSWERS_KEPT = timedelta(days=7)
 
@@ -37,7 +38,8 @@ class Clockwork:
     purged: float = field(default=float("-inf"))
     synced: float = field(default=float("-inf"))
     computed: float = field(default=float("-inf"))
-    moved: float = field(default=float("-inf"))
+    followed: float = field(default=float("-inf"))
+    moved: float = field(default_factory=time.monotonic)
 
     def turn(self, runtime: Runtime) -> None:
         """Do what is due."""
@@ -58,6 +60,10 @@ class Clockwork:
             self.computed = now
             for workspace in workspaces(runtime):
                 start_features(runtime, workspace)
+        if now - self.followed >= SEGMENTS_SECONDS:
+            self.followed = now
+            for workspace in workspaces(runtime):
+                start_segments(runtime, workspace)
 
 
 def workspaces(runtime: Runtime) -> list[int]:
@@ -97,6 +103,12 @@ def start_features(runtime: Runtime, workspace: int) -> None:
             return
     with runtime.work(workspace, "schedule") as work:
         features.start_due(work)
+
+
+def start_segments(runtime: Runtime, workspace: int) -> None:
+    """Ask for the segments whose round has come, and for the day's sizes."""
+    with runtime.work(workspace, "schedule") as work:
+        audiences.start_due(work)
 
 
 def start_lake(runtime: Runtime, workspace: int) -> None:
