@@ -11,6 +11,7 @@ from tagcast.tags.actions import (
     Same,
     archive,
     bound,
+    branch,
     create,
     declare,
     ensure,
@@ -25,6 +26,7 @@ from tagcast.tags.actions import (
     rename,
     restore,
     tree,
+    usable,
 )
 from tagcast.tags.events import TagAssigned, TagRemoved
 from tagcast.tags.evidence import Evidence, evidence
@@ -33,9 +35,10 @@ from tagcast.tags.intake import Intake, Source, assign_file
 from tagcast.tags.lasting import until_of
 from tagcast.tags.past import as_of, contact_history, diff, history
 from tagcast.tags.rules import EXCLUSIVE, Bound, Exclusive, Node, Tag
-from tagcast.tags.tagging import EXPIRE, assign, expire, holders, remove, tag_id_of, tags_of
+from tagcast.tags.tagging import EXPIRE, assign, check_fits, expire, holders, remove, tag_id_of, tags_of
 from tagcast.tags.undoing import undo
 from tagcast.tags.uniting import MEMBERS, Members, Merged, merge, unmerge
+from tagcast.tags.uniting import pairs as merge_pairs
 from tagcast.tags.uses import Notes, Use, Users, register, uses
 from tagcast.tags.uses import restore as restore_uses
 from tagcast.tags.uses import rewrite as rewrite_uses
@@ -66,6 +69,8 @@ __all__ = [
     "assign",
     "assign_file",
     "bound",
+    "branch",
+    "check_fits",
     "contact_history",
     "create",
     "declare",
@@ -82,6 +87,7 @@ __all__ = [
     "keep",
     "key",
     "merge",
+    "merge_pairs",
     "move",
     "register",
     "release",
@@ -94,6 +100,7 @@ __all__ = [
     "tag_id_of",
     "tags_of",
     "tree",
+    "usable",
     "undo",
     "unmerge",
     "until_of",

@@ -207,6 +207,11 @@ def release(work: Work, tag_id: int) -> None:
     store.put_keeper(work, tag_id, None)
 
 
+def branch(work: Work, tag_id: int) -> list[int]:
+    """The ids of a tag and of all below it that are not archived. Raises NotFound."""
+    return store.below(work, get(work, tag_id).id)
+
+
 def key(tag_id: int) -> str:
     """The bitmap of a tag's own holders."""
     return f"tag:{tag_id}"

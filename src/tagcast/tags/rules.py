@@ -141,7 +141,8 @@ def check_holders(path: str, before: int, after: int, bound: Bound) -> None:
 
 def check_lifetime(days: int | None) -> int | None:
     """The days, if a tag may be held so long. Raises Invalid."""
-    if days is not None and not 1 <= days <= (most := ceilings()["lifetime_days"]):
+    most = ceilings()["lifetime_days"]
+    if days is not None and not 1 <= days <= most:
         raise Invalid("tags.bad_lifetime", days=days, most=most)
     return days
 

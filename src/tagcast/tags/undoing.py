@@ -105,10 +105,14 @@ class _Undoing:
             if done is not None:
                 tag_id = lasting.ends_at(one.key)[0]
                 self._shorter[tag_id] = self._shorter.get(tag_id, BitMap()) | work.bitmaps.members(done.seq)
+        longer = {lasting.ends_at(one.key)[0] for one in ends if one.op == "add"}
         for one in (one for one in ends if one.op == "remove"):
             tag_id, until_ms = lasting.ends_at(one.key)
-            held = work.bitmaps.read(key(tag_id))
-            entitled = (self._back.get(tag_id, BitMap()) | self._shorter.get(tag_id, BitMap())) & held
+            entitled = self._back.get(tag_id, BitMap()) | self._shorter.get(tag_id, BitMap())
+            if tag_id not in longer:
+                # Prolonged for ever: nothing but the tag's own log tells whether that stands.
+                entitled |= work.bitmaps.members(one.seq) - self._touched(tag_id)
+            entitled &= work.bitmaps.read(key(tag_id))
             done = self._undone(one, work.bitmaps.members(one.seq) - entitled)
             found.append(done)
             if done is not None:
@@ -117,6 +121,17 @@ class _Undoing:
             if one.op == "remove":
                 found += forgotten(work, one)
         return [one for one in found if one is not None]
+
+    def _touched(self, tag_id: int) -> BitMap:
+        """Who got or lost the tag by a change since."""
+        found, before = BitMap(), None
+        while page := self._work.bitmaps.history(key(tag_id), before=before):
+            for one in page:
+                if one.seq <= self._seq:
+                    return found
+                found |= self._work.bitmaps.members(one.seq)
+            before = page[-1].seq
+        return found
 
     def _undone(self, one: Change, but: BitMap) -> Change | None:
         with suppress(bitmaps.AlreadyUndone):

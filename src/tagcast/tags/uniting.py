@@ -57,12 +57,26 @@ def merge(work: Work, source_id: int, target_id: int, *, members: str = "unite",
         raise Invalid("tags.merge_itself", path=source.path)
     if source.account != target.account:
         raise Invalid("tags.other_account", path=source.path, parent=target.path)
+    rules.check_keeper(target, work.actor)
     if target.id in store.below(work, source.id):
         raise Conflict("tags.ring", path=source.path, parent=target.path)
     done = Merged()
     with work.connection.begin_nested():
         _Merging(work, members, rules.check_why(why), done).run(source, target)
     return done
+
+
+def pairs(work: Work, source_id: int, target_id: int) -> list[tuple[int, int]]:
+    """Which tags a merge would let go, each with the one in its place. Raises NotFound, Conflict."""
+    listed = [one for one in every(work).values() if one.archived_at is None]
+    found, waiting = [], [(usable(work, source_id).id, usable(work, target_id).id)]
+    while waiting:
+        source, target = waiting.pop(0)
+        found.append((source, target))
+        twins = {rules.normal(one.name): one.id for one in listed if one.parent == target}
+        below = [one for one in listed if one.parent == source and one.id != target]
+        waiting += [(one.id, twins[rules.normal(one.name)]) for one in below if rules.normal(one.name) in twins]
+    return found
 
 
 def unmerge(work: Work, done: Merged, *, why: str) -> None:
