@@ -107,6 +107,9 @@ def start_features(runtime: Runtime, workspace: int) -> None:
 
 def start_segments(runtime: Runtime, workspace: int) -> None:
     """Ask for the segments whose round has come, and for the day's sizes."""
+    with runtime.read(workspace, "schedule") as work:
+        if not audiences.waiting(work):
+            return
     with runtime.work(workspace, "schedule") as work:
         audiences.start_due(work)
 

@@ -8,7 +8,7 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Collection
 
-from tagcast import behaviour, broadcasts, chores, contacts, features, groups, reactions, tag_rules, tags
+from tagcast import audiences, behaviour, broadcasts, chores, contacts, features, groups, reactions, tag_rules, tags
 from tagcast.broadcasts.delivery import deliver, settle
 from tagcast.kit import holding, leases, logs, loop
 from tagcast.kit.leases import Lease, Lost
@@ -24,6 +24,7 @@ HANDLERS: dict[str, Handler] = {
     contacts.SYNC: contacts.work_off,
     groups.REFRESH: groups.refresh,
     features.KIND: features.work_off,
+    audiences.KIND: audiences.work_off,
     behaviour.moving.KIND: behaviour.moving.move,
 }
 

@@ -28,7 +28,7 @@ from tagcast.audiences.csv_forms import table_csv, trend_csv
 from tagcast.audiences.dimensions import Category, Dimension
 from tagcast.audiences.evidence import Fact
 from tagcast.audiences.explaining import Explained, Moved, explain, moved
-from tagcast.audiences.keeping import keep, renew_due
+from tagcast.audiences.keeping import KIND, keep, renew_due, start_due, waiting, work_off
 from tagcast.audiences.language import parse, to_text
 from tagcast.audiences.naming import on_rename, uses, where_used
 from tagcast.audiences.past import Difference, difference
@@ -65,6 +65,7 @@ __all__ = [
     "FieldLeaf",
     "Frozen",
     "Moved",
+    "KIND",
     "Nobody",
     "Not",
     "Or",
@@ -114,6 +115,7 @@ __all__ = [
     "renew_due",
     "restore",
     "sample",
+    "start_due",
     "table_csv",
     "tag_segment",
     "tag_uses",
@@ -123,6 +125,8 @@ __all__ = [
     "trend_csv",
     "update",
     "uses",
+    "waiting",
     "where_used",
     "with_tag",
+    "work_off",
 ]

@@ -1,14 +1,21 @@
 """Segments that are kept as a set: worked out on a schedule and true as of then. Live ones are `live`'s."""
 
+import asyncio
 from zoneinfo import ZoneInfo
 
 from pyroaring import BitMap
 
-from tagcast.audiences import actions, store
+from tagcast.audiences import actions, sizes, store
 from tagcast.audiences.store import Refresh, Segment
-from tagcast.kit import clock
+from tagcast.kit import clock, leases, logs
 from tagcast.kit.errors import Invalid, TagcastError
+from tagcast.kit.leases import Lease
 from tagcast.kit.uow import Runtime, Work
+
+log = logs.get("segments")
+
+KIND = "audiences.follow"
+"""Work for a worker: what is due of schedules and of the day's sizes."""
 
 HOURS = (1, 2, 3, 4, 6, 8, 12, 24)
 """The rhythms that divide a day: rounds begin at local midnight."""
@@ -35,16 +42,39 @@ def keep(work: Work, segment_id: int, refresh: Refresh, *, every_hours: int = 0)
 
 def due(work: Work) -> list[Segment]:
     """The scheduled segments whose round has begun since they were worked out."""
-    waiting = [one for one in store.every(work) if one.refresh == "scheduled"]
-    return [one for one in waiting if one.fresh_at is None or one.fresh_at < _round_ms(work, one.every_hours)]
+    kept = [one for one in store.every(work) if one.refresh == "scheduled"]
+    return [one for one in kept if one.fresh_at is None or one.fresh_at < _round_ms(work, one.every_hours)]
+
+
+def waiting(work: Work) -> bool:
+    """Whether a scheduled segment or a size of the day is due."""
+    return bool(due(work) or sizes.missing(work))
+
+
+def start_due(work: Work) -> None:
+    """Ask a worker for what is due."""
+    leases.enqueue(work, KIND, "")
+
+
+async def work_off(runtime: Runtime, lease: Lease) -> None:
+    """What a worker does: each segment in a transaction of its own. One that cannot be worked out stays as it was."""
+    await asyncio.to_thread(_work_off, runtime, lease)
+
+
+def _work_off(runtime: Runtime, lease: Lease) -> None:
+    for name, error in renew_due(runtime, lease.workspace).items():
+        log.warning("scheduled segment cannot be worked out", segment=name, code=error.code)
+    sizes.record_due(runtime, lease.workspace)
+    with runtime.work(lease.workspace, "schedule") as work:
+        leases.complete(work.connection, lease)
 
 
 def renew_due(runtime: Runtime, workspace: int) -> dict[str, TagcastError]:
     """Work out what is due, one transaction each; returns what could not be, by name, as it was before."""
     with runtime.read(workspace, "schedule") as work:
-        waiting = due(work)
+        listed = due(work)
     failed: dict[str, TagcastError] = {}
-    for segment in waiting:
+    for segment in listed:
         try:
             with runtime.work(workspace, "schedule") as work:
                 if any(one.id == segment.id for one in due(work)):

@@ -46,12 +46,17 @@ def record_size(work: Work, segment_id: int) -> Size:
     return Size(work.now_ms, work.today, segment.version, size, kept=True)
 
 
+def missing(work: Work) -> list[int]:
+    """The segments whose size of this local day is not recorded yet."""
+    return store.unmeasured(work, (work.today - _EPOCH).days)
+
+
 def record_due(runtime: Runtime, workspace: int) -> int:
     """Record the day's sizes that are missing, one transaction a segment; returns how many. What fails has a gap."""
     with runtime.read(workspace, "schedule") as work:
-        missing = store.unmeasured(work, (work.today - _EPOCH).days)
+        waiting = missing(work)
     done = 0
-    for segment_id in missing:
+    for segment_id in waiting:
         try:
             with runtime.work(workspace, "schedule") as work:
                 record_size(work, segment_id)
@@ -76,8 +81,8 @@ def trend(work: Work, segment_id: int, *, since: date | None = None, rebuild: bo
         days = (work.today - first).days + 1
         bounds.check("past_days", days)
         there = {one.day for one in found if one.version == segment.version}
-        missing = [first + timedelta(days=n) for n in range(days)]
-        found += [_rebuilt(work, segment, day) for day in missing if day not in there]
+        wanted = [first + timedelta(days=n) for n in range(days)]
+        found += [_rebuilt(work, segment, day) for day in wanted if day not in there]
         found.sort(key=lambda one: one.at_ms)
     now = compiler.count(work, segment.expression)
     found.append(Size(work.now_ms, work.today, segment.version, now, kept=False))

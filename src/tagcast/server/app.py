@@ -2,7 +2,8 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from importlib import import_module, resources
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 from fastapi import FastAPI
@@ -71,7 +72,7 @@ def _api(runtime: Runtime, fast: dict[str, App]) -> FastAPI:
     problems.install(api)
     api.include_router(health.router)
     for name in MODULES:
-        if (resources.files("tagcast") / name / "api.py").is_file():
+        if find_spec(f"tagcast.{name}.api") is not None:
             router = import_module(f"tagcast.{name}.api").router
             api.include_router(router, prefix=PREFIX, tags=None if router.tags else [name])
     api.openapi = lambda: _openapi(api)  # type: ignore[method-assign]  # FastAPI's documented way to extend the schema

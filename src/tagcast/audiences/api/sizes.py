@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from tagcast.access import Guarded
 from tagcast.audiences import actions, csv_forms, keeping, sizes
-from tagcast.audiences.api_analysis import CSV, Format
+from tagcast.audiences.api.analysis import CSV, Format
 from tagcast.audiences.sizes import Size, Trend
 from tagcast.audiences.store import Refresh, Segment
 from tagcast.kit import clock

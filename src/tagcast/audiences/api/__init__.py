@@ -8,16 +8,17 @@ from pydantic import BaseModel, Field
 
 from tagcast import bitmaps
 from tagcast.access import Guarded
-from tagcast.audiences import actions, api_analysis, api_sizes, compiler, naming
-from tagcast.audiences.api_forms import ExpressionIn, ExpressionOut, Limit, forms
+from tagcast.audiences import actions, compiler, naming
+from tagcast.audiences.api import analysis, sizes
+from tagcast.audiences.api.forms import ExpressionIn, ExpressionOut, Limit, forms
 from tagcast.audiences.store import Refresh, Segment
 from tagcast.kit import clock
 from tagcast.kit.uow import Work
 
 router = APIRouter(prefix="/segments")
 
-router.include_router(api_analysis.router)
-router.include_router(api_sizes.router)
+router.include_router(analysis.router)
+router.include_router(sizes.router)
 
 
 class CountOut(ExpressionOut):

@@ -10,7 +10,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from tagcast import bitmaps
 from tagcast.access import Guarded
 from tagcast.audiences import bounds, compiler, crosstab, csv_forms, explaining, past, planning, regions
-from tagcast.audiences.api_forms import ExpressionIn, ExpressionOut, Limit, Number, forms
+from tagcast.audiences.api.forms import ExpressionIn, ExpressionOut, Limit, Number, forms
 from tagcast.audiences.crosstab import Table
 from tagcast.audiences.evidence import Fact
 from tagcast.audiences.explaining import Explained
