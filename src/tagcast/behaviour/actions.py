@@ -9,7 +9,7 @@ import numpy as np
 from pyroaring import BitMap
 
 from tagcast import bitmaps
-from tagcast.behaviour import kept, levels, packed, recording, rules, store
+from tagcast.behaviour import history, kept, levels, packed, recording, rules, store
 from tagcast.behaviour.packed import Events
 from tagcast.behaviour.recording import find_type
 from tagcast.behaviour.rules import EventIn, EventType, Kind
@@ -101,13 +101,15 @@ def rebuild(work: Work, name: str, *, zone: str) -> int:
     """Derive day sets and records anew from all events, e.g. for another zone; returns the number of events."""
     declared = find_type(work, name)
     recording.lock(work)
-    parts = list(store.read_batches(work, name, None, None))
-    whole = packed.join([batch for _, batch in parts])
+    # What the lake holds comes first, as when records are made from nothing; then the log goes on.
+    stored, upto = history.base(work, name)
+    tail = [(entry.seq, entry.events()) for entry in store.entries(work, name, upto, None) if entry.gone is None]
+    whole = packed.join([stored, *(batch for _, batch in tail)])
     fresh = np.zeros(len(whole), dtype=np.bool_)
     fresh[levels.grouped(whole, zone)[2]] = True
-    at = 0
-    for seq, batch in parts:
-        store.rewrite_batch(work, seq, batch, kept.fresh_bits(fresh[at : at + len(batch)]))
+    at = len(stored)
+    for seq, batch in tail:
+        store.put_fresh(work, seq, kept.fresh_bits(fresh[at : at + len(batch)]))
         at += len(batch)
     wanted = {levels.key(name, *one): members for one, members in levels.whole(whole, zone).items()}
     for key in levels.keys(work, name):
@@ -120,24 +122,32 @@ def rebuild(work: Work, name: str, *, zone: str) -> int:
     return len(whole)
 
 
-def forget(work: Work, number: int, *, zone: str) -> int:
-    """Delete all events of a contact; returns how many."""
+def forget(work: Work, number: int, *, zone: str = "") -> int:
+    """Delete all events of a contact; returns how many. The lake leaves them out at once and is rewritten later."""
     recording.lock(work)
-    gone = 0
+    gone, one = 0, BitMap([number])
     for name in store.all_types(work):
-        before = gone
+        found = len(history.events(work, name, within=one))
+        if not found:
+            continue
+        gone += found
         for seq, batch in store.read_batches(work, name, None, None):
             keep = batch.contact != number
             if not keep.all():
                 fresh = kept.fresh_of(store.fresh(work, seq), len(batch))[keep]
                 store.rewrite_batch(work, seq, batch.where(keep), kept.fresh_bits(fresh))
-                gone += int((~keep).sum())
-        if gone > before:
-            one = BitMap([number])
-            for key in levels.keys(work, name):
-                work.bitmaps.remove(key, one, why="erased")
-            kept.note(work, store.insert_gone(work, name, number))
+        for key in levels.keys(work, name):
+            work.bitmaps.remove(key, one, why="erased")
+        kept.note(work, store.insert_gone(work, name, number))
     return gone
+
+
+def checkpoint(work: Work, *, least: int = 1) -> int:
+    """Write what is kept of contacts to files, for each type of which so many events came in; returns how many types.
+
+    For a transaction that has recorded nothing. Without it a process begins with the whole log.
+    """
+    return sum(kept.checkpoint(work, declared, least=least) for declared in store.all_types(work).values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,23 +193,11 @@ def between(work: Work, name: str, start: date, end: date) -> BitMap:
 
 def events_of(work: Work, name: str, since_ms: int | None = None, until_ms: int | None = None) -> Events:
     """The events with since ≤ at < until (epoch milliseconds) as columns, ordered by time. Raises NotFound."""
-    find_type(work, name)
-    parts = []
-    for _, batch in store.read_batches(work, name, since_ms, until_ms):
-        mask = np.ones(len(batch), dtype=np.bool_)
-        if since_ms is not None:
-            mask &= batch.at_ms >= since_ms
-        if until_ms is not None:
-            mask &= batch.at_ms < until_ms
-        parts.append(batch.where(mask))
-    found = packed.join([part for part in parts if len(part)])
-    order = np.argsort(found.at_ms, kind="stable")
-    held = [found.properties[index] for index in order.tolist()] if found.properties else []
-    return Events(found.contact[order], found.at_ms[order], found.amount[order], found.quantity[order], held)
+    return history.events(work, name, since_ms, until_ms)
 
 
 def batch(work: Work, seq: int) -> tuple[str, Events]:
-    """(type, events) of one recorded batch. Raises NotFound."""
+    """(type, events) of one recorded batch, as long as the log holds its events. Raises NotFound."""
     found = store.read_batch(work, seq)
     if found is None:
         raise NotFound("behaviour.no_batch", seq=seq)

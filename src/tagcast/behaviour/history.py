@@ -96,6 +96,20 @@ def events(
     raise Unavailable("behaviour.lake_moves", type=name)
 
 
+def base(work: Work, name: str) -> tuple[Events, int]:
+    """The events of a type that its files hold, without properties, and the seq of the log up to which they do."""
+    if work.lake.table(table_name(work.workspace, name)).snapshot() is None:
+        return packed.NONE, 0
+    for tried in _again():
+        with tried:
+            seen = look(work, name)
+            if seen.files is None:
+                return packed.NONE, 0
+            bare = replace(seen, files=replace(seen.files, schema=told.schema(EventType(name, ""))))
+            return packed.join([told.to_events(rows) for rows in _stored(bare, None, None, None)]), seen.files.upto
+    raise Unavailable("behaviour.lake_moves", type=name)
+
+
 def look(work: Work, name: str) -> Seen:
     """What a type's events are, as this transaction sees them. Raises NotFound, Unavailable."""
     known = store.all_types(work)

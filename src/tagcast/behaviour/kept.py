@@ -6,14 +6,14 @@ transaction recorded itself is not in the shared records before it is committed;
 
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
 
-from tagcast.behaviour import packed, store
+from tagcast.behaviour import history, levels, packed, store
 from tagcast.behaviour.packed import Events
 from tagcast.behaviour.rules import EventType
 from tagcast.behaviour.store import Entry
@@ -28,8 +28,7 @@ _TOGETHER = 400_000
 _own: weakref.WeakKeyDictionary[sa.RootTransaction, dict[int, int]] = weakref.WeakKeyDictionary()
 _own_lock = threading.Lock()
 
-Refill = Callable[[Work, EventType, int | None], Iterator[tuple[int, Events]]]
-"""(work, type, before) -> (seq, events) whose batches are only in the lake; all of a day stand in one part."""
+_RANGE = 1 << 21
 
 
 def note(work: Work, seq: int) -> None:
@@ -66,7 +65,8 @@ def _alone(work: Work, declared: EventType) -> Records:
     """Records that stand on nothing but the log as this transaction sees it."""
     made = work.columns.apart(FIELDS)
     made.reset(declared.epoch)
-    _replay(work, declared, made, (0, None))
+    _refill(work, declared, made)
+    _replay(work, declared, made, (made.mark.seq, None))
     return made
 
 
@@ -78,6 +78,7 @@ def _mended(work: Work, declared: EventType, shared: Records, own: int | None) -
             shared.column(name)
     except Damaged:
         shared.reset(declared.epoch)
+        _refill(work, declared, shared)
         _catch_up(work, declared, shared, own)
 
 
@@ -88,7 +89,25 @@ def _catch_up(work: Work, declared: EventType, shared: Records, own: int | None)
             return (own is None or mark.seq < own) and store.stamp_of(work, mark.seq) == mark.stamp
 
         shared.load(declared.epoch, known)
+        if not shared.mark.seq:
+            _refill(work, declared, shared)
     _replay(work, declared, shared, (shared.mark.seq, own))
+
+
+def _refill(work: Work, declared: EventType, into: Records) -> None:
+    """Begin with what the lake holds: of that the log may have let go. The columns stay in memory meanwhile."""
+    found, upto = history.base(work, declared.name)
+    if not upto:
+        return
+    top = int(found.contact.max()) if len(found) else 0
+    for low in range(0, top + 1, _RANGE):
+        part = found.where((found.contact >= low) & (found.contact < low + _RANGE)) if top >= _RANGE else found
+        fresh = np.zeros(len(part), dtype=np.bool_)
+        fresh[levels.grouped(part, declared.zone)[2]] = True
+        apply(into, part, fresh, declared.zone)
+    seq, stamp = store.newest(work, declared.name, upto)
+    into.mark = Mark(declared.epoch, seq, stamp)
+    into.entries += len(found)
 
 
 def _replay(work: Work, declared: EventType, into: Records, span: tuple[int, int | None]) -> None:
@@ -97,6 +116,12 @@ def _replay(work: Work, declared: EventType, into: Records, span: tuple[int, int
     waiting: list[Entry] = []
     rows = 0
     for entry in store.entries(work, declared.name, after, before):
+        if entry.payload is None:
+            # The log let go of it since the checkpoint was written.
+            into.reset(declared.epoch)
+            _refill(work, declared, into)
+            _replay(work, declared, into, (into.mark.seq, before))
+            return
         waiting.append(entry)
         rows += len(entry.fresh or b"") * 8
         if entry.gone is not None or rows > _TOGETHER:
@@ -140,6 +165,15 @@ def apply(into: Records, batch: Events, fresh: NDArray[np.bool_], zone: str) -> 
     np.add.at(into.column("count"), who, np.uint32(1))
     np.add.at(into.column("days"), who[fresh], np.uint32(1))
     np.add.at(into.column("sum"), who, batch.amount)
+
+
+def checkpoint(work: Work, declared: EventType, *, least: int = 1) -> bool:
+    """Write a checkpoint if so many events came in since the last one. For a transaction that recorded nothing."""
+    with records(work, declared) as found:
+        if found.entries < least:
+            return False
+        found.write()
+        return True
 
 
 def fresh_bits(fresh: NDArray[np.bool_]) -> bytes:

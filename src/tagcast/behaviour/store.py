@@ -132,7 +132,8 @@ def entries(work: Work, name: str, after: int, before: int | None) -> Iterator[E
 def first_after(work: Work, name: str, seq: int) -> int | None:
     """The first row's seq of a type after one; None without."""
     query = sa.select(sa.func.min(_t.seq)).where(_t.workspace == work.workspace, _t.type == name, _t.seq > seq)
-    return work.connection.scalar(query)
+    found = work.connection.scalar(query)
+    return None if found is None else int(found)
 
 
 def count_after(work: Work, name: str, seq: int) -> int:
@@ -151,6 +152,18 @@ def stamp_of(work: Work, seq: int) -> int | None:
     """The stamp of one row of the log."""
     found = work.connection.scalar(sa.select(_t.stamp).where(_t.workspace == work.workspace, _t.seq == seq))
     return None if found is None else int(found)
+
+
+def newest(work: Work, name: str, upto: int) -> tuple[int, int]:
+    """(seq, stamp) of the newest row of a type's log up to a seq; (0, 0) without one."""
+    query = sa.select(_t.seq, _t.stamp).where(_t.workspace == work.workspace, _t.type == name, _t.seq <= upto)
+    row = work.connection.execute(query.order_by(_t.seq.desc()).limit(1)).first()
+    return (0, 0) if row is None else (row.seq, row.stamp)
+
+
+def put_fresh(work: Work, seq: int, fresh: bytes) -> None:
+    """Say anew which events of a batch were the first of their contact that day."""
+    work.connection.execute(sa.update(batches).where(_t.workspace == work.workspace, _t.seq == seq).values(fresh=fresh))
 
 
 def rewrite_batch(work: Work, seq: int, batch: Events, fresh: bytes) -> None:
