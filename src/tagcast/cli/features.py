@@ -238,8 +238,10 @@ def moves(
         frame.emit({"before": found.before, "after": found.after, "classes": names, "counts": found.counts})
         return
     called = [name or ("–" if frame.lang == "zh" else "none") for name in names]
-    rows = [{"": one, **dict(zip(called, row, strict=True))} for one, row in zip(called, found.counts, strict=True)]
-    frame.table(rows, ["", *called])
+    rows = [
+        {"class": one, **dict(zip(called, row, strict=True))} for one, row in zip(called, found.counts, strict=True)
+    ]
+    frame.table(rows, ["class", *called])
 
 
 @app.command()

@@ -18,6 +18,7 @@ from tagcast.features.actions import (
     due,
     forget,
     parse,
+    score,
     start_due,
     states,
     table,
@@ -29,12 +30,13 @@ from tagcast.features.moves import NAMES as MOVE_CLASSES
 from tagcast.features.moves import Migration, migration
 from tagcast.features.pest import FAMILIES, Family, declare, families
 from tagcast.features.rules import LAYERS, Definition, as_data
-from tagcast.features.scoring import CLASSES, Thresholds
+from tagcast.features.scoring import CLASSES, Amounts, Scores, Thresholds
 from tagcast.features.store import Run, Version, versions
 from tagcast.features.values import Distribution, definitions, distribution, names, node, numbers, select, values_of
 from tagcast.features.workflows import recompute, work_off
 
 __all__ = [
+    "Amounts",
     "CLASSES",
     "ClvSummary",
     "Definition",
@@ -48,6 +50,7 @@ __all__ = [
     "Ready",
     "RfmTable",
     "Run",
+    "Scores",
     "State",
     "Thresholds",
     "Version",
@@ -72,6 +75,7 @@ __all__ = [
     "parse",
     "ready",
     "recompute",
+    "score",
     "select",
     "start_due",
     "states",

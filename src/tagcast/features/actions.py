@@ -7,12 +7,13 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from tagcast import behaviour, bitmaps, contacts
+from tagcast.behaviour import Did
 from tagcast.contacts import Attribute
 from tagcast.features import computing, keeping, measures, rules, store, values
 from tagcast.features.computing import Computed
 from tagcast.features.measures import Progress, nothing
 from tagcast.features.rules import DAYS_OF, Definition
-from tagcast.features.scoring import CLASS_NAMES, Thresholds
+from tagcast.features.scoring import CLASS_NAMES, Amounts, Scores, Thresholds
 from tagcast.features.store import Run
 from tagcast.kit import clock, leases
 from tagcast.kit.errors import Conflict, Invalid, NotFound, Refused
@@ -150,6 +151,11 @@ def keep(work: Work, computed: Computed, progress: Progress = nothing) -> Run:
     return run
 
 
+def score(work: Work, name: str, *, as_of: date, progress: Progress = nothing) -> tuple[Amounts, Scores]:
+    """What an RFM model says as of a day, without keeping it. Raises NotFound, Invalid for another kind."""
+    return computing.scored(work, find_rfm(work, name), measures.day_number(as_of), progress)
+
+
 def compute_rfm(
     work: Work,
     *,
@@ -255,6 +261,9 @@ def _check_inputs(work: Work, definition: Definition) -> None:
         for where in definition.where:
             if where.name not in known:
                 raise Invalid("features.no_property", event=event, name=where.name, known=", ".join(sorted(known)))
+        if definition.where:
+            # Whoever answers questions knows which values a property can have.
+            behaviour.node(work, Did(event, where=definition.where), zone=work.zone)
     if definition.kind == "age":
         attribute = contacts.find_attribute(work, definition.attribute)
         if attribute.type != "date":

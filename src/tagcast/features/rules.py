@@ -6,7 +6,7 @@ described as attributes are; a segment uses them under their names.
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from itertools import pairwise
@@ -117,34 +117,101 @@ def as_data(definition: Definition) -> dict[str, Any]:
 
 def parse(name: str, data: Mapping[str, Any], *, version: int = 1) -> Definition:
     """The definition that `data` describes, checked. Raises Invalid naming the field and what may stand there."""
-    known = {one.name for one in fields(Definition)} - {"name", "version"}
-    if unknown := sorted(set(data) - known):
-        raise _bad(name, unknown[0], ", ".join(sorted(known)))
     given = {key: value for key, value in data.items() if value is not None}
-    try:
-        for key in ("events", "recency_events", "borders"):
-            given[key] = tuple(given.get(key, ()))
-        given["where"] = tuple(_where(part) for part in given.get("where", ()))
-        if "thresholds" in given:
-            borders = {key: tuple(float(one) for one in some) for key, some in given["thresholds"].items()}
-            given["thresholds"] = Thresholds(**borders)
-    except (TypeError, ValueError, KeyError, AttributeError):
-        raise _bad(
-            name, "thresholds / where", "thresholds: recency, frequency, monetary; where: name, op, value"
-        ) from None
+    for key, value in given.items():
+        if key not in _SHAPES:
+            raise _bad(name, key, ", ".join(_SHAPES))
+        if not _SHAPES[key](value):
+            raise _bad(name, key, _SAID.get(key, "text"))
+    for key in ("events", "recency_events", "borders"):
+        given[key] = tuple(given.get(key, ()))
+    given["where"] = tuple(
+        Where(part["name"], part["op"], tuple(value) if isinstance(value := part.get("value"), list) else value)
+        for part in given.get("where", ())
+    )
+    if "thresholds" in given:
+        given["thresholds"] = Thresholds(**{key: tuple(map(float, some)) for key, some in given["thresholds"].items()})
     definition = Definition(name, given.pop("kind", "measure"), version=version, **given)
     check(definition)
     return definition
 
 
+def _text(value: object) -> bool:
+    return isinstance(value, str) and len(value) <= 80 and value.isprintable()
+
+
+def _whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _number(value: object) -> bool:
+    return _whole(value) or (isinstance(value, float) and math.isfinite(value))
+
+
+def _many(one: Callable[[object], bool]) -> Callable[[object], bool]:
+    return lambda value: isinstance(value, list | tuple) and all(one(part) for part in value)
+
+
+def _conditional(value: object) -> bool:
+    """A condition: the operation must be known and its value of the shape that it wants."""
+    if not isinstance(value, Mapping) or set(value) - {"name", "op", "value"} or not _text(value.get("name")):
+        return False
+    op, wanted = value.get("op"), value.get("value")
+    if op in {"known", "unknown"}:
+        return wanted is None
+    if op in {"in", "between"}:
+        size = len(wanted) if isinstance(wanted, list | tuple) else 0
+        return _many(_plain)(wanted) and (size == 2 if op == "between" else size > 0)
+    return op in WHERE_OPS and _plain(wanted)
+
+
+def _plain(value: object) -> bool:
+    return _text(value) or _number(value) or isinstance(value, bool)
+
+
+def _bordered(value: object) -> bool:
+    names = {one.name for one in fields(Thresholds)}
+    return isinstance(value, Mapping) and set(value) == names and all(_many(_number)(one) for one in value.values())
+
+
+WHERE_OPS: Final = ("is", "is_not", "in", "<", "<=", ">", ">=", "between", "known", "unknown")
+_SHAPES: Final[Mapping[str, Callable[[object], bool]]] = {
+    "kind": _text,
+    "events": _many(_text),
+    "label_zh": _text,
+    "label_en": _text,
+    "layer": _text,
+    "schedule": _text,
+    "window_days": _whole,
+    "measure": _text,
+    "where": _many(_conditional),
+    "recency_events": _many(_text),
+    "method": _text,
+    "parts": _whole,
+    "thresholds": _bordered,
+    "half_life_days": _number,
+    "attribute": _text,
+    "borders": _many(_whole),
+    "horizon_days": _whole,
+    "discount_percent": _number,
+}
+_SAID: Final[Mapping[str, str]] = {
+    "events": '["purchase", …]',
+    "recency_events": '["view", …]',
+    "where": '[{"name": "category", "op": "is", "value": "…"}], op: ' + ", ".join(WHERE_OPS),
+    "thresholds": '{"recency": […], "frequency": […], "monetary": […]}',
+    "borders": "[18, 25, …]",
+    "window_days": "1, 2, …",
+    "parts": "3, 4, 5",
+    "half_life_days": "1 – 3650",
+    "horizon_days": "1, 2, …",
+    "discount_percent": "0 – 99",
+}
+
+
 def with_events(definition: Definition, events: tuple[str, ...]) -> Definition:
     """The same of other types of event."""
     return replace(definition, events=events)
-
-
-def _where(part: Mapping[str, Any]) -> Where:
-    value = part.get("value")
-    return Where(str(part["name"]), part["op"], tuple(value) if isinstance(value, list) else value)
 
 
 def check(definition: Definition) -> None:
