@@ -15,6 +15,9 @@ PURGE_SECONDS = 3600.0
 SYNC_SECONDS = 300.0
 FEATURES_SECONDS = 60.0
 SEGMENTS_SECONDS = 20.0
+RECORDS_SECONDS = 300.0
+# So many events of a type are worth a new checkpoint of what is kept of contacts.
+RECORDS_LEAST = 100_000
 # How long the answer of a write is kept for its repetition.
 ANSWERS_KEPT = timedelta(days=7)
 
@@ -40,6 +43,7 @@ class Clockwork:
     computed: float = field(default=float("-inf"))
     followed: float = field(default=float("-inf"))
     moved: float = field(default_factory=time.monotonic)
+    recorded: float = field(default_factory=time.monotonic)
 
     def turn(self, runtime: Runtime) -> None:
         """Do what is due."""
@@ -64,6 +68,10 @@ class Clockwork:
             self.followed = now
             for workspace in workspaces(runtime):
                 start_segments(runtime, workspace)
+        if now - self.recorded >= RECORDS_SECONDS:
+            self.recorded = now
+            for workspace in workspaces(runtime):
+                write_records(runtime, workspace)
 
 
 def workspaces(runtime: Runtime) -> list[int]:
@@ -112,6 +120,12 @@ def start_segments(runtime: Runtime, workspace: int) -> None:
             return
     with runtime.work(workspace, "schedule") as work:
         audiences.start_due(work)
+
+
+def write_records(runtime: Runtime, workspace: int) -> None:
+    """Write what is kept of contacts' events to files, so that a process need not begin with the whole log."""
+    with runtime.read(workspace, "worker") as work:
+        behaviour.checkpoint(work, least=RECORDS_LEAST)
 
 
 def start_lake(runtime: Runtime, workspace: int) -> None:
