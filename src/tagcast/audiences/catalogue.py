@@ -1,6 +1,6 @@
 """What the names of an expression stand for: tags, attributes, features, other segments; near ones for a wrong name."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import Literal
@@ -57,6 +57,18 @@ def resolve(work: Work, expression: Expression) -> Names:
 def used_by(expression: Expression) -> set[str]:
     """The segments that an expression names itself."""
     return {node.name for node, _ in rules.walk(expression) if isinstance(node, SegmentLeaf)}
+
+
+def field_users(work: Work, wanted: Collection[str]) -> list[str]:
+    """The segments that name any of these attributes or features themselves, sorted."""
+    return [
+        segment.name
+        for segment in store.every(work)
+        if any(isinstance(node, Named) and node.name in wanted for node, _ in rules.walk(segment.expression))
+    ]
+
+
+features.asked_before_deleting(field_users)
 
 
 def load(work: Work, wanted: Iterable[str]) -> dict[str, Segment]:
