@@ -26,6 +26,7 @@ MODULES = {
     "upkeep": "标签体检 · Upkeep: where a tag is used, what is worth a look, cleaning up",
     "groups": "客户群 · Groups: group chats and invitations made for a tag",
     "audiences": "人群 · Audiences: segments and their live counts",
+    "tag_rules": "标签规则 · Rules: tags that keep themselves true",
     "accounts": "渠道账号 · Accounts: WeChat accounts and their quotas",
     "compliance": "合规 · Compliance: consent, caps, quiet hours",
     "broadcasts": "群发 · Broadcasts: plan, send, follow",

@@ -19,6 +19,8 @@ from tagcast.tag_rules.actions import (
 from tagcast.tag_rules.events import RuleStopped
 from tagcast.tag_rules.rules import Definition, Line, Mode, Rule
 from tagcast.tag_rules.trial import Side, Trial, dry_run
+from tagcast.tag_rules.views import Seen
+from tagcast.tag_rules.views import every as seen
 from tagcast.tag_rules.workflows import Turning
 
 __all__ = [
@@ -27,6 +29,7 @@ __all__ = [
     "Mode",
     "Rule",
     "RuleStopped",
+    "Seen",
     "Side",
     "Trial",
     "Turning",
@@ -41,5 +44,6 @@ __all__ = [
     "history",
     "of_tag",
     "restore",
+    "seen",
     "stop",
 ]

@@ -196,14 +196,22 @@ def _today(work: Work, rule: Rule) -> Rule:
 def _check_ring(work: Work, tag_id: int, expression: Expression) -> None:
     """Raise Conflict, naming the way, if the tag's rule would stand on the tag over rules that run."""
     uses = {tag_id: keeping.tags_in(_stands_on(work, expression))}
-    for rule in store.every(work):
-        if rule.state == "active" and rule.tag != tag_id:
-            try:
-                uses[rule.tag] = keeping.tags_in(_stands_on(work, _today(work, rule).definition.expression))
-            except TagcastError:
-                continue  # it will stop by itself, and say why
+    kept = {tag for _, tag, _, _ in store.active(work)} - {tag_id}
+    # Only rules that can be on the way are lowered.
+    while wanted := {used for below in uses.values() for used in below} & kept - uses.keys():
+        for tag in wanted:
+            uses[tag] = _uses_of(work, tag)
     if way := rules.ring(uses, tag_id):
         raise keeping.ring_error(work, way)
+
+
+def _uses_of(work: Work, tag: int) -> set[int]:
+    rule = store.of_tag(work, tag)
+    assert rule is not None
+    try:
+        return keeping.tags_in(_stands_on(work, _today(work, rule).definition.expression))
+    except TagcastError:
+        return set()  # it will stop by itself, and say why
 
 
 def _stands_on(work: Work, expression: Expression) -> frozenset[str]:

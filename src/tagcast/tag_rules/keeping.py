@@ -66,14 +66,7 @@ class Rules:
         """The rule stops and says why; what it gave stays."""
         rule = _of(work, kept)
         log.warning("rule stopped", rule=rule.id, code=problem.code)
-        shown = {
-            "code": problem.code,
-            "params": {name: str(value) for name, value in problem.params.items()},
-            "en": problem.text("en"),
-            "en_remedy": problem.remedy("en"),
-            "zh": problem.text("zh"),
-            "zh_remedy": problem.remedy("zh"),
-        }
+        shown = rules.shown(problem)
         store.put_state(work, rule.id, "stopped", shown)
         tags.release(work, rule.tag)
         store.write_line(work, replace(rule, problem=shown), "stopped_itself")

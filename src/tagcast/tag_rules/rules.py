@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any, Literal, get_args
 
 from tagcast.audiences import Expression
-from tagcast.kit.errors import Invalid
+from tagcast.kit.errors import Invalid, TagcastError
 from tagcast.kit.shipped import read_toml
 
 Mode = Literal["mirror", "grow"]
@@ -66,6 +66,17 @@ class Line:
 def keeper(rule_id: int) -> str:
     """The actor as whom a rule gives and takes its tag."""
     return f"rule:{rule_id}"
+
+
+def shown(problem: TagcastError) -> dict[str, str]:
+    """A problem as it is kept and told."""
+    return {
+        "code": problem.code,
+        "en": problem.text("en"),
+        "en_remedy": problem.remedy("en"),
+        "zh": problem.text("zh"),
+        "zh_remedy": problem.remedy("zh"),
+    }
 
 
 @cache

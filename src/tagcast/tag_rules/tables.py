@@ -14,7 +14,7 @@ rules = sa.Table(
     sa.Column("definition", sa.JSON, nullable=False),
     sa.Column("version", sa.Integer, nullable=False),
     sa.Column("state", sa.String(10), nullable=False),
-    # Why it stopped by itself: {"code", "params", "en", "en_remedy", "zh", "zh_remedy"}.
+    # Why it stopped by itself: {"code", "en", "en_remedy", "zh", "zh_remedy"}.
     sa.Column("problem", sa.JSON),
     sa.Column("created_at", db.Ms, nullable=False),
     sa.Column("created_by", sa.String(100), nullable=False),

@@ -1,0 +1,178 @@
+"""From an event to the tag that a rule gives for it, as a segment sees it: real intake, a real worker, many rules.
+
+Three processes share the machine: one takes events in (1,000 a second, in batches of 10, each acknowledged when it is
+durable), the worker keeps 100 rules true, and this one counts a segment of the rules' tags again and again. The latency
+of an event runs from its acknowledgement to the first count that includes its contact. No peer can be run beside it:
+Dittofeed says that it computes segments every 120 s; Mautic does when cron starts it.
+"""
+
+import multiprocessing
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from multiprocessing.queues import Queue
+from pathlib import Path
+
+import numpy as np
+from pyroaring import BitMap
+
+from bench.measure import Bar
+from tagcast import access, audiences, behaviour, contacts, tag_rules, tags
+from tagcast.kit import clock
+from tagcast.kit.settings import Settings
+from tagcast.kit.uow import Runtime, Work
+
+RATE, BATCH, SECONDS, RULES = 1000, 10, 20, 100
+TYPES, GROUPS, TAGS = 10, 4, 20
+PAST = 60
+QUOTED_MS = 120_000.0
+
+
+def run(size: int) -> Iterator[Bar]:
+    """p50 and p99 of the latency with a million contacts, or `size`; every tag is compared with its rule afterwards."""
+    with tempfile.TemporaryDirectory(prefix="tagcast-rules-") as folder:
+        home = Path(folder) / "home"
+        access.initialise(Settings(home=home))
+        runtime = access.open_home(Settings(home=home))
+        with runtime.work(1, "bench") as work:
+            segment = _world(work, size)
+        yield from _measured(runtime, home, size, segment)
+        runtime.close()
+
+
+def _world(work: Work, size: int) -> audiences.Expression:
+    """Contacts with an attribute, tags and a past; rules of many kinds, in layers. What the observer counts."""
+    dice = np.random.default_rng(7)
+    everyone = BitMap(range(1, size + 1))
+    work.bitmaps.add(contacts.EVERYONE, everyone, why="bench")
+    contacts.declare_attribute(work, "region", "choice", purpose="bench")
+    groups = dice.integers(0, GROUPS, size)
+    numbers = np.arange(1, size + 1, dtype=np.uint32)
+    chosen = {f"r{group}": BitMap(numbers[groups == group]) for group in range(GROUPS)}
+    contacts.set_choices(work, "region", chosen, why="bench")
+    for index in range(TAGS):
+        made = tags.create(work, f"own{index}")
+        tags.assign(work, made.id, BitMap(numbers[dice.random(size) < 0.3 / (index + 1)]), why="bench")
+    for name in (*(f"e{kind}" for kind in range(TYPES)), "past"):
+        behaviour.declare_event(work, name, "bench", ["shop"])
+    for day in range(PAST):
+        some = dice.choice(numbers, size // 50)
+        at = clock.to_ms(work.now - timedelta(days=day, hours=1))
+        past = behaviour.events(some, at, dice.integers(100, 9900, len(some)))
+        behaviour.record_packed(work, "past", past, batch_key=f"day {day}", zone=work.zone)
+    for index in range(RULES):
+        tag = tags.create(work, f"rule{index}")
+        rule = tag_rules.create(work, tag.id, audiences.parse(_text(index)))
+        tag_rules.activate(work, rule.id)
+    return audiences.parse(" or ".join(f'tag("rule{index}")' for index in range(TYPES)))
+
+
+def _text(index: int) -> str:
+    """The first ten give a tag for each kind of event; the others are what marketing asks of the same events."""
+    kind, group, days = index % TYPES, index % GROUPS, (1, 3, 7, 30, 60)[index % 5]
+    did = f'did("e{kind}", last {days} days)'
+    return (
+        f'did("e{kind}", last 1 days)',
+        f'{did} and region = "r{group}"',
+        f'{did} and not did("past", last {days} days)',
+        f'did("past", times >= 2, last {days} days) and {did}',
+        f'tag("own{index % TAGS}") and {did}',
+        f'not tag("own{index % TAGS}") and region in ("r{group}", "r0") and {did}',
+        f'tag("rule{kind}") and not tag("own{index % TAGS}")',
+        f'did("past", sum(amount) >= 100.00, last {days} days) and {did}',
+        f'did("e{kind}", days >= 2, last {days} days) or did("e{(kind + 1) % TYPES}", times >= 3, last {days} days)',
+        f'tag("rule{kind}") and did("past", last {days} days) and region = "r{group}"',
+    )[index // TYPES % 10]
+
+
+def _measured(runtime: Runtime, home: Path, size: int, segment: audiences.Expression) -> Iterator[Bar]:
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "tagcast", "--home", str(home), "worker"],
+        stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        _wait(runtime)
+        fork = multiprocessing.get_context("spawn")
+        told: Queue[tuple[float, list[int], list[int]]] = fork.Queue()
+        intake = fork.Process(target=_take_in, args=(str(home), size, RATE * SECONDS, told))
+        intake.start()
+        acknowledged, seen = _watch(runtime, segment, told)
+        intake.join()
+        late = [(seen[key] - at) * 1000 for key, at in acknowledged.items() if key in seen]
+        late.sort()
+        _wait(runtime)
+        right = len(late) == len(acknowledged) and _true(runtime)
+    finally:
+        worker.terminate()
+        worker.wait()
+    taken = len(acknowledged) / SECONDS
+    for name, share, most in (("p50", 0.5, 1000.0), ("p99", 0.99, 1000.0), ("longest", 1.0, 2000.0)):
+        ours = max(0.0, late[min(len(late) - 1, int(share * len(late)))])
+        work = f"event → rule → tag in a segment, {name}, {RULES} rules, {taken:,.0f} events/s"
+        yield Bar(
+            work, size, ours, "Dittofeed (its documents)", QUOTED_MS, "ms", QUOTED_MS / max(ours, 0.1),
+            f"<= {most:g} ms", ours <= most, right,
+        )  # fmt: skip
+
+
+def _take_in(home: str, size: int, events: int, told: "Queue[tuple[float, list[int], list[int]]]") -> None:
+    """Batches of events of contacts who did nothing yet, at the rate; each is told when it is durable."""
+    runtime = access.open_home(Settings(home=Path(home)))
+    fresh = random.Random(11).sample(range(1, size + 1), min(size, events))
+    started = time.monotonic()
+    for count, start in enumerate(range(0, len(fresh), BATCH)):
+        time.sleep(max(0.0, started + count * BATCH / RATE - time.monotonic()))
+        numbers = fresh[start : start + BATCH]
+        kinds = [number % TYPES for number in numbers]
+        with runtime.work(1, "bench") as work:
+            some = [behaviour.EventIn(f"e{kind}", n, work.now_ms) for n, kind in zip(numbers, kinds, strict=True)]
+            behaviour.record(work, some, batch_key=f"b{count}", zone=work.zone)
+        told.put((time.monotonic(), kinds, numbers))
+    told.put((0.0, [], []))
+    runtime.close()
+
+
+def _watch(
+    runtime: Runtime, segment: audiences.Expression, told: "Queue[tuple[float, list[int], list[int]]]"
+) -> tuple[dict[int, float], dict[int, float]]:
+    """When each contact's event was acknowledged, and when a count of the segment first had it."""
+    acknowledged: dict[int, float] = {}
+    seen: dict[int, float] = {}
+    before, over, last = BitMap(), False, time.monotonic()
+    while not over or (len(seen) < len(acknowledged) and time.monotonic() - last < 30):
+        with runtime.read(1, "bench") as work:
+            found = audiences.members(work, segment)
+        moment = time.monotonic()
+        for number in found - before:
+            seen[number] = moment
+        before = found
+        while not told.empty():
+            at, _, numbers = told.get()
+            over = over or not numbers
+            last = moment
+            acknowledged.update(dict.fromkeys(numbers, at))
+        time.sleep(0.01)
+    return acknowledged, seen
+
+
+def _wait(runtime: Runtime) -> None:
+    """Until every rule is filled and has followed all."""
+    while True:
+        with runtime.read(1, "bench") as work:
+            behind = audiences.live.lag(work, [tags.key(rule.tag) for rule in tag_rules.every(work)])
+        if all(one is not None and one == 0 for one in behind.values()):
+            return
+        time.sleep(0.2)
+
+
+def _true(runtime: Runtime) -> bool:
+    """Whether every tag is held by exactly the members of its rule."""
+    with runtime.read(1, "bench") as work:
+        return all(
+            audiences.members(work, rule.definition.expression) == tags.holders(work, rule.tag, below=False)
+            for rule in tag_rules.every(work)
+        )
