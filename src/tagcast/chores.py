@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -15,6 +16,7 @@ PURGE_SECONDS = 3600.0
 SYNC_SECONDS = 300.0
 FEATURES_SECONDS = 60.0
 SEGMENTS_SECONDS = 20.0
+LAKE_SECONDS = 30.0
 RECORDS_SECONDS = 300.0
 # So many events of a type are worth a new checkpoint of what is kept of contacts.
 RECORDS_LEAST = 100_000
@@ -48,30 +50,11 @@ class Clockwork:
     def turn(self, runtime: Runtime) -> None:
         """Do what is due."""
         now = time.monotonic()
-        if now - self.folded >= FOLD_SECONDS:
-            self.folded = now
-            for workspace in workspaces(runtime):
-                fold(runtime, workspace)
-        if now - self.purged >= PURGE_SECONDS:
-            self.purged = now
-            for workspace in workspaces(runtime):
-                purge(runtime, workspace)
-        if now - self.synced >= SYNC_SECONDS:
-            self.synced = now
-            for workspace in workspaces(runtime):
-                start_syncs(runtime, workspace)
-        if now - self.computed >= FEATURES_SECONDS:
-            self.computed = now
-            for workspace in workspaces(runtime):
-                start_features(runtime, workspace)
-        if now - self.followed >= SEGMENTS_SECONDS:
-            self.followed = now
-            for workspace in workspaces(runtime):
-                start_segments(runtime, workspace)
-        if now - self.recorded >= RECORDS_SECONDS:
-            self.recorded = now
-            for workspace in workspaces(runtime):
-                write_records(runtime, workspace)
+        for name, seconds, chore in _CHORES:
+            if now - getattr(self, name) >= seconds:
+                setattr(self, name, now)
+                for workspace in workspaces(runtime):
+                    chore(runtime, workspace)
 
 
 def workspaces(runtime: Runtime) -> list[int]:
@@ -135,3 +118,14 @@ def start_lake(runtime: Runtime, workspace: int) -> None:
             return
     with runtime.work(workspace, "schedule") as work:
         behaviour.moving.start(work)
+
+
+_CHORES: tuple[tuple[str, float, Callable[[Runtime, int], None]], ...] = (
+    ("folded", FOLD_SECONDS, fold),
+    ("purged", PURGE_SECONDS, purge),
+    ("synced", SYNC_SECONDS, start_syncs),
+    ("computed", FEATURES_SECONDS, start_features),
+    ("followed", SEGMENTS_SECONDS, start_segments),
+    ("moved", LAKE_SECONDS, start_lake),
+    ("recorded", RECORDS_SECONDS, write_records),
+)
