@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 
 from pyroaring import BitMap
 
-from tagcast.bitmaps import counting, sliced
+from tagcast.bitmaps import combining, counting, sliced
+from tagcast.bitmaps.combining import Found
+from tagcast.bitmaps.planes import Plane
 from tagcast.bitmaps.sliced import Comparison
 from tagcast.bitmaps.view import View
 
@@ -95,78 +97,111 @@ EVERYONE = AllOf(())
 NOBODY = AnyOf(())
 
 
-@dataclass(frozen=True, slots=True)
-class _Set:
-    """`these`, or everyone but these."""
-
-    these: BitMap
-    inverted: bool = False
-
-
 class Evaluation:
     """Nodes evaluated against one view, each distinct one once.
 
-    `universe` is the key that holds everyone. With `within`, all answers are cut to its members.
+    `universe` is the key that holds everyone. With `within`, all answers are cut to its members. With `remember`,
+    results of parts that were asked for before are taken from and kept in the memory of the process, under the versions
+    of the keys they stand on.
     """
 
-    def __init__(self, view: View, universe: str, *, within: BitMap | None = None) -> None:
+    def __init__(self, view: View, universe: str, *, within: BitMap | None = None, remember: bool = True) -> None:
         self._view = view
-        everyone = view.read(universe)
-        self._everyone = everyone if within is None else everyone & within
+        self._universe = universe
+        self._everyone = view.read(universe) if within is None else view.present(universe, within)
         self._within = within
-        self._known: dict[Node, _Set] = {}
+        self._remember = remember and within is None
+        self._known: dict[Node, Found] = {}
 
     def count(self, node: Node) -> int:
         """How many members."""
+        of = self._standing_on(node)
+        if of is not None and isinstance(known := self._view.results.get(("count", of)), int):
+            return known
         found = self._set(node)
-        inside = self._everyone.intersection_cardinality(found.these)
-        return len(self._everyone) - inside if found.inverted else inside
+        plane = None if isinstance(found.these, BitMap) else self._view.plane(self._universe)
+        inside = combining.count_within(found.these, self._everyone, plane)
+        number = len(self._everyone) - inside if found.inverted else inside
+        if of is not None:
+            self._view.results.put(("count", of), number)
+        return number
 
     def members(self, node: Node) -> BitMap:
         """The members, as a set of the caller's own."""
         found = self._set(node)
-        return self._everyone - found.these if found.inverted else self._everyone & found.these
+        these = combining.bitmap(found.these)
+        return self._everyone - these if found.inverted else self._everyone & these
 
     def holds(self, node: Node, member: int) -> bool:
         """Whether one is among them."""
         found = self._set(node)
-        return member in self._everyone and (member in found.these) != found.inverted
+        these = combining.solid(found.these)
+        self._known[node] = Found(these, found.inverted)
+        if isinstance(these, Plane):
+            these = these.present(BitMap([member]))
+        return member in self._everyone and (member in these) != found.inverted
 
-    def _set(self, node: Node) -> _Set:
+    def _set(self, node: Node) -> Found:
         found = self._known.get(node)
         if found is None:
-            found = self._known[node] = self._evaluate(node)
+            found = self._known[node] = self._recalled(node)
+        elif not isinstance(found.these, BitMap | Plane):
+            # Wanted again: an expression that is left as it is would be worked out again each time.
+            found = self._known[node] = Found(combining.solid(found.these), found.inverted)
         return found
 
-    def _evaluate(self, node: Node) -> _Set:
+    def _recalled(self, node: Node) -> Found:
+        of = self._standing_on(node) if isinstance(node, AnyOf | AtLeast) and len(node.parts) > 1 else None
+        if of is None:
+            return self._evaluate(node)
+        results, at = self._view.results, ("inverted", of)
+        for key, inverted in ((of, False), (at, True)):
+            if isinstance(known := results.get(key), BitMap | Plane):
+                return Found(known, inverted)
+        found = self._evaluate(node)
+        if results.wants(of):
+            these = combining.solid(found.these)
+            results.put(at if found.inverted else of, these)
+            return Found(these, found.inverted)
+        return found
+
+    def _standing_on(self, node: Node) -> Hashable | None:
+        """What a result may be remembered under; None for what stands on a key changed here, or on something else."""
+        if not self._remember or isinstance(node, Key):
+            return None
+        if any(isinstance(one, Asked) for one in walk(node)):
+            return None
+        keys = sorted({self._universe, *feeds(self._view, node)})
+        versions = tuple([self._view.version(key) for key in keys])
+        return None if min(versions) < 0 else (self._view.workspace, node, tuple(keys), versions)
+
+    def _evaluate(self, node: Node) -> Found:
         match node:
             case AllOf(parts):
-                return _all_of([self._set(part) for part in parts])
+                return combining.all_of([self._set(part) for part in parts])
             case AnyOf(parts):
-                # a or b = not (not a and not b)
-                return _not(_all_of([_not(self._set(part)) for part in parts]))
+                return combining.any_of([self._set(part) for part in parts])
             case Except(part):
-                return _not(self._set(part))
+                return combining.invert(self._set(part))
             case AtLeast(times, parts):
                 if times < 1:
                     raise ValueError("times must be at least 1")
-                return _Set(counting.at_least([self.members(part) for part in parts], times))
+                if times == 1:
+                    return self._set(AnyOf(parts))
+                return Found(counting.at_least([self.members(part) for part in parts], times))
             case _:
-                return _Set(self._leaf(node))
+                return Found(self._leaf(node))
 
-    def _leaf(self, leaf: Leaf) -> BitMap:
+    def _leaf(self, leaf: Leaf) -> BitMap | Plane:
         match leaf:
             case Key(name):
-                return self._cut(self._view.read(name))
+                return self._view.whole(name) if self._within is None else self._view.present(name, self._within)
             case Compared(key, op, value):
-                return self._cut(sliced.compare(self._view, key, op, value))
+                return sliced.compare(self._view, key, op, value, within=self._within)
             case Known(key):
-                return self._cut(sliced.known(self._view, key))
+                return sliced.known(self._view, key, within=self._within)
             case Asked():
                 return leaf.ask(self._within)
-
-    def _cut(self, members: BitMap) -> BitMap:
-        return members if self._within is None else members & self._within
 
 
 def walk(node: Node) -> Iterator[Node]:
@@ -199,22 +234,3 @@ def feeds(view: View, node: Node) -> set[str]:
             case _:
                 pass
     return found
-
-
-def _not(found: _Set) -> _Set:
-    return _Set(found.these, not found.inverted)
-
-
-def _all_of(sets: list[_Set]) -> _Set:
-    if not sets:
-        return _Set(BitMap(), inverted=True)
-    inside = sorted((found.these for found in sets if not found.inverted), key=len)
-    outside = [found.these for found in sets if found.inverted]
-    if not inside:
-        return _Set(BitMap.union(*outside), inverted=True)
-    left = inside[0]
-    for these in inside[1:]:
-        left = left & these
-    for these in outside:
-        left = left - these
-    return _Set(left)

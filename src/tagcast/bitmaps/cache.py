@@ -20,6 +20,8 @@ from pyroaring import BitMap
 
 from tagcast.bitmaps import checkpoints, store
 from tagcast.bitmaps.entries import DamagedBlock, Entry
+from tagcast.bitmaps.memory import Memory, Planes, Results, default
+from tagcast.bitmaps.planes import Plane
 from tagcast.bitmaps.records import Change
 from tagcast.bitmaps.view import View
 
@@ -94,11 +96,14 @@ class Bitmaps:
 
     `folder` keeps checkpoints of this machine; without it a process starts from the log alone. PostgreSQL
     transactions must use READ COMMITTED, its default: under a frozen snapshot a writer could not see what was
-    committed before it got the lock.
+    committed before it got the lock. `memory` says what sets and results may take.
     """
 
-    def __init__(self, engine: sa.Engine, folder: Path | None = None) -> None:
+    def __init__(self, engine: sa.Engine, folder: Path | None = None, *, memory: Memory | None = None) -> None:
         self._folder = folder
+        most = memory or default()
+        self.results = Results(most.results)
+        self._planes = Planes(most, self._counts)
         self._caches: dict[int, Cache] = {}
         self._lock = threading.Lock()
         if not sa.event.contains(engine, "rollback_savepoint", _savepoint_rolled_back):
@@ -121,7 +126,7 @@ class Bitmaps:
         state = local.state
         entries = {key: entry for key in state.keys("") if (entry := state.get(key)) is not None}
         for key, entry in entries.items():
-            self.members(connection, workspace, key, entry)
+            self.load(connection, workspace, key, entry)
         return checkpoints.write(connection, self._folder, workspace, state.seq, entries)
 
     def record_checkpoint(self, connection: sa.Connection, checkpoint: checkpoints.Checkpoint) -> bool:
@@ -172,15 +177,32 @@ class Bitmaps:
 
     def members(self, connection: sa.Connection, workspace: int, key: str, entry: Entry) -> BitMap:
         """The entry's members; a damaged block of the checkpoint is rebuilt from the log."""
+        self.load(connection, workspace, key, entry)
+        return entry.bitmap()
+
+    def whole(self, connection: sa.Connection, workspace: int, key: str, entry: Entry) -> BitMap | Plane:
+        """The entry's members in the form that combines fastest; as `members` otherwise."""
+        self.load(connection, workspace, key, entry)
+        return self._planes.use((workspace, key), entry) if entry.version >= 0 else entry.whole()
+
+    def load(self, connection: sa.Connection, workspace: int, key: str, entry: Entry) -> None:
+        """Have the entry's members in memory; a damaged block of the checkpoint is rebuilt from the log."""
+        if entry.loaded:
+            return
         try:
-            return entry.bitmap()
+            entry.load()
         except DamagedBlock as damage:
             _log.warning("checkpoint block of %s in workspace %s rebuilt from the log: %s", key, workspace, damage)
+        else:
+            return
         base = Entry.empty()
         for row in store.key_tail(connection, workspace, key, 0, entry.base_version):
             base = base.changed(row.op, row.members, row.seq)
         entry.mend(base.bitmap())
-        return entry.bitmap()
+
+    def _counts(self) -> list[int]:
+        with self._lock:
+            return [count for cache in self._caches.values() for count in cache.counts()]
 
     def _cache(self, workspace: int) -> "Cache":
         with self._lock:
@@ -202,6 +224,11 @@ class Cache:
         self._folder = folder
         self._states: deque[State] = deque(maxlen=_KEPT_STATES)
         self._lock = threading.Lock()
+
+    def counts(self) -> list[int]:
+        """The size of each set."""
+        state = self._states[-1] if self._states else State(0, {}, {})
+        return [entry.count for entry in (state.base | state.recent).values()]
 
     def at(self, connection: sa.Connection, top: int) -> State:
         """The state after the change `top`, the newest that `connection` sees; all up to it are committed."""

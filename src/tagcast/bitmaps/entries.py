@@ -1,13 +1,15 @@
 """One key's set in memory: a large base that is not rewritten, and the small changes on top of it.
 
 An entry never changes what it stands for; a change makes a new entry that shares the base. So a single change of a
-set of ten million costs as much as of a set of ten, and whoever holds an older entry keeps seeing the older set.
+set of ten million costs as much as of a set of ten, and whoever holds an older entry keeps seeing the older set. The
+base is a Roaring bitmap, or a plane where that is faster.
 """
 
 from collections.abc import Callable
 
 from pyroaring import BitMap
 
+from tagcast.bitmaps.planes import Plane
 from tagcast.bitmaps.records import Op
 
 _MERGE_ABOVE = 4096
@@ -26,7 +28,7 @@ class Entry:
         self,
         version: int,
         count: int,
-        parts: tuple[BitMap | None, BitMap, BitMap],
+        parts: tuple[BitMap | Plane | None, BitMap, BitMap],
         load: Callable[[], BitMap] | None = None,
         base_version: int = 0,
     ) -> None:
@@ -53,14 +55,26 @@ class Entry:
 
     def bitmap(self) -> BitMap:
         """The members. Shared: not to be mutated. Raises DamagedBlock if they cannot be loaded."""
+        whole = self.whole()
+        return whole.bitmap() if isinstance(whole, Plane) else whole
+
+    def whole(self) -> BitMap | Plane:
+        """The members as they are kept. Shared: not to be mutated. Raises DamagedBlock."""
         base, plus, minus = self._loaded()
         if plus or minus:
-            if minus:
-                base = base - minus
-            if plus:
-                base = base | plus
+            if isinstance(base, Plane):
+                base = base.changed(plus, minus)
+            else:
+                if minus:
+                    base = base - minus
+                if plus:
+                    base = base | plus
             self._parts = (base, BitMap(), BitMap())
         return base
+
+    def keep(self, whole: BitMap | Plane) -> None:
+        """Keep the members, which `whole` said, in this form."""
+        self._parts = (whole, BitMap(), BitMap())
 
     def mend(self, base: BitMap) -> None:
         """Replace the base that could not be loaded; `base` is the set at `base_version`."""
@@ -70,7 +84,7 @@ class Entry:
     def missing(self, members: BitMap) -> BitMap:
         """Those of `members` that are not in the set, as a set of its own."""
         base, plus, minus = self._loaded()
-        absent = members - base
+        absent = members - _within(base, members)
         if plus:
             absent -= plus
         if minus:
@@ -80,7 +94,7 @@ class Entry:
     def present(self, members: BitMap) -> BitMap:
         """Those of `members` that are in the set, as a set of its own."""
         base, plus, minus = self._loaded()
-        found = members & base
+        found = _within(base, members)
         if minus:
             found -= minus
         if plus:
@@ -109,12 +123,21 @@ class Entry:
         self.count += len(delta) if op == "add" else -len(delta)
         self.version = version
         if base is not None and len(plus) + len(minus) > _MERGE_ABOVE:
-            self._parts = ((base - minus) | plus, BitMap(), BitMap())
+            whole = base.changed(plus, minus) if isinstance(base, Plane) else (base - minus) | plus
+            self._parts = (whole, BitMap(), BitMap())
 
-    def _loaded(self) -> tuple[BitMap, BitMap, BitMap]:
+    def load(self) -> None:
+        """Have the members in memory. Raises DamagedBlock if they cannot be loaded."""
+        self._loaded()
+
+    def _loaded(self) -> tuple[BitMap | Plane, BitMap, BitMap]:
         base, plus, minus = self._parts
         if base is None:
             assert self._load is not None
             base = self._load()
             self._parts = (base, plus, minus)
         return base, plus, minus
+
+
+def _within(base: BitMap | Plane, members: BitMap) -> BitMap:
+    return base.present(members) if isinstance(base, Plane) else members & base

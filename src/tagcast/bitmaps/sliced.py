@@ -52,22 +52,22 @@ def clear(view: View, key: str, members: BitMap, *, why: str) -> BitMap:
     return had
 
 
-def known(view: View, key: str) -> BitMap:
-    """The members that have a number. Shared: not to be mutated."""
-    return view.read(f"{key}#known")
+def known(view: View, key: str, *, within: BitMap | None = None) -> BitMap:
+    """The members that have a number; with `within`, those of them. Shared: not to be mutated."""
+    return _read(view, f"{key}#known", within)
 
 
-def compare(view: View, key: str, op: Comparison, value: int) -> BitMap:
+def compare(view: View, key: str, op: Comparison, value: int, *, within: BitMap | None = None) -> BitMap:
     """The members whose number stands in the relation `op` to `value`; who has no number is never among them.
 
-    Raises ValueError for an unknown `op`.
+    With `within`, those of them, at the cost of those. Raises ValueError for an unknown `op`.
     """
-    everyone, negative = known(view, key), view.read(f"{key}#sign")
+    everyone, negative = known(view, key, within=within), _read(view, f"{key}#sign", within)
     if value >= 0:
-        below, equal, above = _by_size(view, key, everyone - negative, value)
+        below, equal, above = _by_size(view, key, everyone - negative, value, within)
         below |= negative
     else:
-        above, equal, below = _by_size(view, key, negative, -value)
+        above, equal, below = _by_size(view, key, negative, -value, within)
         above |= everyone - negative
     match op:
         case "<":
@@ -125,11 +125,13 @@ def _width(view: View, key: str) -> int:
     return max((int(bit) + 1 for bit in bits if bit.isdecimal()), default=0)
 
 
-def _by_size(view: View, key: str, among: BitMap, size: int) -> tuple[BitMap, BitMap, BitMap]:
+def _by_size(view: View, key: str, among: BitMap, size: int, within: BitMap | None) -> tuple[BitMap, BitMap, BitMap]:
     """Split `among` into those whose absolute value is less than, equal to and greater than `size`."""
     less, equal, greater = BitMap(), among.copy(), BitMap()
     for bit in reversed(range(max(size.bit_length(), _width(view, key)))):
-        plane = view.read(f"{key}#{bit}")
+        if not equal:
+            break
+        plane = _read(view, f"{key}#{bit}", within)
         if size >> bit & 1:
             less |= equal - plane
             equal &= plane
@@ -137,3 +139,7 @@ def _by_size(view: View, key: str, among: BitMap, size: int) -> tuple[BitMap, Bi
             greater |= equal & plane
             equal -= plane
     return less, equal, greater
+
+
+def _read(view: View, key: str, within: BitMap | None) -> BitMap:
+    return view.read(key) if within is None else view.present(key, within)

@@ -7,6 +7,8 @@ from pyroaring import BitMap
 
 from tagcast.bitmaps import store
 from tagcast.bitmaps.entries import Entry
+from tagcast.bitmaps.memory import Results
+from tagcast.bitmaps.planes import Plane
 from tagcast.bitmaps.records import AlreadyUndone, Change, Difference, Only, Op, UnknownChange
 from tagcast.bitmaps.store import Row
 
@@ -32,6 +34,35 @@ class View:
         entry = self._owner.local(self._connection, self._workspace).get(key)
         return BitMap() if entry is None else self._members(key, entry)
 
+    def whole(self, key: str) -> BitMap | Plane:
+        """The key's members in the form that combines fastest. Shared with others: never mutate it."""
+        entry = self._owner.local(self._connection, self._workspace).get(key)
+        return BitMap() if entry is None else self._owner.whole(self._connection, self._workspace, key, entry)
+
+    def plane(self, key: str) -> Plane:
+        """The key's members as a plane, whatever its form. Shared with others."""
+        whole = self.whole(key)
+        if isinstance(whole, Plane):
+            return whole
+        version, results = self.version(key), self.results
+        known = results.get(of := (self.workspace, key, version))
+        if isinstance(known, Plane):
+            return known
+        plane = Plane.union([whole])
+        if version >= 0:
+            results.put(of, plane)
+        return plane
+
+    @property
+    def workspace(self) -> int:
+        """Whose sets these are."""
+        return self._workspace
+
+    @property
+    def results(self) -> Results:
+        """What the process remembers of results, of all workspaces."""
+        return self._owner.results
+
     def count(self, key: str) -> int:
         """How many members the key has; cheaper than reading them."""
         entry = self._owner.local(self._connection, self._workspace).get(key)
@@ -42,8 +73,7 @@ class View:
         entry = self._owner.local(self._connection, self._workspace).get(key)
         if entry is None:
             return BitMap()
-        if not entry.loaded:
-            self._members(key, entry)
+        self._owner.load(self._connection, self._workspace, key, entry)
         return entry.present(members)
 
     def keys(self, prefix: str = "") -> list[str]:
@@ -163,8 +193,7 @@ class View:
     def _to_write(self, key: str) -> Entry:
         """The key's entry, loaded, after taking the right to append."""
         entry = self._owner.local_to_write(self._connection, self._workspace).get(key) or Entry.empty()
-        if not entry.loaded:
-            self._members(key, entry)
+        self._owner.load(self._connection, self._workspace, key, entry)
         return entry
 
     def _record(
