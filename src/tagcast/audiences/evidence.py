@@ -30,6 +30,8 @@ from tagcast.kit.uow import Work
 
 _MOST = 5
 """Facts of one leaf: a branch of a hundred tags is not listed."""
+_BRANCH = 50
+"""Tags of a branch whose history is looked at when none is held."""
 _MONEY = ("sum", "average", "least", "most")
 _SIGNS = {"is": "=", "is_not": "!="}
 
@@ -85,13 +87,13 @@ class Witness:
     def _tags(self, leaf: TagLeaf) -> Iterator[Fact]:
         branch = self._names.tags[leaf][: 1 if leaf.exactly else None]
         held = [number for number in branch if self._number in self._work.bitmaps.read(tags.key(number))]
-        for one in tags.evidence(self._work, held[:_MOST] or branch[:_MOST], self._number):
+        told = tags.evidence(self._work, held[:_MOST] or branch[:_BRANCH], self._number)
+        touched = [one for one in told if one.at_ms is not None]
+        if not touched:
+            yield Fact("tag_never", {"tag": tags.get(self._work, branch[0]).path})
+        for one in sorted(touched, key=lambda one: -(one.at_ms or 0)):
+            assert one.at_ms is not None
             path = tags.get(self._work, one.tag).path
-            if one.at_ms is None:
-                # Below the tag itself, "never" is true of most and says nothing.
-                if one.tag == branch[0]:
-                    yield Fact("tag_never", {"tag": path})
-                continue
             params = {"tag": path, "at": self._at(one.at_ms), "who": one.who, "why": one.why}
             if one.until_ms is not None:
                 yield Fact("tag_held_until", {**params, "until": self._at(one.until_ms)})
