@@ -251,7 +251,8 @@ def _values(attribute: Attribute, op: str, value: object) -> list[int | str]:
 def _check_choices(work: Work, attribute: Attribute, values: Sequence[str]) -> None:
     present = dict.fromkeys(attribute.choices, 0) or _choices(work, f"{attribute.key}=")
     for value in values:
-        if attribute.type == "choice" and value not in present:
+        # A value that nobody has any more is one all the same: what is kept true must not stop for it.
+        if attribute.type == "choice" and value not in present and not work.bitmaps.version(f"{attribute.key}={value}"):
             known = ", ".join(sorted(present, key=lambda each: -present[each])[:20]) or "-"
             raise Invalid("contacts.no_choice", name=attribute.name, value=value, known=known)
 
