@@ -5,6 +5,7 @@ from typing import NoReturn
 from pyroaring import BitMap
 
 from tagcast.bitmaps import store
+from tagcast.bitmaps.planes import Plane
 from tagcast.bitmaps.view import View
 
 
@@ -27,6 +28,14 @@ class Past(View):
         if found is None:
             found = self._known[key] = self._present.as_of(key, self._moment)
         return found
+
+    def whole(self, key: str) -> BitMap | Plane:
+        """The members then."""
+        return self.read(key)
+
+    def present(self, key: str, members: BitMap) -> BitMap:
+        """Those of `members` that were there then."""
+        return self.read(key) & members
 
     def count(self, key: str) -> int:
         """How many members then."""
