@@ -12,6 +12,9 @@ from tagcast.lake import expressions
 from tagcast.lake.asking import Ask
 from tagcast.lake.words import WHO, Down, Moved, Numbers, Source
 
+RETRIES = 4
+"""Tries again of a call to Spark, over about two seconds."""
+
 
 class Runner(Protocol):
     """An engine."""
@@ -141,29 +144,28 @@ class Spark:
         with self._lock:
             if self._session is None:
                 try:
+                    from pyspark.sql.connect.client.retries import DefaultPolicy
                     from pyspark.sql.connect.session import SparkSession
 
-                    self._session = SparkSession.builder.remote(self._url).create()
+                    made = SparkSession.builder.remote(self._url).create()
                 except ImportError as error:
                     raise Down("the extra `spark` is not installed") from error
                 except Exception as error:
-                    raise Down(f"{self._url}: {str(error).splitlines()[0][:200]}") from error
+                    raise _problem(error) from error
+                # Its own policy goes on for ten minutes.
+                made.client.set_retry_policies([DefaultPolicy(max_retries=RETRIES, max_backoff=1000)])
+                self._session = made
             return self._session
 
 
 def _frame(session: Any, source: Source) -> Any:
-    """The rows of a source as Spark sees them."""
-    names = source.schema.names
+    """The rows of a source as Spark sees them. Columns that a file lacks are null by the schema that is asked of it."""
     found = None
-    for part in source.parts:
-        schema = ", ".join(f"`{field.name}` {_SPARK[field.type]}" for field in list(source.schema)[: part.columns])
-        some = session.read.schema(schema).parquet(*part.uris)
-        for field in list(source.schema)[part.columns :]:
-            some = some.selectExpr("*", f"CAST(NULL AS {_SPARK[field.type]}) AS `{field.name}`")
-        some = some.select(*names)
+    if uris := [uri for part in source.parts for uri in part.uris]:
+        schema = ", ".join(f"`{field.name}` {_SPARK[field.type]}" for field in source.schema)
+        found = session.read.schema(schema).parquet(*uris)
         if source.without:
-            some = some.where(_but(source.without).removeprefix(" WHERE "))
-        found = some if found is None else found.unionAll(some)
+            found = found.where(_but(source.without).removeprefix(" WHERE "))
     if len(source.tail) or found is None:
         tail = _local(session, source.tail)
         found = tail if found is None else found.unionAll(tail)
@@ -192,7 +194,12 @@ def _problem(error: Exception) -> Exception:
         mark in text for mark in ("PATH_NOT_FOUND", "FAILED_READ_FILE", "No such file", "not found in object store")
     ):
         return Moved(text)
-    if type(error).__name__ in ("SparkConnectGrpcException", "_MultiThreadedRendezvous", "_InactiveRpcError"):
+    if type(error).__name__ in (
+        "RetriesExceeded",
+        "SparkConnectGrpcException",
+        "_MultiThreadedRendezvous",
+        "_InactiveRpcError",
+    ):
         return Down(text.splitlines()[0][:200])
     return error
 
