@@ -231,7 +231,7 @@ def moves(
         if frame.json:
             frame.emit({"count": len(members), "contacts": members})
         else:
-            print("\n".join(map(str, members)))
+            print("".join(f"{member}\n" for member in members), end="")
         return
     names = list(features.MOVE_CLASSES)
     if frame.json:
