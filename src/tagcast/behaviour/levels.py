@@ -20,7 +20,8 @@ EPOCH = date(1970, 1, 1)
 
 def key(name: str, day: date, level: int = 1) -> str:
     """The key of the contacts who did it at least `level` times on a day."""
-    return f"event:{name}:day:{day:%Y%m%d}" if level == 1 else f"event:{name}:day:{day:%Y%m%d}:{level}"
+    text = day.isoformat().replace("-", "")
+    return f"event:{name}:day:{text}" if level == 1 else f"event:{name}:day:{text}:{level}"
 
 
 def split(found: str) -> tuple[date, int]:
