@@ -1,8 +1,8 @@
 """Who bought at least twice in 30 days and has not looked in 90, against DuckDB and polars over Parquet files.
 
 Ours answers from the day sets that intake keeps: "worked out" each time anew, "remembered" with the kernel's memory of
-parts (a whole month, the whole question) as it serves. The peers read one file sorted by time, each in two ways: grouped
-once with a condition a window, as one writes it, and tuned by hand to read only what the windows hold. What the sets
+parts (a whole month, the whole question) as it serves. The peers read one file sorted by time, each in two ways:
+grouped once with a condition a window, as one writes it, and tuned by hand to read what the windows hold. What the sets
 cost at intake is told beside it, against writing the same events as Parquet. The bound is reading the bytes of the day
 sets concerned once from memory.
 """
