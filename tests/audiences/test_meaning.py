@@ -81,7 +81,7 @@ def _figured(leaf: type, most: int, **parts: st.SearchStrategy[object]) -> st.Se
 
 
 asked: dict[str, st.SearchStrategy[object]] = {"event": events, "during": spans, "where": conditions}
-halves = st.builds(DidLeaf, **asked)  # type: ignore[arg-type]  # a table of parts
+halves = st.builds(DidLeaf, **asked)
 sent: dict[str, st.SearchStrategy[object]] = {
     "outcome": st.sampled_from(
         ["received", "delivered", "opened", "clicked", "failed", "held_back", "held_out"],
@@ -96,7 +96,7 @@ answered = st.one_of(
     _figured(DidLeaf, 9, measure=st.just("times"), event=events, during=spans),
     _figured(DidLeaf, 600, measure=st.sampled_from(["sum", "average", "least", "most"]), **asked),
     st.builds(ThenLeaf, halves, halves, st.sampled_from([30, 60, 1440, 14400]), st.booleans()),
-    st.builds(SendLeaf, **sent),  # type: ignore[arg-type]  # a table of parts
+    st.builds(SendLeaf, **sent),
     _figured(SendLeaf, 5, **sent),
     st.builds(DateLeaf, st.sampled_from(["birthday", "born"]), spans),
     st.builds(

@@ -133,7 +133,7 @@ def _span(span: Span) -> Object:
     return {key: day.isoformat() if isinstance(day, date) else day for key, day in ends.items() if day is not None}
 
 
-_KEYS: Mapping[str, tuple[str, ...]] = {
+KEYS: Mapping[str, tuple[str, ...]] = {
     "all": (),
     "nobody": (),
     "and": (),
@@ -149,6 +149,7 @@ _KEYS: Mapping[str, tuple[str, ...]] = {
     "then": ("minutes", "absent"),
     "outcome": ("sending", "account", "during", "op", "value"),
 }
+"""Every kind of object, and what may stand beside it."""
 
 
 class _Reader:
@@ -255,7 +256,7 @@ class _Reader:
             place = f"{where}.then[{i}]"
             if not isinstance(half, dict):
                 raise wrong(place, "object", half)
-            _only(half, place, "did", _KEYS["did"])
+            _only(half, place, "did", KEYS["did"])
             asked.append(self._did(half, place))
         minutes = data.get("minutes")
         if type(minutes) is not int:
@@ -310,11 +311,11 @@ def figures(measure: Measure, op: str, value: Value) -> int | tuple[int, ...]:
 
 
 def _kind(data: dict[object, object], where: str) -> str:
-    kinds = [key for key in _KEYS if key in data]
+    kinds = [key for key in KEYS if key in data]
     if len(kinds) != 1:
         found = ", ".join(str(key)[:40] for key in islice(data, 5)) or "{}"
-        raise Invalid("audiences.no_kind", where=where, found=found, known=", ".join(_KEYS))
-    _only(data, where, kinds[0], _KEYS[kinds[0]])
+        raise Invalid("audiences.no_kind", where=where, found=found, known=", ".join(KEYS))
+    _only(data, where, kinds[0], KEYS[kinds[0]])
     return kinds[0]
 
 
