@@ -209,6 +209,8 @@ def _numbers(found: pa.Table) -> Numbers:
     return np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.int32)
 
 
+_UNREACHABLE = ("RetriesExceeded", "SparkConnectGrpcException", "_MultiThreadedRendezvous", "_InactiveRpcError")
+
 _DUCK = {
     pa.int32(): "INTEGER",
     pa.int64(): "BIGINT",
