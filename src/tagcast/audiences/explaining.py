@@ -54,7 +54,7 @@ def moved(
 ) -> list[Moved]:
     """Why contacts came or left between two moments (None: now). Raises Invalid for a leaf whose past no log tells."""
     within = BitMap(numbers)
-    names = past.known_names(work, expression)
+    names = past.known_names(work, expression, past.at(work, between[0]))
     before = past.evaluation(work, expression, between[0], within=within)
     later = work if between[1] is None else past.at(work, between[1])
     after = Evaluation(later, names, within=within)

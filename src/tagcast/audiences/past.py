@@ -8,7 +8,7 @@ from datetime import datetime
 
 from pyroaring import BitMap
 
-from tagcast import bitmaps
+from tagcast import bitmaps, contacts
 from tagcast.audiences import catalogue, language
 from tagcast.audiences.compiler import Evaluation
 from tagcast.audiences.rules import Expression, Named, SegmentLeaf, parts_of
@@ -37,8 +37,9 @@ def at(work: Work, moment: datetime) -> Work:
 
 def evaluation(work: Work, expression: Expression, moment: datetime, *, within: BitMap | None = None) -> Evaluation:
     """An evaluation of what was. Raises Invalid for a leaf whose past no log tells, naming it."""
-    names = known_names(work, expression)
-    known = Evaluation(at(work, moment), names, within=within)
+    then = at(work, moment)
+    names = known_names(work, expression, then)
+    known = Evaluation(then, names, within=within)
     for leaf in leaves(expression, names):
         # Attributes and features are read from the view itself; all else that is asked reads what is there today.
         asked = any(isinstance(node, algebra.Asked) for node in algebra.walk(known.node(leaf)))
@@ -47,10 +48,18 @@ def evaluation(work: Work, expression: Expression, moment: datetime, *, within: 
     return known
 
 
-def known_names(work: Work, expression: Expression) -> catalogue.Names:
-    """The expression's names; a scheduled segment stands for its expression, not for the set it was made last."""
+def known_names(work: Work, expression: Expression, then: Work) -> catalogue.Names:
+    """The expression's names, for now and then.
+
+    A scheduled segment stands for its expression, not for the set it was made last; a choice has the values that
+    anybody has now or had then.
+    """
     names = catalogue.resolve(work, expression)
     names.segments = {name: replace(one, refresh="asked") for name, one in names.segments.items()}
+    for name, found in names.described.items():
+        if found.type == "choice" and not found.choices:
+            values = contacts.values_in_use(work, found).keys() | contacts.values_in_use(then, found).keys()
+            names.described[name] = replace(found, choices=tuple(sorted(values)))
     return names
 
 
@@ -69,12 +78,12 @@ def difference(work: Work, expression: Expression, since: datetime, until: datet
     if until is not None and until < since:
         raise Invalid("audiences.moments_swapped", since=since.isoformat(), until=until.isoformat())
     before = members(work, expression, since)
-    after = members(work, expression, until) if until is not None else _now(work, expression)
+    after = members(work, expression, until) if until is not None else _now(work, expression, at(work, since))
     return Difference(len(before), len(after), came=after - before, left=before - after)
 
 
-def _now(work: Work, expression: Expression) -> BitMap:
-    return Evaluation(work, known_names(work, expression)).members(expression)
+def _now(work: Work, expression: Expression, then: Work) -> BitMap:
+    return Evaluation(work, known_names(work, expression, then)).members(expression)
 
 
 def leaves(expression: Expression, names: catalogue.Names) -> set[Expression]:
