@@ -1,6 +1,6 @@
 """From an event to the tag that a rule gives for it, as a segment sees it: real intake, a real worker, many rules.
 
-Three processes share the machine: one takes events in (1,000 a second, in batches of 10, each acknowledged when it is
+Three processes share the machine: one takes events in (1,000 a second, in batches of 50, each acknowledged when it is
 durable), the worker keeps 100 rules true, and this one counts a segment of the rules' tags again and again. The latency
 of an event runs from its acknowledgement to the first count that includes its contact. No peer can be run beside it:
 Dittofeed says that it computes segments every 120 s; Mautic does when cron starts it.
@@ -26,7 +26,7 @@ from tagcast.kit import clock
 from tagcast.kit.settings import Settings
 from tagcast.kit.uow import Runtime, Work
 
-RATE, BATCH, SECONDS, RULES = 1000, 10, 20, 100
+RATE, BATCH, SECONDS, RULES = 1000, 50, 20, 100
 TYPES, GROUPS, TAGS = 10, 4, 20
 PAST = 60
 QUOTED_MS = 120_000.0

@@ -18,7 +18,7 @@ from tagcast.audiences.live import nodes, standing, tail
 from tagcast.audiences.live.memory import Kept, Lowered, Memory, Owner
 from tagcast.audiences.live.standing import Mark, Standing
 from tagcast.audiences.live.tail import Tail
-from tagcast.bitmaps.algebra import Evaluation, Key
+from tagcast.bitmaps.algebra import Evaluation, Key, Node
 from tagcast.kit.errors import TagcastError
 from tagcast.kit.uow import Runtime, Work
 
@@ -74,7 +74,12 @@ def turn(runtime: Runtime, workspace: int, memory: Memory, owners: Sequence[Owne
         memory.read_standings(work)
         if not owned and not memory.standings:
             return False
-        plan = _Planning(work, memory, owned).plan()
+        try:
+            plan = _Planning(work, memory, owned).plan()
+        except TagcastError:
+            # A name went after it was looked up: look all up again, which tells whose it is.
+            memory.forget()
+            return True
         due = [case for case in plan.cases if case.differs or not case.same_node or case.whole]
         gone = memory.standings.keys() - owned.keys()
         codes = {target: problem.code for target, problem in plan.problems.items()}
@@ -85,6 +90,7 @@ def turn(runtime: Runtime, workspace: int, memory: Memory, owners: Sequence[Owne
                 settling.settle(plan, owned)
             memory.standings = settling.stored
             memory.reached = plan.waiting
+            memory.own = settling.own
             memory.saved_at = time.monotonic()
         else:
             memory.reached = plan.reached | plan.waiting | {case.kept.target: case.mark for case in plan.cases}
@@ -117,6 +123,7 @@ class _Planning:
         self._owned = owned
         self._kept = {target: one for target, (_, one) in owned.items()}
         self._last_batch = behaviour.last_seq(work)
+        self._nodes: dict[str, Node] = {}
         self._now = Mark(work.bitmaps.last_seq(), self._last_batch, tail.moment(work))
 
     def plan(self) -> Plan:
@@ -154,9 +161,13 @@ class _Planning:
     def _concerned(self, found: Tail) -> dict[str, BitMap]:
         """Whom the changes of a tail concern, by target."""
         concerned: dict[str, BitMap] = {}
+        own = self._memory.own
         for changes, index in ((found.changed, self._memory.by_key), (found.did, self._memory.by_type)):
             for name, members in changes.items():
                 for target in index.get(name, ()):
+                    # What its owner did itself is no news to a target.
+                    if name == target and found.seqs[name] <= own.get(name, set()):
+                        continue
                     concerned[target] = concerned[target] | members if target in concerned else members
         return concerned
 
@@ -179,7 +190,7 @@ class _Planning:
                 return
             members = members | moved
         if lowered.timed and before.at_ms < to.at_ms:
-            members = members | remembered.due(remembered.fresh(self._work, lowered), before.at_ms, to.at_ms)
+            members = members | remembered.due(self._node(lowered), before.at_ms, to.at_ms)
         if lowered.whole and (members or target in memory.dirty):
             if self._work.now_ms - stood.whole_ms >= self._memory.pace.whole_seconds * 1000:
                 plan.cases.append(self._case(lowered, self._now, None, whole=True, same_node=same))
@@ -195,7 +206,7 @@ class _Planning:
         """Whom it concerns that the node is another: also those whom the old one's keys gained or lost."""
         old = nodes.unpack(stood.node)
         sets = Evaluation(self._work.bitmaps, contacts.EVERYONE)
-        node = remembered.fresh(self._work, lowered)
+        node = self._node(lowered)
         moved = nodes.moved(old, node, sets, same_source=stood.source == lowered.source)
         if moved is not None:
             for key in remembered.feeds_of(self._work, old):
@@ -205,28 +216,33 @@ class _Planning:
     def _case(self, lowered: Lowered, mark: Mark, concerned: BitMap | None, *, whole: bool, same_node: bool) -> Case:
         return Case(lowered.kept, lowered, mark, concerned, whole, same_node)
 
+    def _node(self, lowered: Lowered) -> Node:
+        """The node for this transaction: questions are lowered anew, all that are needed together."""
+        if lowered.node is not None:
+            return lowered.node
+        if not self._nodes:
+            asking = [one for one in self._memory.lowered.values() if one.node is None]
+            lowering = remembered.Lowering(self._work, [one.expression for one in asking])
+            self._nodes = {one.kept.target: lowering.node(one.expression) for one in asking}
+        return self._nodes[lowered.kept.target]
+
     def _evaluate(self, cases: Sequence[Case]) -> None:
-        """The members of all: those that concern few and ask nothing of events are worked out together."""
-        view, shared = self._work.bitmaps, []
+        """The members of all: those that concern few are worked out together, apart from those that ask of events."""
+        view, most = self._work.bitmaps, self._memory.pace.shared
+        shared: dict[bool, list[Case]] = {False: [], True: []}
         for case in cases:
-            if (
-                case.concerned is not None
-                and case.lowered.node is not None
-                and len(case.concerned) <= self._memory.pace.shared
-            ):
-                shared.append(case)
-                continue
-            sets = Evaluation(view, contacts.EVERYONE, within=case.concerned)
-            self._weigh(case, sets)
-        few = BitMap()
-        for case in shared:
-            few |= case.concerned or BitMap()
-        sets = Evaluation(view, contacts.EVERYONE, within=few)
-        for case in shared:
-            self._weigh(case, sets)
+            if case.concerned is not None and len(case.concerned) <= most:
+                shared[case.lowered.node is None].append(case)
+            else:
+                self._weigh(case, Evaluation(view, contacts.EVERYONE, within=case.concerned))
+        for some in shared.values():
+            few = BitMap.union(BitMap(), *[case.concerned for case in some if case.concerned is not None])
+            sets = Evaluation(view, contacts.EVERYONE, within=few)
+            for case in some:
+                self._weigh(case, sets)
 
     def _weigh(self, case: Case, sets: Evaluation) -> None:
-        case.want = sets.members(remembered.fresh(self._work, case.lowered))
+        case.want = sets.members(self._node(case.lowered))
         if case.concerned is None:
             have = self._work.bitmaps.read(case.kept.target)
         else:
@@ -258,6 +274,7 @@ class _Settling:
         work.bitmaps.add(contacts.EVERYONE, BitMap(), why="")
         self._owned = {target: (owner, one) for owner in owners for target, one in owner.kept(work).items()}
         self._marks = standing.marks(work)
+        self.own: dict[str, set[int]] = {}
         self.stored = {target: one for target, one in memory.standings.items() if target in self._marks}
 
     def settle(self, plan: Plan, planned: Mapping[str, tuple[Owner, Kept]]) -> None:
@@ -303,6 +320,7 @@ class _Settling:
         added, removed = added - case.held, removed - case.held
         if not added and not removed:
             return True
+        before = work.bitmaps.last_seq()
         try:
             with work.connection.begin_nested():
                 first = target not in self._marks
@@ -310,6 +328,7 @@ class _Settling:
         except TagcastError as problem:
             self._stop(target, problem)
             return False
+        self.own[target] = set(range(before + 1, work.bitmaps.last_seq() + 1))
         return True
 
     def _put(self, case: Case) -> None:

@@ -2,7 +2,8 @@
 
 import hashlib
 import time
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Protocol
@@ -11,7 +12,7 @@ import orjson
 from pyroaring import BitMap
 
 from tagcast import behaviour, contacts, features, tags
-from tagcast.audiences import compiler, language
+from tagcast.audiences import catalogue, compiler, language
 from tagcast.audiences.live import nodes, standing
 from tagcast.audiences.live.standing import Mark, Standing
 from tagcast.audiences.rules import Expression
@@ -102,6 +103,7 @@ class Memory:
 
     `reached` is ahead of what is stored when nothing happened that concerned anyone, or when it is `dirty`: to be
     worked out as a whole when its time comes. `told`: the code of the problem that an owner was told of.
+    `own`: the changes of each target that its owner made in the last turn that changed anything.
     """
 
     pace: Pace = field(default_factory=pace)
@@ -111,6 +113,7 @@ class Memory:
     standings: dict[str, Standing] = field(default_factory=dict)
     reached: dict[str, Mark] = field(default_factory=dict)
     dirty: set[str] = field(default_factory=set)
+    own: dict[str, set[int]] = field(default_factory=dict)
     by_key: dict[str, set[str]] = field(default_factory=dict)
     by_type: dict[str, set[str]] = field(default_factory=dict)
     catalogue: str = ""
@@ -125,12 +128,20 @@ class Memory:
         wanted = [one for target, one in kept.items() if stale or self._known_as(target) != one]
         for target in gone:
             self._forget(target)
+        said: dict[str, Expression] = {}
         for one in wanted:
             self._forget(one.target)
             try:
-                self.lowered[one.target] = lower(work, one, owners[one.target].expression(work, one))
+                said[one.target] = owners[one.target].expression(work, one)
             except TagcastError as problem:
                 self.problems[one.target] = one, problem
+        lowering = Lowering(work, list(said.values()))
+        for one in wanted:
+            if one.target in said:
+                try:
+                    self.lowered[one.target] = lowering.lower(one, said[one.target])
+                except TagcastError as problem:
+                    self.problems[one.target] = one, problem
         if wanted or gone:
             self._index()
         return bool(wanted or gone)
@@ -145,6 +156,11 @@ class Memory:
     def mark(self, target: str) -> Mark:
         """How far a target was followed by this process."""
         return self.reached.get(target) or self.standings[target].mark
+
+    def forget(self) -> None:
+        """Look everything up again in the next turn."""
+        self.lowered.clear()
+        self.problems.clear()
 
     def refuse(self, target: str, problem: TagcastError) -> None:
         """It cannot be kept although it could be lowered."""
@@ -181,26 +197,42 @@ class Memory:
         return True
 
 
+class Lowering:
+    """Expressions lowered in one transaction: names are looked up for all at once, parts that they share once."""
+
+    def __init__(self, work: Work, expressions: Sequence[Expression]) -> None:
+        self._work = work
+        self._together: compiler.Evaluation | None = None
+        # One that cannot be lowered must not keep the others from it: then each is looked up by itself.
+        with suppress(TagcastError):
+            self._together = compiler.evaluation(work, *expressions) if expressions else None
+
+    def node(self, expression: Expression) -> Node:
+        """The node of one of them. Raises TagcastError."""
+        return self.evaluation(expression).node(expression)
+
+    def evaluation(self, expression: Expression) -> compiler.Evaluation:
+        """What knows the names of one of them. Raises TagcastError."""
+        return self._together or compiler.evaluation(self._work, expression)
+
+    def lower(self, kept: Kept, expression: Expression) -> Lowered:
+        """An expression as it is lowered now. Raises TagcastError for what it cannot be."""
+        work, evaluation = self._work, self.evaluation(expression)
+        node = evaluation.node(expression)
+        asked = nodes.questions(node)
+        stands_on = frozenset(feeds_of(work, node))
+        # Whoever comes or goes at all is concerned, and whoever the set itself gained or lost otherwise.
+        feeds = stands_on | {contacts.EVERYONE, kept.target}
+        events = {key.split(":")[1] for one in asked for key in one.feeds if key.startswith("event:")}
+        return Lowered(
+            kept, expression, None if asked else node, nodes.pack(node), _source(evaluation, expression), stands_on,
+            feeds, frozenset(events), any(one.whole for one in asked), any(one.due is not None for one in asked),
+        )  # fmt: skip
+
+
 def lower(work: Work, kept: Kept, expression: Expression) -> Lowered:
-    """An expression as it is lowered now. Raises TagcastError for what it cannot be."""
-    evaluation = compiler.evaluation(work, expression)
-    node = evaluation.node(expression)
-    asked = nodes.questions(node)
-    stands_on = frozenset(feeds_of(work, node))
-    # Whoever comes or goes at all is concerned, and whoever the set itself gained or lost otherwise.
-    feeds = stands_on | {contacts.EVERYONE, kept.target}
-    events = {key.split(":")[1] for one in asked for key in one.feeds if key.startswith("event:")}
-    return Lowered(
-        kept, expression, None if asked else node, nodes.pack(node), _source(evaluation, expression), stands_on, feeds,
-        frozenset(events), any(one.whole for one in asked), any(one.due is not None for one in asked),
-    )  # fmt: skip
-
-
-def fresh(work: Work, lowered: Lowered) -> Node:
-    """The node for this transaction."""
-    if lowered.node is not None:
-        return lowered.node
-    return compiler.evaluation(work, lowered.expression).node(lowered.expression)
+    """One expression by itself. Raises TagcastError."""
+    return Lowering(work, [expression]).lower(kept, expression)
 
 
 def due(node: Node, since_ms: int, until_ms: int) -> BitMap:
@@ -227,7 +259,15 @@ def catalogue_stamp(work: Work) -> str:
 
 
 def _source(evaluation: compiler.Evaluation, expression: Expression) -> str:
-    stands_on = sorted((name, one.version) for name, one in evaluation.names.segments.items())
+    """What tells an expression, with the segments it stands on, from an edited one."""
+    known, used = evaluation.names.segments, set[str]()
+    waiting = list(catalogue.used_by(expression))
+    while waiting:
+        name = waiting.pop()
+        if name not in used:
+            used.add(name)
+            waiting += catalogue.used_by(known[name].expression)
+    stands_on = sorted((name, known[name].version) for name in used)
     return hashlib.sha256(orjson.dumps([language.to_text(expression), stands_on])).hexdigest()
 
 

@@ -14,11 +14,12 @@ class Tail:
     """The changes after one mark up to another; `more`: there are later ones.
 
     `changed` holds whom each key gained or lost, `did` who did something of each type of event. `appeared`: keys came
-    to have members, or lost the last, so that names may stand for other keys.
+    to have members, or lost the last, so that names may stand for other keys. `seqs` are the changes of each key.
     """
 
     to: Mark
     changed: dict[str, BitMap]
+    seqs: dict[str, set[int]]
     did: dict[str, BitMap]
     appeared: bool
     more: bool
@@ -28,8 +29,9 @@ def read(work: Work, since: Mark, *, batches: bool, limit: int) -> Tail:
     """At most `limit` changes and as many batches of events after `since`; batches only if they are asked for."""
     top = work.bitmaps.last_seq()
     rows = work.bitmaps.changes_since(since.seq, limit=limit) if top > since.seq else []
-    changed, net = dict[str, BitMap](), dict[str, int]()
+    changed, net, seqs = dict[str, BitMap](), dict[str, int](), dict[str, set[int]]()
     for row in rows:
+        seqs.setdefault(row.key, set()).add(row.seq)
         size = len(row.members)
         net[row.key] = net.get(row.key, 0) + (size if row.op == "add" else -size)
         if row.key in changed:
@@ -41,7 +43,7 @@ def read(work: Work, since: Mark, *, batches: bool, limit: int) -> Tail:
     did, batch, more_batches = _did(work, since.batch, limit) if batches else ({}, since.batch, False)
     # What came later than the rows read blurs how many there were before them.
     appeared = more or any(_turned(work.bitmaps.count(key), by) for key, by in net.items())
-    return Tail(Mark(seq, batch, moment(work)), changed, did, appeared, more or more_batches)
+    return Tail(Mark(seq, batch, moment(work)), changed, seqs, did, appeared, more or more_batches)
 
 
 def moment(work: Work) -> int:
