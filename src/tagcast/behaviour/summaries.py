@@ -63,7 +63,7 @@ def aggregates(
         columns["first_day"] = (kept.FAR - columns["first_day"]).astype(np.int32)
     if "last_day" in columns:
         columns["last_day"] = (columns["last_day"] - 1).astype(np.int32)
-    if until is not None and len(who):
+    if until is not None and len(who) and int(columns["last_day"].max()) > (until - levels.EPOCH).days:
         who = _cut(work, declared, who, columns, until)
     empty = {one: np.empty(0, _TYPES.get(one, np.uint32)) for one in _FIELDS if one not in wanted}
     return Aggregates(who, **{one: columns[one] for one in wanted}, **empty)
