@@ -48,6 +48,29 @@ def _above(work: Work, which: sa.ColumnElement[bool]) -> sa.Select[tuple[Any, An
     return sa.select(_t.parent, _t.name, _t.exclusive).where(_t.workspace == work.workspace, which)
 
 
+# Built once: putting them together costs more than asking them, and every expression asks them.
+_children = sa.select(_t.account, _t.parent, _t.key, _t.id).where(
+    _t.workspace == sa.bindparam("workspace"),
+    _t.archived_at.is_(None),
+    sa.tuple_(_t.account, _t.parent, _t.key).in_(sa.bindparam("wanted", expanding=True)),
+)
+
+
+def _made_branches() -> sa.Select[tuple[int, int]]:
+    here = _t.workspace == sa.bindparam("workspace")
+    down = (
+        sa.select(_t.parent.label("root"), _t.id)
+        .where(here, _t.parent.in_(sa.bindparam("roots", expanding=True)), _t.archived_at.is_(None))
+        .cte(recursive=True)
+    )
+    more = sa.select(down.c.root, _t.id).where(here, _t.parent == down.c.id, _t.archived_at.is_(None))
+    down = down.union_all(more)
+    return sa.select(down.c.root, down.c.id)
+
+
+_branches = _made_branches()
+
+
 def child(work: Work, account: int | None, parent: int | None, key: str) -> sa.Row[Any, Any] | None:
     """(id, archived_at) of the tag of that normalised name below a parent, archived or not."""
     return work.connection.execute(
@@ -59,30 +82,14 @@ def child(work: Work, account: int | None, parent: int | None, key: str) -> sa.R
 
 def children(work: Work, wanted: set[tuple[int, int, str]]) -> dict[tuple[int, int, str], int]:
     """The ids of those tags, of (account, parent, normalised name), that are there and not archived."""
-    rows = work.connection.execute(
-        sa.select(_t.account, _t.parent, _t.key, _t.id).where(
-            _t.workspace == work.workspace,
-            _t.archived_at.is_(None),
-            sa.tuple_(_t.account, _t.parent, _t.key).in_(sorted(wanted)),
-        )
-    )
+    rows = work.connection.execute(_children, {"workspace": work.workspace, "wanted": sorted(wanted)})
     return {(account, parent, key): number for account, parent, key, number in rows}
 
 
 def branches(work: Work, tag_ids: set[int]) -> dict[int, list[int]]:
     """For each tag: its id, followed by those below it that are not archived."""
     found = {tag_id: [tag_id] for tag_id in tag_ids}
-    down = (
-        sa.select(_t.parent.label("root"), _t.id)
-        .where(_t.workspace == work.workspace, _t.parent.in_(sorted(tag_ids)), _t.archived_at.is_(None))
-        .cte(recursive=True)
-    )
-    down = down.union_all(
-        sa.select(down.c.root, _t.id).where(
-            _t.workspace == work.workspace, _t.parent == down.c.id, _t.archived_at.is_(None)
-        )
-    )
-    for root, number in work.connection.execute(sa.select(down.c.root, down.c.id)):
+    for root, number in work.connection.execute(_branches, {"workspace": work.workspace, "roots": sorted(tag_ids)}):
         found[root].append(number)
     return found
 

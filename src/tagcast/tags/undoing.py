@@ -14,16 +14,17 @@ from tagcast.tags.rules import Tag
 from tagcast.tags.tagging import check_room, expire_at, forgotten, tag_id_of, tell
 
 
-def undo(work: Work, seq: int, *, why: str = "undo") -> Change | None:
+def undo(work: Work, seq: int, *, why: str = "undo", twice: bool = False) -> Change | None:
     """Take back what still stands of one tagging or removal, once; the undo is itself a change that can be undone.
 
     None if nothing of it stands any more. What a removal took comes back until when it was held, and not if that is
-    past; who has got another tag of an exclusive group since keeps that one. Who was erased since gets nothing.
+    past; who has got another tag of an exclusive group since keeps that one, unless `twice`. Who was erased since gets
+    nothing.
     Raises NotFound, Conflict if it was undone or a rule keeps the tag, Refused if it no longer fits.
     """
     tag, reason = _tag_of(work, seq), rules.check_why(why)
     rules.check_keeper(tag, work.actor)
-    return _Undoing(work, seq, reason).run(tag)
+    return _Undoing(work, seq, reason).run(tag, twice=twice)
 
 
 def _tag_of(work: Work, seq: int) -> Tag:
@@ -48,11 +49,13 @@ class _Undoing:
         self._back: dict[int, BitMap] = {}
         self._shorter: dict[int, BitMap] = {}
 
-    def run(self, tag: Tag) -> Change | None:
+    def run(self, tag: Tag, *, twice: bool) -> Change | None:
         """The change of the tag itself, None if nothing of it stood."""
         work, before = self._work, self._work.bitmaps.change(self._seq)
         self._erased = work.bitmaps.members(self._seq) - contacts.everyone(work)
-        but = self._over(tag.id) | exclusive.shut_out(work, tag) if before.op == "remove" else BitMap()
+        but = self._over(tag.id) if before.op == "remove" else BitMap()
+        if before.op == "remove" and not twice:
+            but |= exclusive.shut_out(work, tag)
         try:
             with work.connection.begin_nested():
                 change = work.bitmaps.undo(self._seq, why=self._why, but=but | self._erased)

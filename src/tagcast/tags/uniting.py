@@ -98,7 +98,7 @@ def unmerge(work: Work, done: Merged, *, why: str) -> None:
         erased = _unknown(work, done)
         for seq in reversed(done.changes):
             with suppress(Conflict):
-                undo(work, seq, why=why)
+                undo(work, seq, why=why, twice=True)
         for seq in reversed(done.ends):
             with suppress(bitmaps.AlreadyUndone):
                 back = work.bitmaps.undo(seq, why=why, but=erased)

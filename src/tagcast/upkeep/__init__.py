@@ -9,7 +9,7 @@ from tagcast.upkeep.graph import Graph, Used, walk
 from tagcast.upkeep.overlap import Pair, nearly_equal
 from tagcast.upkeep.rules import DOES, KINDS, Effect, Finding, Operation, Sized, Thresholds
 from tagcast.upkeep.table import render as render_csv
-from tagcast.upkeep.words import sentence, suggestion, used_lines
+from tagcast.upkeep.words import kind, sentence, suggestion, used_lines
 
 __all__ = [
     "Act",
@@ -26,6 +26,7 @@ __all__ = [
     "acts",
     "apply",
     "get",
+    "kind",
     "nearly_equal",
     "preview",
     "render_csv",

@@ -52,7 +52,7 @@ def take_back(work: Work, operation: Operation, notes: Notes, why: str) -> None:
             for seq in reversed(notes["changes"]):
                 # What was undone by hand is back already.
                 with suppress(Conflict):
-                    tags.undo(work, seq, why=why)
+                    tags.undo(work, seq, why=why, twice=True)
 
 
 def _archive(work: Work, tag: Tag, effect: Effect) -> Notes:
