@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "account": ("account", "app"),
     "contacts": ("contacts", "app"),
     "events": ("events", "app"),
+    "lake": ("lake", "app"),
     "tags": ("tags", "app"),
     "upkeep": ("upkeep", "app"),
     "features": ("features", "app"),

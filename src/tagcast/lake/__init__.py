@@ -50,7 +50,7 @@ class Lake:
         spark_url: str = "",
         options: Mapping[str, str] | None = None,
     ) -> None:
-        self._place = place
+        self.place = place
         self._options = dict(options or {})
         self.engine = engine
         self._spark_url = spark_url
@@ -67,7 +67,7 @@ class Lake:
             raise ValueError(f"{name!r} cannot name a table")
         with self._lock:
             if name not in self._tables:
-                place = self._place / name if isinstance(self._place, Path) else f"{self._place.rstrip('/')}/{name}"
+                place = self.place / name if isinstance(self.place, Path) else f"{self.place.rstrip('/')}/{name}"
                 self._tables[name] = LakeTable(place, self._options)
             return self._tables[name]
 

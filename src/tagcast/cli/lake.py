@@ -1,0 +1,86 @@
+"""`tagcast lake`: where the events of all time lie: state, order, damage, versions."""
+
+from typing import Annotated
+
+import typer
+
+from tagcast import access, behaviour
+from tagcast.cli.frame import FAILED, Frame
+
+app = typer.Typer(no_args_is_help=True, help="The lake 数据湖 of events: status, compact, verify, history.")
+
+
+@app.command()
+def status(ctx: typer.Context) -> None:
+    """What the lake holds of each type of event, and how many batches wait to be brought into it."""
+    frame = Frame.of(ctx)
+    with frame.read() as work:
+        rows = behaviour.moving.status(work)
+        frame.say(
+            f"In {work.lake.place}, asked by {work.lake.engine}.",
+            f"位置 {work.lake.place}，查询引擎 {work.lake.engine}。",
+        )
+    frame.table(
+        rows,
+        ["type", "rows", "files", "bytes", "first_ms", "last_ms", "upto", "waiting", "version"],
+        none=(
+            "No type of event is declared yet. Declare one: tagcast events declare purchase --purpose …",
+            "还没有声明事件类型。请先声明：tagcast events declare purchase --purpose …",
+        ),
+        of="lake",
+    )
+
+
+@app.command()
+def compact(ctx: typer.Context) -> None:
+    """Bring in what waits, make one file of each month's, and remove files that were replaced long enough ago."""
+    frame = Frame.of(ctx)
+    with frame.runtime() as runtime:
+        workspace = access.only_workspace(runtime)
+        moved = behaviour.moving.bring(runtime, workspace)
+        fewer = behaviour.moving.tidy(runtime, workspace, everything=True)
+    frame.done(
+        f"Brought in {moved:,} events; {fewer} files fewer.", f"已移入 {moved:,} 条事件；减少 {fewer} 个文件。",
+        moved=moved, fewer=fewer,
+    )  # fmt: skip
+
+
+@app.command()
+def verify(
+    ctx: typer.Context,
+    repair: Annotated[bool, typer.Option("--repair", help="Write anew what the database still has.")] = False,
+) -> None:
+    """Read every file and compare it with what was written. Exit code 1 when something is damaged and not repaired."""
+    frame = Frame.of(ctx)
+    with frame.runtime() as runtime, frame.progress("types") as bar:
+        found = behaviour.moving.verify(runtime, access.only_workspace(runtime), repair=repair, progress=bar)
+    frame.table(
+        found,
+        ["type", "file", "rows", "first_ms", "last_ms", "repaired"],
+        none=("Every file holds what was written.", "所有文件内容完好。"),
+        of="lake",
+    )
+    if any(not one.repaired for one in found):
+        frame.say(
+            "Answers that need a damaged file are wrong or fail: repair it, or put it back from a backup.",
+            "需要损坏文件的查询会出错：请修复，或从备份恢复。",
+        )
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def history(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(help="A type of event.")],
+    limit: Annotated[int, typer.Option(min=1, help="The newest so many.")] = 20,
+) -> None:
+    """The commits of a type's lake, newest first: what each did and how many rows it brought or took."""
+    frame = Frame.of(ctx)
+    with frame.read() as work:
+        rows = behaviour.moving.versions(work, name, limit)
+    frame.table(
+        rows,
+        ["version", "at_ms", "what", "rows", "upto"],
+        none=("Nothing is in the lake yet.", "数据湖中还没有数据。"),
+        of="lake",
+    )
