@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tagcast import tracking
 from tagcast.kit.uow import Runtime
+from tagcast.server.run import _listen
 from tests.tracking.serving import call
 
 PROGRAM = """
@@ -81,3 +82,10 @@ def test_it_does_not_go_on_without_its_worker(runtime_sqlite: Runtime) -> None:
     out, _ = process.communicate(timeout=20)
     assert process.returncode == 1
     assert out.splitlines()[-1] == "server.worker_died {'reason': 'ZeroDivisionError'}"
+
+
+def test_no_answer_waits_for_the_callers_confirmation() -> None:
+    with _listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

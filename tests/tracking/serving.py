@@ -15,6 +15,7 @@ import uvicorn
 def serving(app: Any, *, lifespan: Literal["on", "off"] = "off") -> Iterator[int]:
     """Serve until the block ends; gives the port."""
     listener = socket.create_server(("127.0.0.1", 0))
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan=lifespan))
     thread = threading.Thread(target=lambda: asyncio.run(server.serve([listener])), daemon=True)
     thread.start()

@@ -5,7 +5,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from socket import AF_INET, AF_INET6, create_server, socket
+from socket import AF_INET, AF_INET6, IPPROTO_TCP, TCP_NODELAY, create_server, socket
 
 import orjson
 import uvicorn
@@ -78,7 +78,11 @@ def _ignore(_number: int, _frame: object) -> None:
 def _listen(host: str, port: int) -> socket:
     family = AF_INET6 if ":" in host else AF_INET
     try:
-        return create_server((host, port), family=family, backlog=2048)
+        listener = create_server((host, port), family=family, backlog=2048)
+        # Inherited by every connection: head and body of an answer are two writes, and the second would wait up to
+        # 40 ms for the caller to confirm the first. asyncio sets it only on sockets that name their protocol.
+        listener.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
+        return listener
     except OSError as error:
         raise Unavailable(
             "server.port_taken", host=host, port=port, reason=(error.strerror or "").partition(" (")[0]
