@@ -30,12 +30,16 @@ class Names:
 def resolve(work: Work, expression: Expression) -> Names:
     """Find every name. Raises Invalid for an unknown one, naming near ones; Refused for too many layers of segments."""
     names, layer = Names(), [expression]
-    attributes, computed = contacts.attributes(work), features.names(work)
+    attributes: dict[str, Attribute] = {}
+    computed: dict[str, Attribute] = {}
     for _ in range(rules.limits().segment_depth + 1):
         nodes = {node for one in layer for node, _ in rules.walk(one)}
         leaves = {node for node in nodes if isinstance(node, TagLeaf)}
         names.tags.update(_tags(work, leaves - names.tags.keys()))
-        for name in {node.name for node in nodes if isinstance(node, Named)}:
+        named = {node.name for node in nodes if isinstance(node, Named)}
+        if named and not computed:
+            attributes, computed = contacts.attributes(work), features.names(work)
+        for name in named:
             names.described[name] = _described(name, attributes, computed)
             names.fields[name] = "attribute" if name in attributes else "feature"
         _check_events(work, nodes)

@@ -56,7 +56,7 @@ _children = sa.select(_t.account, _t.parent, _t.key, _t.id).where(
 )
 
 
-def _made_branches() -> sa.Select[tuple[int, int]]:
+def _made_branches() -> sa.Select[int, int]:
     here = _t.workspace == sa.bindparam("workspace")
     down = (
         sa.select(_t.parent.label("root"), _t.id)

@@ -1,5 +1,6 @@
 """Expressions as the HTTP API takes and gives them."""
 
+from functools import lru_cache
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -24,7 +25,13 @@ class ExpressionIn(BaseModel):
         """The expression. Raises Invalid, Refused."""
         if (self.text is None) == (self.json_ is None):
             raise Invalid("audiences.one_form")
-        return language.parse(self.text) if self.text is not None else rules.from_json(self.json_)
+        return _parsed(self.text) if self.text is not None else rules.from_json(self.json_)
+
+
+@lru_cache(maxsize=512)
+def _parsed(text: str) -> Expression:
+    """The text's tree, which nothing changes; a console asks the same again and again."""
+    return language.parse(text)
 
 
 class ExpressionOut(BaseModel):
