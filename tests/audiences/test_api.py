@@ -6,7 +6,7 @@ import pytest
 from pyroaring import BitMap
 from tests.tags.people import crowd
 from tests.tags.served import Served
-from tests.tracking.serving import serving
+from tests.tracking.serving import call, serving
 
 from tagcast import access, tags
 from tagcast.kit.uow import Runtime
@@ -92,3 +92,57 @@ def test_using_an_audience(api: Served) -> None:
     assert api("POST", "/segments/tag", body)[1] == {"seq": None, "changed": 0}
     status, frozen = api("POST", "/segments/freeze", {"text": 'tag("new")', "why": "a broadcast"})
     assert (status, frozen["size"], len(frozen["digest"])) == (201, 4, 64)
+
+
+def test_looking_closer(api: Served) -> None:
+    api("POST", "/segments", {"name": "s", "text": 'tag("a")'})
+    explained = api("POST", "/segments/explain", {"text": 'tag("a") and tag("b")', "number": 1})[1]
+    assert [part["matters"] for part in explained["parts"]] == [False, True]
+    fact = explained["parts"][0]["facts"][0]
+    assert (fact["code"], fact["params"]["who"], fact["zh"] != fact["en"]) == ("tag_held", "test", True)
+    assert api("POST", "/segments/explain", {"text": "all", "number": 99})[0] == 404
+    of = {"of": [{"text": 'tag("a")'}, {"text": 'tag("b")'}, {"text": "all"}]}
+    assert api("POST", "/segments/matrix", of)[1]["pairs"][1]["jaccard"] == 3 / 9
+    region = api("POST", "/segments/overlap/region", {**of, "inside": [0, 2]})[1]
+    assert (region["count"], region["text"]) == (2, 'tag("a") and all and not tag("b")')
+    table = {"dimensions": ["tag: a", "segments: s"], "text": "not nobody"}
+    found = api("POST", "/segments/table", table)[1]
+    assert (found["total"], found["sizes"]) == (9, [3, 0, 0, 6])
+    assert api("POST", "/segments/table/cell", {**table, "place": [0, 0]})[1]["count"] == 3
+    assert api("POST", "/segments/table", {"dimensions": ["x"]})[1]["code"] == "audiences.unknown_dimension"
+    plan = api("POST", "/segments/plan", {"text": 'tag("a") or segment("s")'})[1]
+    assert (plan["size"], plan["asked"], plan["root"]["kind"]) == (3, [], "group")
+    since = {"text": 'tag("a")', "since": "2020-01-01T00:00:00Z", "sample": 2}
+    moved = api("POST", "/segments/difference", since)[1]
+    assert (moved["before"], moved["came"], moved["left"], len(moved["came_sample"])) == (0, 3, 0, 2)
+    assert api("POST", "/segments/as-of", {"text": "all", "at": "2020-01-01T00:00:00Z"})[1]["count"] == 0
+    assert api("POST", "/segments/as-of", {"text": "all", "at": "2020-01-01T00:00:00"})[0] == 422
+
+
+def test_a_segment_over_time(api: Served) -> None:
+    made = api("POST", "/segments", {"name": "s", "text": 'tag("a")'})[1]
+    one = f"/segments/{made['id']}"
+    assert api("POST", f"{one}/sizes")[1]["size"] == 3
+    trend = api("GET", f"{one}/sizes?rebuild=true&since=2026-11-01")[1]
+    assert (trend["now"], trend["sizes"][-1]["size"]) == (3, 3)
+    kept = api("PUT", f"{one}/keeping", {"refresh": "scheduled", "every_hours": 24})[1]
+    assert (kept["kept"], kept["fresh_at"] is not None) == (3, True)
+    assert api("GET", one)[1]["kept"] == 3
+    assert api("POST", f"{one}/renew")[1]["kept"] == 3
+    assert api("PUT", f"{one}/keeping", {"refresh": "scheduled", "every_hours": 5})[1]["code"] == "audiences.bad_rhythm"
+    assert api("POST", f"{one}/rename", {"name": "t"})[1]["name"] == "t"
+    assert api("DELETE", one)[0] == 200
+    assert [gone["name"] for gone in api("GET", "/segments/deleted")[1]["segments"]] == ["t"]
+    assert api("POST", f"{one}/restore")[1]["name"] == "t"
+
+
+def test_tables_and_sizes_as_files(api: Served) -> None:
+    made = api("POST", "/segments", {"name": "=cmd", "text": 'tag("a")'})[1]
+    head = {"Authorization": f"Bearer {api.key}", "Content-Type": "application/json"}
+    body = b'{"dimensions": ["segments: =cmd"]}'
+    status, headers, table = call(api.port, "/api/v1/segments/table?format=csv", "POST", body=body, **head)
+    assert (status, headers["content-type"]) == (200, "text/csv; charset=utf-8")
+    # A spreadsheet must not run it.
+    assert table.decode().splitlines() == ["segments,size", "'=cmd,3", "none,6"]
+    status, _, sizes = call(api.port, f"/api/v1/segments/{made['id']}/sizes?format=csv", **head)
+    assert (status, sizes.decode().splitlines()[1].endswith(",1,3,false")) == (200, True)

@@ -262,3 +262,36 @@ def test_the_demo_overwrites_nothing(tagcast: Shell, tmp_path: Path) -> None:
     refused = tagcast("demo", "--folder", folder, code=2)
     assert str(folder) in refused.stderr
     assert [file.name for file in folder.iterdir()] == ["notes.txt"]
+
+
+def test_segments_are_looked_into(tagcast: Shell, tmp_path: Path) -> None:
+    file, mapping = tmp_path / "people.csv", tmp_path / "map.toml"
+    file.write_text("id,地区\nc1,北京\nc2,上海\nc3,北京\n", "utf-8")
+    mapping.write_text('id = "identity:customer_id"\n"地区" = "attribute:region"\n', "utf-8")
+    tagcast("contacts", "declare", "region", "choice", "--purpose", "marketing")
+    tagcast("contacts", "import", file, "--map", mapping)
+    tagcast("segment", "save", "北方", 'region = "北京"')
+    told = tagcast("segment", "explain", "=北方", "customer_id:c1", "--lang", "zh").stdout
+    assert told.startswith("* ✓ region")
+    assert "region 为 北京" in told
+    rows = tagcast("segment", "overlap", "=北方", "all").stdout
+    assert 'all and not region = "北京"' in rows
+    assert tagcast.json("segment", "matrix", "=北方", "all")[0]["both"] == 2
+    assert tagcast.json("segment", "table", "region")["total"] == 3
+    assert tagcast("segment", "table", "region", "--cell", "0").stdout == 'region = "上海"\n'
+    tagcast("segment", "table", "region", "--cell", "x", code=2)
+    tagcast("segment", "table", "region", "--file", tmp_path / "table.csv")
+    assert (tmp_path / "table.csv").read_text("utf-8").splitlines()[1:] == ["上海,1", "北京,2", "unknown,0"]
+    assert tagcast.json("segment", "plan", "=北方")["size"] == 2
+    assert tagcast.json("segment", "diff", "=北方", "2020-01-01", "--sample", 1)["came"] == 2
+    assert "+ 1" in tagcast("segment", "diff", "=北方", "2020-01-01", "--sample", 3).stdout
+    tagcast("segment", "diff", "=北方", "yesterday", code=2)
+    assert tagcast.json("segment", "sizes", "北方", "--record")["now"] == 2
+    assert tagcast.json("segment", "keep", "北方", "--every", 24)["kept"] == 2
+    assert tagcast.json("segment", "renew", "北方")["kept"] == 2
+    tagcast("segment", "rename", "北方", "华北")
+    assert tagcast.json("segment", "show", "华北")["refresh"] == "scheduled"
+    tagcast("segment", "rm", "华北")
+    assert tagcast.json("segment", "restore")[0]["name"] == "华北"
+    tagcast("segment", "restore", "华北")
+    tagcast("segment", "restore", "华北", code=2)
