@@ -7,6 +7,7 @@ nothing, because the lake has moved on from where it believed it stood.
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -232,16 +233,17 @@ def _next(work: Work, name: str, after: int) -> _Step | None:
     events: list[Events] = []
     gone: list[int] = []
     upto = rows = 0
-    for entry in store.entries(work, name, after, None):
-        if (gone and entry.gone is None) or (events and entry.gone is not None) or rows >= TOGETHER:
-            break
-        if entry.gone is not None:
-            gone.append(int(entry.gone))
-        else:
-            batch = entry.events()
-            events.append(batch)
-            rows += len(batch)
-        upto = entry.seq
+    with closing(store.entries(work, name, after, None)) as entries:
+        for entry in entries:
+            if (gone and entry.gone is None) or (events and entry.gone is not None) or rows >= TOGETHER:
+                break
+            if entry.gone is not None:
+                gone.append(int(entry.gone))
+            else:
+                batch = entry.events()
+                events.append(batch)
+                rows += len(batch)
+            upto = entry.seq
     return _Step(upto, tuple(events), tuple(gone)) if upto else None
 
 

@@ -1,7 +1,7 @@
 """All SQL of behaviour."""
 
 import secrets
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Generator, Iterator
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -119,14 +119,16 @@ def batches_since(work: Work, seq: int, limit: int) -> list[tuple[int, str, Even
     ]
 
 
-def entries(work: Work, name: str, after: int, before: int | None) -> Iterator[Entry]:
+def entries(work: Work, name: str, after: int, before: int | None) -> Generator[Entry, None, None]:
     """The log of a type with after < seq < before, oldest first."""
     query = sa.select(_t.seq, _t.stamp, _t.payload, _t.fresh, _t.gone)
     query = query.where(_t.workspace == work.workspace, _t.type == name, _t.seq > after)
     if before is not None:
         query = query.where(_t.seq < before)
-    for row in work.connection.execute(query.order_by(_t.seq), execution_options={"yield_per": 64}):
-        yield Entry(row.seq, row.stamp, row.payload, row.fresh, row.gone)
+    # A reader may stop before the end; the cursor must not stay open then.
+    with work.connection.execute(query.order_by(_t.seq), execution_options={"yield_per": 64}) as found:
+        for row in found:
+            yield Entry(row.seq, row.stamp, row.payload, row.fresh, row.gone)
 
 
 def first_after(work: Work, name: str, seq: int) -> int | None:
