@@ -57,13 +57,14 @@ def aggregates(
     with kept.records(work, declared) as found:
         # Copies, made while the records are ours.
         who = np.flatnonzero(found.column("count")).astype(np.uint32)
-        read = wanted if until is None else {*wanted, "first_day", "last_day"}
+        late = until is not None and int(found.column("last").max(initial=0)) - 1 > (until - levels.EPOCH).days
+        read = {*wanted, "first_day", "last_day"} if late else wanted
         columns = {one: found.column(_FIELDS[one])[who] for one in read}
     if "first_day" in columns:
         columns["first_day"] = (kept.FAR - columns["first_day"]).astype(np.int32)
     if "last_day" in columns:
         columns["last_day"] = (columns["last_day"] - 1).astype(np.int32)
-    if until is not None and len(who) and int(columns["last_day"].max()) > (until - levels.EPOCH).days:
+    if until is not None and late:
         who = _cut(work, declared, who, columns, until)
     empty = {one: np.empty(0, _TYPES.get(one, np.uint32)) for one in _FIELDS if one not in wanted}
     return Aggregates(who, **{one: columns[one] for one in wanted}, **empty)

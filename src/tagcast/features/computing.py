@@ -66,6 +66,7 @@ def compute(
         zone=work.zone,
         events=list(definition.inputs),
         concerned=None if concerned is None else len(concerned),
+        epochs=_epochs(work, definition),
     )
     return replace(made, seq=seq)
 
@@ -75,16 +76,19 @@ def scored(
 ) -> tuple[Amounts, Scores]:  # fmt: skip
     """What an RFM model says as of a day since 1970-01-01: of everyone who did any of its events until then."""
     counted = _asked(definition, day)
-    found = measures.totals(work, counted, progress)
+    found = measures.totals(work, counted, progress, fields=("last_day", "count", "sum"))
     # Recency looks at all time and at more events; who did nothing else has no frequency and no money.
     if definition.recency_events or not counted.kept:
-        seen = measures.totals(work, Asked(definition.inputs, day))
+        seen = measures.totals(work, Asked(definition.inputs, day), fields=("last_day",))
         at = np.searchsorted(seen.contact, found.contact)
         count, money = (np.zeros(len(seen.contact), dtype=one.dtype) for one in (found.count, found.sum))
         count[at], money[at] = found.count, found.sum
         found = replace(seen, count=count, sum=money)
-    frequency = np.rint(found.count * 10**definition.scale).astype(np.int64)
-    amounts = Amounts(found.contact, found.last_day, frequency, np.rint(found.sum).astype(np.int64))
+    frequency, money = found.count, found.sum
+    if definition.scale:
+        frequency, money = np.rint(frequency * 10**definition.scale), np.rint(money)
+        frequency, money = frequency.astype(np.int64), money.astype(np.int64)
+    amounts = Amounts(found.contact, found.last_day, frequency, money)
     return amounts, scoring.score(
         amounts, as_of=day, parts=definition.parts, thresholds=definition.thresholds, scale=definition.scale
     )
@@ -115,6 +119,7 @@ def _concerned(work: Work, definition: Definition, day: int) -> BitMap | None:
         or definition.half_life_days is not None
         or definition.kind in {"age", "lifetime"}
         or (run.version, run.details.get("zone")) != (definition.version, work.zone)
+        or run.details.get("epochs") != _epochs(work, definition)
         or run.as_of > day
     ):
         return None
@@ -133,6 +138,11 @@ def _concerned(work: Work, definition: Definition, day: int) -> BitMap | None:
             ends = measures.day_of(first), measures.day_of(last)
             found = BitMap.union(found, *(behaviour.between(work, name, *ends) for name in inputs))
     return found
+
+
+def _epochs(work: Work, definition: Definition) -> dict[str, int]:
+    """How often each type of event was rebuilt: after that nothing is known to stand still."""
+    return {name: behaviour.find_type(work, name).epoch for name in definition.inputs}
 
 
 def _rfm(work: Work, definition: Definition, day: int, concerned: BitMap | None, progress: Progress) -> Computed:
@@ -175,15 +185,15 @@ def _gap(work: Work, asked: Asked, progress: Progress) -> tuple[NDArray[np.uint3
     found = measures.totals(work, asked, progress)
     assert len(contact) == len(found.contact)
     often = days > 1
-    span = (found.last_day - found.first_day)[often]
+    span = (found.last_day - found.first_day)[often].astype(np.int64)
     return contact[often], np.rint(10 * span / (days[often] - 1)).astype(np.int64)
 
 
 def _of_totals(
-    pick: Callable[[measures.Totals], NDArray[Any]],
+    pick: Callable[[measures.Totals], NDArray[Any]], *fields: str
 ) -> Callable[[Work, Asked, Progress], tuple[NDArray[np.uint32], NDArray[np.int64]]]:
     def measure(work: Work, asked: Asked, progress: Progress) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
-        found = measures.totals(work, asked, progress)
+        found = measures.totals(work, asked, progress, fields=fields)
         return found.contact, pick(found)
 
     return measure
@@ -200,16 +210,16 @@ def _extreme(
 
 
 _MEASURES: dict[str, Callable[[Work, Asked, Progress], tuple[NDArray[np.uint32], NDArray[np.int64]]]] = {
-    "count": _of_totals(lambda found: found.count),
+    "count": _of_totals(lambda found: found.count, "count"),
     "days": _days,
-    "sum": _of_totals(lambda found: found.sum),
-    "average": _of_totals(lambda found: np.rint(found.sum / found.count).astype(np.int64)),
+    "sum": _of_totals(lambda found: found.sum, "sum"),
+    "average": _of_totals(lambda found: np.rint(found.sum / found.count).astype(np.int64), "count", "sum"),
     "least": _extreme(0),
     "most": _extreme(1),
-    "first": _of_totals(lambda found: found.first_day),
-    "tenure": _of_totals(lambda found: found.first_day),
-    "last": _of_totals(lambda found: found.last_day),
-    "recency": _of_totals(lambda found: found.last_day),
+    "first": _of_totals(lambda found: found.first_day, "first_day"),
+    "tenure": _of_totals(lambda found: found.first_day, "first_day"),
+    "last": _of_totals(lambda found: found.last_day, "last_day"),
+    "recency": _of_totals(lambda found: found.last_day, "last_day"),
     "gap": _gap,
 }
 

@@ -5,7 +5,7 @@ from the day sets; the rest from the events of the window, a slice of days at a 
 """
 
 import operator
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any, Final
@@ -24,7 +24,15 @@ from tagcast.kit.uow import Work
 EPOCH: Final = date(1970, 1, 1)
 Progress = Callable[[int, int], None]
 Ints = NDArray[np.int64]
+FIELDS: Final = ("first_day", "last_day", "count", "sum")
 _MOST = np.iinfo(np.int64).max
+_EMPTY: Final[Mapping[str, int]] = {"first_day": _MOST, "last_day": -_MOST, "count": 0, "sum": 0}
+_FOLD: Final[Mapping[str, np.ufunc]] = {
+    "first_day": np.minimum,
+    "last_day": np.maximum,
+    "count": np.add,
+    "sum": np.add,
+}
 _OPS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     "<": operator.lt,
     "<=": operator.le,
@@ -66,8 +74,8 @@ class Totals:
     """One row a contact with an event, ascending: days since 1970-01-01, events and cents (weighted if so asked)."""
 
     contact: NDArray[np.uint32]
-    first_day: Ints
-    last_day: Ints
+    first_day: NDArray[Any]
+    last_day: NDArray[Any]
     count: NDArray[Any]
     sum: NDArray[Any]
 
@@ -76,7 +84,8 @@ class Totals:
         if only is None:
             return self
         mask = np.isin(self.contact, bitmaps.unpack(only), assume_unique=True)
-        return Totals(*(getattr(self, name)[mask] for name in ("contact", "first_day", "last_day", "count", "sum")))
+        columns = (getattr(self, name) for name in ("first_day", "last_day", "count", "sum"))
+        return Totals(self.contact[mask], *(one[mask] if len(one) else one for one in columns))
 
 
 def day_number(day: date) -> int:
@@ -89,10 +98,15 @@ def day_of(number: int) -> date:
     return EPOCH + timedelta(days=number)
 
 
-def totals(work: Work, asked: Asked, progress: Progress = nothing) -> Totals:
-    """First and last day, events and cents of each contact that has such events. Raises NotFound for a type."""
+def totals(
+    work: Work, asked: Asked, progress: Progress = nothing, *, fields: Collection[str] = FIELDS
+) -> Totals:  # fmt: skip
+    """First and last day, events and cents of each contact that has such events. Raises NotFound for a type.
+
+    A field that was not asked for may be empty; each that is read costs time.
+    """
     if asked.kept:
-        return _merged(_kept(work, asked)).of(asked.only)
+        return _merged(_kept(work, asked, fields), fields).of(asked.only)
     dense = _Dense()
     for found, day in _slices(work, asked, progress):
         dense.add(found, day, asked)
@@ -102,7 +116,7 @@ def totals(work: Work, asked: Asked, progress: Progress = nothing) -> Totals:
 def distinct_days(work: Work, asked: Asked) -> tuple[NDArray[np.uint32], Ints]:
     """(contacts, on how many days they had such events); conditions on properties make it read the events."""
     if asked.first is None and not asked.where and len(asked.types) == 1:
-        (found,) = _kept(work, asked)
+        (found,) = _kept(work, asked, ("days",))
         rows = slice(None) if asked.only is None else np.isin(found.contact, bitmaps.unpack(asked.only))
         return found.contact[rows], found.days[rows].astype(np.int64)
     members = _days_by_events(work, asked) if asked.where else _days_by_sets(work, asked)
@@ -129,31 +143,26 @@ def extremes(work: Work, asked: Asked, progress: Progress = nothing) -> tuple[ND
     return there.astype(np.uint32), least[there], most[there]
 
 
-def _kept(work: Work, asked: Asked) -> list[Aggregates]:
+def _kept(work: Work, asked: Asked, fields: Collection[str]) -> list[Aggregates]:
     until = day_of(asked.last)
-    return [behaviour.aggregates(work, name, until=until, zone=work.zone) for name in asked.types]
+    return [behaviour.aggregates(work, name, until=until, zone=work.zone, fields=fields) for name in asked.types]
 
 
-def _merged(parts: Sequence[Aggregates]) -> Totals:
+def _merged(parts: Sequence[Aggregates], fields: Collection[str]) -> Totals:
     if len(parts) == 1:
         one = parts[0]
-        return Totals(
-            one.contact,
-            one.first_day.astype(np.int64),
-            one.last_day.astype(np.int64),
-            one.count.astype(np.int64),
-            one.sum.astype(np.int64),
-        )
+        return Totals(one.contact, *(getattr(one, name) for name in FIELDS))
     wide = max((int(one.contact[-1]) + 1 for one in parts if len(one)), default=0)
-    count, total = np.zeros(wide, np.int64), np.zeros(wide, np.int64)
-    first, last = np.full(wide, _MOST), np.full(wide, -_MOST)
+    seen = np.zeros(wide, dtype=np.bool_)
     for one in parts:
-        count[one.contact] += one.count
-        total[one.contact] += one.sum
-        first[one.contact] = np.minimum(first[one.contact], one.first_day)
-        last[one.contact] = np.maximum(last[one.contact], one.last_day)
-    there = np.flatnonzero(count)
-    return Totals(there.astype(np.uint32), first[there], last[there], count[there], total[there])
+        seen[one.contact] = True
+    there = np.flatnonzero(seen)
+    dense = {name: np.full(wide, _EMPTY[name], dtype=np.int64) for name in fields}
+    for one in parts:
+        for name, column in dense.items():
+            column[one.contact] = _FOLD[name](column[one.contact], getattr(one, name))
+    none = np.empty(0, dtype=np.int64)
+    return Totals(there.astype(np.uint32), *(dense[name][there] if name in dense else none for name in FIELDS))
 
 
 class _Dense:
@@ -197,7 +206,7 @@ def _slices(work: Work, asked: Asked, progress: Progress) -> Iterator[tuple[Even
     """(events that count, the local day of each), some days at a time."""
     first = asked.first
     if first is None:
-        begun = [int(one.first_day.min()) for one in _kept(work, asked) if len(one)]
+        begun = [int(one.first_day.min()) for one in _kept(work, asked, ("first_day",)) if len(one)]
         first = min(begun, default=asked.last + 1)
     step = limits().slice_days
     starts = range(first, asked.last + 1, step)
@@ -238,7 +247,7 @@ def _midnight_ms(day: int, zone: str) -> int:
 def _days_by_sets(work: Work, asked: Asked) -> Iterator[BitMap]:
     first = asked.first
     if first is None:
-        begun = [int(one.first_day.min()) for one in _kept(work, asked) if len(one)]
+        begun = [int(one.first_day.min()) for one in _kept(work, asked, ("first_day",)) if len(one)]
         first = min(begun, default=asked.last + 1)
     for number in range(first, asked.last + 1):
         day = day_of(number)

@@ -11,8 +11,6 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-Column = NDArray[np.int64]
-
 CLASSES: Final[dict[tuple[bool, bool, bool], str]] = {
     (True, True, True): "重要价值",
     (True, False, True): "重要发展",
@@ -27,8 +25,7 @@ CLASSES: Final[dict[tuple[bool, bool, bool], str]] = {
 
 CLASS_NAMES: Final = tuple(CLASSES.values())
 
-# Values up to this far apart are counted one by one; others are selected by partition.
-_NARROW = 1 << 16
+_BUCKET_BITS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +46,9 @@ class Amounts:
     """One row a contact, ascending: the last day since 1970-01-01, events (times 10**scale), cents."""
 
     contact: NDArray[np.uint32]
-    last_day: Column
-    frequency: Column
-    monetary: Column
+    last_day: NDArray[Any]
+    frequency: NDArray[Any]
+    monetary: NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,23 +93,36 @@ def above_mean(scores: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def ntile(values: NDArray[Any], parts: int) -> NDArray[np.uint8]:
-    """SQL's NTILE, ascending, ties in the given order: the first `n mod parts` parts hold one more than the others.
-
-    No sort: the value at each border is selected, from a histogram where values lie close together, and of those
-    that are equal to it the first in order go below.
-    """
+    """SQL's NTILE, ascending, ties in the given order: the first `n mod parts` parts hold one more than the others."""
     count = len(values)
-    found = np.ones(count, dtype=np.uint8)
-    ends = np.cumsum([count // parts + (part < count % parts) for part in range(parts - 1)])
-    ends = ends[ends < count]
-    if not len(ends):
-        return found
-    borders, below = _at_ranks(values, ends)
-    for border, less, end in zip(borders, below, ends.tolist(), strict=True):
-        # A part is everything above its border, and of those that equal it who comes after the first `end - less`.
-        found += values > border
-        equal = np.flatnonzero(values == border)
-        found[equal[end - less :]] += 1
+    ends = np.cumsum([count // parts + (part < count % parts) for part in range(parts - 1)], dtype=np.int64)
+    return _ends_reached(values, ends[ends < count]) + np.uint8(1)
+
+
+def _ends_reached(values: NDArray[Any], ends: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """How many of `ends`, ascending ranks from 0, each value's rank reaches; equal values rank in their order.
+
+    No sort: values fall into buckets by their highest bits, a bucket without an end in it is done, and the others are
+    split again among themselves.
+    """
+    if not len(values) or not len(ends):
+        return np.zeros(len(values), dtype=np.uint8)
+    low = int(values.min())
+    shift = max((int(values.max()) - low).bit_length() - _BUCKET_BITS, 0)
+    codes = (values - low >> shift).astype(np.uint16)
+    to = np.cumsum(np.bincount(codes))
+    inside = np.searchsorted(to, ends, side="right")
+    # An end that lies at the beginning of a bucket is reached by all of it.
+    table = np.searchsorted(inside, np.arange(len(to)), side="left").astype(np.uint8)
+    found = np.asarray(table[codes])
+    for bucket in np.unique(inside).tolist():
+        here = np.flatnonzero(codes == bucket)
+        local = ends[inside == bucket] - (to[bucket] - len(here))
+        if shift:
+            found[here] += _ends_reached(values[here], local)
+        else:
+            for end in local.tolist():
+                found[here[end:]] += 1
     return found
 
 
@@ -122,14 +132,3 @@ def over(values: NDArray[Any], borders: Sequence[float]) -> NDArray[np.uint8]:
     for border in borders:
         found += values >= border
     return found
-
-
-def _at_ranks(values: NDArray[Any], ranks: NDArray[np.int64]) -> tuple[list[int], list[int]]:
-    """For each rank from 0 the value that stands there in ascending order, and how many values are less than it."""
-    low, high = int(values.min()), int(values.max())
-    if high - low < _NARROW:
-        to = np.cumsum(np.bincount((values - low).astype(np.uint16, copy=False), minlength=high - low + 1))
-        at = np.searchsorted(to, ranks, side="right")
-        return (at + low).tolist(), [int(to[one - 1]) if one else 0 for one in at.tolist()]
-    chosen = np.partition(values, ranks)[ranks]
-    return chosen.tolist(), [int(np.count_nonzero(values < one)) for one in chosen.tolist()]
