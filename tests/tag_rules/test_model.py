@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import time_machine
 from pyroaring import BitMap
-from tests.tag_rules.keeping import eager, give, held, rule, settle, take
-from tests.tags.people import crowd
 
 from tagcast import audiences, behaviour, contacts, tag_rules, tags
 from tagcast.kit.errors import TagcastError
 from tagcast.kit.uow import Runtime, Work
+from tests.tag_rules.keeping import eager, give, held, rule, settle, take
+from tests.tags.people import crowd
 
 PEOPLE = 25
 START = datetime(2026, 3, 1, 3, tzinfo=UTC)

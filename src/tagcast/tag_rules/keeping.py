@@ -1,6 +1,6 @@
 """Rules as owners of sets that are kept true: what a turn asks of them and does for them."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Hashable, Mapping
 from dataclasses import replace
 from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -29,7 +29,10 @@ def kept_as(rule_id: int, tag: int, version: int, mode: str) -> Kept:
 
 
 class Rules:
-    """The active rules of a workspace."""
+    """The active rules of a workspace; a definition is read once for each version."""
+
+    def __init__(self) -> None:
+        self._known: dict[Hashable, Rule] = {}
 
     def kept(self, work: Work) -> Mapping[str, Kept]:
         """The rules that run."""
@@ -38,7 +41,7 @@ class Rules:
 
     def expression(self, work: Work, kept: Kept) -> Expression:
         """What the rule says, as it is to be read today. Raises TagcastError for it or its tag."""
-        rule = _of(work, kept)
+        rule = self._of(work, kept)
         tags.usable(work, rule.tag)
         return live.today(work, rule.definition.expression, rule.definition.tags)
 
@@ -49,7 +52,7 @@ class Rules:
 
     def apply(self, work: Work, kept: Kept, added: BitMap, removed: BitMap, *, first: bool) -> None:
         """Give and take the tag, as the rule. Raises TagcastError, having changed nothing that stays."""
-        rule = _of(work, kept)
+        rule = self._of(work, kept)
         acting = replace(work, actor=rule.keeper, bitmaps=work.bitmaps.acting(rule.keeper))
         why = f"rule {rule.id}, version {rule.version}{': filled' if first else ''}"
         if removed:
@@ -64,13 +67,21 @@ class Rules:
 
     def stop(self, work: Work, kept: Kept, problem: TagcastError) -> None:
         """The rule stops and says why; what it gave stays."""
-        rule = _of(work, kept)
+        rule = self._of(work, kept)
         log.warning("rule stopped", rule=rule.id, code=problem.code)
         shown = rules.shown(problem)
         store.put_state(work, rule.id, "stopped", shown)
         tags.release(work, rule.tag)
         store.write_line(work, replace(rule, problem=shown), "stopped_itself")
         publish(work, RuleStopped(rule.id, rule.tag, problem.code))
+
+    def _of(self, work: Work, kept: Kept) -> Rule:
+        if kept.stamp not in self._known:
+            found = store.of_tag(work, tag_of(kept.target))
+            if found is None or (found.id, found.version) != kept.stamp:
+                raise NotFound("tag_rules.no_rule", rule=kept.target)
+            self._known[kept.stamp] = found
+        return self._known[kept.stamp]
 
 
 def tag_of(target: str) -> int:
@@ -86,13 +97,6 @@ def tags_in(keys: Collection[str]) -> set[int]:
 def ring_error(work: Work, way: list[int]) -> Conflict:
     """The refusal of rules that stand on each other."""
     return Conflict("tag_rules.ring", path=" → ".join(tags.get(work, tag).path for tag in way))
-
-
-def _of(work: Work, kept: Kept) -> Rule:
-    found = store.of_tag(work, tag_of(kept.target))
-    if found is None:
-        raise NotFound("tag_rules.no_rule", rule=kept.target)
-    return found
 
 
 def _until(work: Work, rule: Rule) -> datetime | None:

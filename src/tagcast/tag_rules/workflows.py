@@ -11,16 +11,18 @@ class Turning:
     def __init__(self, pace: live.Pace | None = None) -> None:
         self._pace = pace or live.pace()
         self._memories: dict[int, live.Memory] = {}
+        self._owners: dict[int, tuple[live.Owner, ...]] = {}
 
     def turn(self, runtime: Runtime, workspaces: list[int]) -> bool:
         """One turn in each workspace; whether any found something to do."""
         busy = False
         for workspace in workspaces:
             memory = self._memories.setdefault(workspace, live.Memory(self._pace))
+            self._owners.setdefault(workspace, (Rules(), live.Segments()))
             try:
-                busy |= live.turn(runtime, workspace, memory, (Rules(), live.Segments()))
+                busy |= live.turn(runtime, workspace, memory, self._owners[workspace])
             except Exception:
                 # What it remembers may be half of a turn.
-                del self._memories[workspace]
+                del self._memories[workspace], self._owners[workspace]
                 raise
         return busy

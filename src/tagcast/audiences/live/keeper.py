@@ -18,7 +18,7 @@ from tagcast.audiences.live import nodes, standing, tail
 from tagcast.audiences.live.memory import Kept, Lowered, Memory, Owner
 from tagcast.audiences.live.standing import Mark, Standing
 from tagcast.audiences.live.tail import Tail
-from tagcast.bitmaps.algebra import Evaluation, Key, Node
+from tagcast.bitmaps.algebra import Evaluation, Node
 from tagcast.kit.errors import TagcastError
 from tagcast.kit.uow import Runtime, Work
 
@@ -247,7 +247,7 @@ class _Planning:
             have = self._work.bitmaps.read(case.kept.target)
         else:
             case.want &= case.concerned
-            have = sets.members(Key(case.kept.target)) & case.concerned
+            have = self._work.bitmaps.present(case.kept.target, case.concerned)
         case.change = case.want - have if case.kept.grow else case.want ^ have
 
 
@@ -312,8 +312,8 @@ class _Settling:
     def _apply(self, case: Case) -> bool:
         """Whether the target is kept further."""
         work, target = self._work, case.kept.target
-        sets = Evaluation(work.bitmaps, contacts.EVERYONE, within=case.concerned)
-        have = sets.members(Key(target)) if case.concerned is not None else work.bitmaps.read(target)
+        view = work.bitmaps
+        have = view.read(target) if case.concerned is None else view.present(target, case.concerned)
         # Who was erased since must not come back.
         added = (case.want - have) & work.bitmaps.read(contacts.EVERYONE)
         removed = BitMap() if case.kept.grow else have - case.want
