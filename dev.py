@@ -9,6 +9,7 @@ python3 dev.py bench ARGS      set up the peers, then `tagcast bench ARGS`
 python3 dev.py fuzz ARGS       fuzz the callbacks; --minutes 10, --seed 7
 python3 dev.py docs            write the reference pages that are made from the code
 python3 dev.py chaos ARGS      faults of the platforms and kills at random; --minutes 10, --seed 7, --matrix
+python3 dev.py spark           the lake's questions on a real Spark cluster: two workers on this machine; needs Java 17
 python3 dev.py run ARGS        `tagcast ARGS`
 python3 dev.py lock            write the locks for what pyproject.toml asks; with --upgrade: newest versions
 python3 dev.py doctor          what this machine has and lacks
@@ -43,10 +44,16 @@ NEEDED_BYTES = 1_500_000_000
 LAYERS = {
     "demo": ("base", "demo"), "run": ("base",), "test": ("test",), "check": ("test",), "fuzz": ("test",),
     "bench": ("test", "bench"), "chaos": ("test",), "docs": ("test",),
+    "spark": ("test",),
 }  # fmt: skip
 
 # Commands that are a module of the tests.
-MODULES = {"chaos": "tests.flows.chaos", "docs": "tests.endpoints", "fuzz": "tests.inbox.fuzz"}
+MODULES = {
+    "spark": "tests.lake.cluster",
+    "chaos": "tests.flows.chaos",
+    "docs": "tests.endpoints",
+    "fuzz": "tests.inbox.fuzz",
+}
 
 REMEDIES = (
     (
@@ -241,6 +248,18 @@ def install(layer: str, env: dict[str, str]) -> None:
         remember("project", project)
 
 
+def install_spark() -> None:
+    """Spark beside the environment, in a folder of its own: its package has the name of its client's."""
+    place = VENV / "spark"
+    wanted = stamp(LOCKS / "spark.txt")
+    if is_current("spark", wanted) and place.exists():
+        return
+    uv = [str(UV), "pip", "install", "--quiet", "--python", str(PYTHON), "--target", str(place)]
+    locked = ["--no-deps", "--require-hashes", "-r", str(LOCKS / "spark.txt")]
+    step("install Spark (400 MB)", [*uv, *locked], uv_environment())
+    remember("spark", wanted)
+
+
 def set_up(command: str) -> None:
     """Make everything that a command needs; nothing to do when nothing changed."""
     make_venv()
@@ -346,6 +365,10 @@ def run(command: str, rest: list[str]) -> int:
         # A file's tests share servers and databases, so whole files are dealt out.
         dealt = ["-n", str(max(2, min(4, os.cpu_count() or 1))), "--dist", "loadfile"]
         return in_venv("-m", "pytest", *rest) if rest else check() or in_venv("-m", "pytest", *dealt)
+    if command == "spark":
+        if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
+            raise Failed("Spark needs Java 17. On Debian and Ubuntu: apt-get install openjdk-17-jre-headless.")
+        install_spark()
     if command in MODULES:
         return in_venv("-m", MODULES[command], *rest)
     prefix = [] if command == "run" else [command]

@@ -26,7 +26,7 @@ class NotStarted(Exception):
 @contextmanager
 def cluster(spark: Path, logs: Path) -> Iterator[str]:
     """The Connect address of a cluster; all its processes end with the block, by their ids. Raises NotStarted."""
-    if shutil.which("java") is None:
+    if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
         raise NotStarted("Spark needs Java 17: apt-get install openjdk-17-jre-headless, or name one in JAVA_HOME.")
     shutil.rmtree(logs, ignore_errors=True)
     logs.mkdir(parents=True)
@@ -57,7 +57,8 @@ def cluster(spark: Path, logs: Path) -> Iterator[str]:
             "spark.connect.grpc.binding.address": HOST,
             "spark.connect.grpc.binding.port": str(connect),
             "spark.executor.memory": "700m",
-            "spark.sql.shuffle.partitions": "4",
+            "spark.sql.shuffle.partitions": "2",
+            "spark.locality.wait": "0",
             "spark.ui.enabled": "false",
         }
         server = "org.apache.spark.sql.connect.service.SparkConnectServer"
@@ -128,6 +129,8 @@ def main(arguments: list[str]) -> int:
     root = Path(__file__).parents[2]
     spark = root / ".venv" / "spark" / "pyspark"
     begun = time.monotonic()
+    # Whoever is told to stop ends the cluster too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         with cluster(spark, root / ".dev" / "spark") as url:
             print(
