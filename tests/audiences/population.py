@@ -44,7 +44,10 @@ ZONE = ZoneInfo("Asia/Shanghai")
 # Half past midnight of 1 March there, and still February by the clock of the machine.
 NOW = datetime(2026, 2, 28, 16, 30, tzinfo=UTC)
 TODAY = date(2026, 3, 1)
-BORN = [date(1990, 2, 28), date(1992, 2, 29), date(2000, 3, 1), date(1969, 12, 31), date(2026, 2, 28), date(1931, 1, 5)]
+BORN = [
+    *(date(1990, 2, 28), date(1992, 2, 28), date(1992, 2, 29), date(1992, 3, 1), date(2001, 3, 1)),
+    *(date(1969, 12, 31), date(2026, 2, 28), date(1931, 1, 5)),
+]
 CATEGORIES = ("鞋", "帽")
 SENT = (("双十一预热", 0), ("周报", 1), ("周报", 8), ("周报", 40), ("回访", 8))
 
@@ -125,7 +128,7 @@ class Population:
             case DateLeaf(name, during):
                 return {number for number, value in self.fields[name].items() if _inside(_day(value), during)}
             case BirthdayLeaf(name, during):
-                return {number for number, value in self.fields[name].items() if _returns(_day(value), during)}
+                return {number for number, value in self.fields[name].items() if date_returns(_day(value), during)}
             case RankLeaf(name, side, percent):
                 values = self.fields[name]
                 ranking = sorted(sorted(values), key=lambda number: values[number], reverse=True)
@@ -229,7 +232,7 @@ def _inside(day: date, span: Span) -> bool:
     return (first is None or first <= day) and (last is None or day <= last)
 
 
-def _returns(born: date, span: Span) -> bool:
+def date_returns(born: date, span: Span) -> bool:
     """Whether the date returns in the span: looked for day by day."""
     first, last = span.days(TODAY)
     assert first is not None

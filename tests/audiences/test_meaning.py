@@ -11,7 +11,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyroaring import BitMap
 from tests.audiences.expressions import trees
-from tests.audiences.population import CATEGORIES, NOW, PATHS, REGIONS, SENT, START, TODAY, Population, populate
+from tests.audiences.population import (
+    BORN,
+    CATEGORIES,
+    NOW,
+    PATHS,
+    REGIONS,
+    SENT,
+    START,
+    TODAY,
+    Population,
+    date_returns,
+    populate,
+)
 from tests.tags.people import crowd
 
 from tagcast import access, audiences, contacts, features, tags
@@ -30,6 +42,7 @@ from tagcast.audiences.rules import (
     check,
     substitute,
 )
+from tagcast.audiences.spans import returns, turned
 from tagcast.behaviour import Where
 from tagcast.bitmaps.algebra import Evaluation
 from tagcast.kit.errors import Invalid, TagcastError
@@ -90,28 +103,42 @@ sent: dict[str, st.SearchStrategy[object]] = {
     "account": st.none() | st.just(OURS),
     "during": spans,
 }
-answered = st.one_of(
-    halves,
-    _figured(DidLeaf, 4, measure=st.sampled_from(["times", "days"]), **asked),
-    _figured(DidLeaf, 9, measure=st.just("times"), event=events, during=spans),
-    _figured(DidLeaf, 600, measure=st.sampled_from(["sum", "average", "least", "most"]), **asked),
-    st.builds(ThenLeaf, halves, halves, st.sampled_from([30, 60, 1440, 14400]), st.booleans()),
-    st.builds(SendLeaf, **sent),
-    _figured(SendLeaf, 5, **sent),
-    st.builds(DateLeaf, st.sampled_from(["birthday", "born"]), spans),
-    st.builds(
+# Days about the end of February, of common and of leap years, and their distance from today.
+EDGES = st.builds(
+    lambda year, days: date(year, 2, 27) + timedelta(days=days), st.integers(2024, 2029), st.integers(0, 4)
+)
+AWAY = EDGES.map(lambda day: (day - TODAY).days)
+KNOWN_DAYS = st.sampled_from([*BORN, *(START + timedelta(days=days) for days in (0, 1, 5, 19))])
+kinds: dict[str, st.SearchStrategy[Expression]] = {
+    "did": _figured(DidLeaf, 4, measure=st.sampled_from(["times", "days"]), **asked) | halves,
+    "how often": _figured(DidLeaf, 10, measure=st.just("times"), event=events, during=spans),
+    "amounts": _figured(DidLeaf, 600, measure=st.sampled_from(["sum", "average", "least", "most"]), **asked),
+    "then": st.builds(ThenLeaf, halves, halves, st.sampled_from([30, 60, 1440, 14400]), st.booleans()),
+    "sent": _figured(SendLeaf, 5, **sent) | st.builds(SendLeaf, **sent),
+    "dates": st.builds(
+        DateLeaf,
+        st.sampled_from(["birthday", "born"]),
+        spans
+        | st.tuples(KNOWN_DAYS, KNOWN_DAYS).map(lambda ends: Span(min(ends), max(ends)))
+        | st.builds(Span, st.none() | KNOWN_DAYS, KNOWN_DAYS).filter(lambda span: not turned(span)),
+    ),
+    "birthdays": st.builds(
         BirthdayLeaf,
         st.sampled_from(["birthday", "born"]),
-        st.tuples(st.integers(-800, 800), st.integers(0, 365)).map(lambda one: Span(one[0], one[0] + one[1]))
-        | st.sampled_from([Span(-1, 0), Span(-1, -1), Span(0, 0), Span(date(2028, 2, 28), date(2028, 2, 29))]),
+        st.builds(
+            lambda first, length: Span(first, first + (length if isinstance(first, int) else timedelta(days=length))),
+            EDGES | AWAY | st.integers(-800, 800),
+            st.integers(0, 3) | st.integers(0, 365),
+        ),
     ),
-    st.builds(
+    "ranks": st.builds(
         RankLeaf,
         st.sampled_from(["spend", "rfm.m", "born"]),
         st.sampled_from(["top", "bottom"]),
         st.sampled_from([0.1, 10, 25, 33.3, 50, 90, 100]),
     ),
-)
+}
+answered = st.one_of(*kinds.values())
 
 leaves = st.one_of(
     answered,
@@ -150,7 +177,7 @@ def population(runtime: Runtime) -> Populations:
     return filled
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(seed=st.integers(0, 3), drawn=trees(leaves))
 def test_an_expression_means_what_plain_sets_say(
     runtime: Runtime, population: Populations, seed: int, drawn: Expression
@@ -172,11 +199,13 @@ def test_an_expression_means_what_plain_sets_say(
         assert set(audiences.sample(work, expression, 5)) <= expected
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
-@given(seed=st.integers(0, 3), drawn=answered, some=st.sets(st.integers(1, 60)))
+@pytest.mark.parametrize("kind", kinds)
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(seed=st.integers(0, 3), data=st.data(), some=st.sets(st.integers(1, 60)))
 def test_a_condition_alone_means_the_same_for_some_as_for_all(
-    runtime: Runtime, population: Populations, seed: int, drawn: Expression, some: set[int]
+    runtime: Runtime, population: Populations, kind: str, seed: int, data: st.DataObject, some: set[int]
 ) -> None:
+    drawn = data.draw(kinds[kind])
     workspace, told = population(seed)
     mine = isinstance(drawn, SendLeaf) and drawn.account == OURS
     leaf = replace(drawn, account=told.account) if mine else drawn  # type: ignore[arg-type]  # it has one
@@ -325,3 +354,11 @@ def test_the_same_words_mean_other_days_on_another_day(runtime: Runtime, populat
     assert len(seen) > 3
     # By the clock of the machine it is still yesterday; at half past midnight there the days are those of the zone.
     assert TODAY == (NOW + timedelta(hours=8)).date() != NOW.date()
+
+
+@settings(max_examples=150, deadline=None)
+@given(EDGES | st.dates(date(1999, 1, 1), date(2030, 1, 1)), st.integers(0, 400), st.dates(date(1996, 1, 1)) | EDGES)
+def test_a_date_returns_on_the_days_of_the_calendar(first: date, length: int, born: date) -> None:
+    last = first + timedelta(days=length)
+    expected = date_returns(born, Span(first, last))
+    assert any(low <= born <= high for low, high in returns(first, last)) == expected
