@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.features.story import PEOPLE, TODAY, Event, people, record
 from tests.features.test_measures import EVENTS, forgotten
 
-from tagcast import behaviour, chores, contacts, features
+from tagcast import audiences, behaviour, chores, contacts, features
 from tagcast.features import MOVE_CLASSES, parse
 from tagcast.kit import holding, leases
 from tagcast.kit.errors import Invalid, NotFound
@@ -241,3 +241,19 @@ def test_a_feature_deleted_while_it_waits_is_no_trouble(runtime: Runtime) -> Non
     assert lease is not None
     asyncio.run(features.work_off(runtime, lease))
     assert claimed(runtime) is None
+
+
+def test_days_since_are_ranked_cut_and_told_as_numbers(work: Work) -> None:
+    """They are kept as days, the other way round."""
+    people(work)
+    record(work, [Event(n, "purchase", n, 100) for n in range(1, 11)])
+    features.compute_rfm(work, as_of=TODAY)
+
+    def members(text: str) -> list[int]:
+        return list(audiences.members(work, audiences.parse(text)))
+
+    assert members("rfm.recency top 20 %") == [9, 10]
+    assert members("rfm.recency bottom 20 %") == [1, 2]
+    assert members("rfm.recency >= 9") == [9, 10]
+    found, values = features.numbers(work, "rfm.recency")
+    assert values.tolist() == found.tolist() == list(range(1, 11))

@@ -110,8 +110,11 @@ def _quantiles(work: Work, found: Attribute, parts: int, base: BitMap) -> list[i
     if parts < 2:
         raise Invalid("audiences.quantiles", name=found.name)
     bounds.check("quantiles", parts)
-    members = bitmaps.unpack(bitmaps.sliced.known(work.bitmaps, found.key) & base)
-    kept, _ = bitmaps.sliced.values(work.bitmaps, found.key, members)
+    if found.family == "feature":
+        _, kept = features.numbers(work, found.name, base)
+    else:
+        members = bitmaps.unpack(bitmaps.sliced.known(work.bitmaps, found.key) & base)
+        kept, _ = bitmaps.sliced.values(work.bitmaps, found.key, members)
     if not len(kept):
         return []
     kept = np.sort(kept)

@@ -102,11 +102,13 @@ class Witness:
 
     def _field(self, name: str) -> Fact:
         computed = self._names.fields[name] == "feature"
-        found = features.names(self._work)[name] if computed else contacts.find_attribute(self._work, name)
+        found = features.kept_as(self._work, name)[0] if computed else contacts.find_attribute(self._work, name)
         told = contacts.evidence(self._work, found, self._number)
         params: dict[str, Any] = {"field": name}
         if told.value is not None:
             params["value"] = told.value
+            if computed:
+                params["value"] = features.values_of(self._work, name, [self._number]).get(self._number, told.value)
         if told.at_ms is None:
             return Fact("value_unknown" if told.value is None else "value_undated", params)
         params |= {"at": self._at(told.at_ms), "who": told.who, "why": told.why}

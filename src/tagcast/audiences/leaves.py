@@ -130,14 +130,21 @@ class Lowering:
         return Asked(("birthday", key, first.isoformat(), last.isoformat()), ask, ordered.planes(key))
 
     def _ranked(self, attribute: Attribute, leaf: RankLeaf) -> Node:
-        view, key, share = self._work.bitmaps, attribute.key, Fraction(str(leaf.percent)) / 100
+        view, share = self._work.bitmaps, Fraction(str(leaf.percent)) / 100
+        kept, turned = attribute, False
+        if attribute.family == "feature":
+            kept, turned = features.kept_as(self._work, attribute.name)
+        key = kept.key
 
         def ask(within: BitMap | None) -> BitMap:
             known = view.read(f"{key}#known")
-            if leaf.side == "top":
-                found = ordered.highest(view, key, math.ceil(len(known) * share))
+            size = math.ceil(len(known) * share)
+            if leaf.side != "top":
+                size = len(known) - math.ceil(len(known) * (1 - share))
+            if (leaf.side == "top") != turned:
+                found = ordered.highest(view, key, size)
             else:
-                found = known - ordered.highest(view, key, math.ceil(len(known) * (1 - share)))
+                found = known - ordered.highest(view, key, len(known) - size)
             return found if within is None else found & within
 
         return Asked(("rank", key, leaf.side, str(leaf.percent)), ask, ordered.planes(key), whole=True)

@@ -32,7 +32,17 @@ from tagcast.features.pest import FAMILIES, Family, declare, families
 from tagcast.features.rules import LAYERS, Definition, as_data
 from tagcast.features.scoring import CLASSES, Amounts, Scores, Thresholds
 from tagcast.features.store import Run, Version, versions
-from tagcast.features.values import Distribution, definitions, distribution, names, node, numbers, select, values_of
+from tagcast.features.values import (
+    Distribution,
+    definitions,
+    distribution,
+    kept_as,
+    names,
+    node,
+    numbers,
+    select,
+    values_of,
+)
 from tagcast.features.workflows import recompute, work_off
 
 __all__ = [
@@ -68,6 +78,7 @@ __all__ = [
     "due",
     "families",
     "forget",
+    "kept_as",
     "migration",
     "names",
     "node",

@@ -75,6 +75,16 @@ def node(work: Work, name: str, op: str, value: object = None) -> Node:
     return _since(made, f"feature:{field.since}", as_of(work, field))
 
 
+def kept_as(work: Work, name: str) -> tuple[Attribute, bool]:
+    """(the field under whose key the values of a field lie, whether they are ordered the other way round).
+
+    Days since something are kept as the day. Raises NotFound.
+    """
+    known = fields(work)
+    field = find(work, name)
+    return (field.attribute, False) if field.since is None else (known[field.since].attribute, True)
+
+
 def select(work: Work, name: str, op: str, value: object = None) -> BitMap:
     """The members of `node`."""
     return Evaluation(work.bitmaps, contacts.EVERYONE).members(node(work, name, op, value))
