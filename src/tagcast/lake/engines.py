@@ -129,7 +129,13 @@ class Spark:
                 inside = view(f"w_{mark}", _local(session, only))
             return _numbers(session.sql(sql.fill(values, texts, inside)).toArrow())
         except Exception as error:
-            raise _problem(error) from error
+            problem = _problem(error)
+            if isinstance(problem, Down):
+                # The next question opens another; this one cannot even be ended.
+                views.clear()
+                with self._lock:
+                    self._session = None
+            raise problem from error
         finally:
             _drop(session, views)
 
