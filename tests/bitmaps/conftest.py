@@ -68,6 +68,16 @@ def sqlite_log(tmp_path: Path) -> Iterator[Log]:
     engine.dispose()
 
 
+@pytest.fixture(scope="module")
+def sqlite_log_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Log]:
+    """One for all examples of a property; each empties it."""
+    folder = tmp_path_factory.mktemp("log")
+    url = f"sqlite:///{folder / 'log.db'}"
+    engine = open_engine(url)
+    yield Log(url, engine, folder / "checkpoints")
+    engine.dispose()
+
+
 @pytest.fixture
 def postgres_log(postgres_url: str, tmp_path: Path) -> Iterator[Log]:
     engine = open_engine(postgres_url)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pyroaring import BitMap
 
 from tagcast.bitmaps import combining, counting, sliced
-from tagcast.bitmaps.combining import Found
+from tagcast.bitmaps.combining import Found, Some
 from tagcast.bitmaps.planes import Plane
 from tagcast.bitmaps.sliced import Comparison
 from tagcast.bitmaps.view import View
@@ -119,7 +119,8 @@ class Evaluation:
         if of is not None and isinstance(known := self._view.results.get(("count", of)), int):
             return known
         found = self._set(node)
-        plane = None if isinstance(found.these, BitMap) else self._view.plane(self._universe)
+        sparse = isinstance(found.these, BitMap | Some)
+        plane = None if sparse else self._view.plane(self._universe)
         inside = combining.count_within(found.these, self._everyone, plane)
         number = len(self._everyone) - inside if found.inverted else inside
         if of is not None:
@@ -151,7 +152,7 @@ class Evaluation:
         return found
 
     def _recalled(self, node: Node) -> Found:
-        of = self._standing_on(node) if isinstance(node, AnyOf | AtLeast) and len(node.parts) > 1 else None
+        of = self._standing_on(node) if _is_group(node) else None
         if of is None:
             return self._evaluate(node)
         results, at = self._view.results, ("inverted", of)
@@ -202,6 +203,13 @@ class Evaluation:
                 return sliced.known(self._view, key, within=self._within)
             case Asked():
                 return leaf.ask(self._within)
+
+
+def _is_group(node: Node) -> bool:
+    """Whether it is leaves that are taken together: what expressions share, and cheap to name."""
+    if not isinstance(node, AnyOf | AtLeast) or len(node.parts) < 2:
+        return False
+    return all(isinstance(part, Key | Compared | Known) for part in node.parts)
 
 
 def walk(node: Node) -> Iterator[Node]:

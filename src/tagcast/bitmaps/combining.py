@@ -1,7 +1,8 @@
 """And, or, not over sets of two forms, Roaring bitmaps and dense expressions, by what each step costs.
 
-Dense parts stay an expression as long as possible: they are worked out together, block by block. Sparse parts are
-combined as Roaring bitmaps, the smallest first, so that each step has less to do than the one before.
+Dense parts stay an expression as long as possible: they are worked out together, block by block, and what is sparse
+joins them as a plane, unless so few are left that it is cheaper to look each of them up. Without any dense part all is
+done by Roaring, the smallest first.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,9 +13,19 @@ from pyroaring import BitMap
 from tagcast.bitmaps import planes
 from tagcast.bitmaps.planes import Dense, Join, Meet, Plane
 
-Members = BitMap | Dense
 _PAIRWISE_BELOW = 4096
-_GATHERED_BELOW = 50_000
+_LOOKED_UP_BELOW = 30_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Some:
+    """Those in any of two or more Roaring bitmaps, not united yet: as a plane they never need to be."""
+
+    parts: tuple[BitMap, ...]
+
+
+Sparse = BitMap | Some
+Members = Sparse | Dense
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +50,15 @@ def all_of(sets: Iterable[Found]) -> Found:
         return Found(union(outside), inverted=True)
     dense, sparse = _apart(inside)
     not_dense, not_sparse = _apart(outside)
-    if not sparse:
-        return Found(_subtract(Meet(dense, not_dense) if len(dense) > 1 or not_dense else dense[0], not_sparse))
-    left = sparse[0]
-    for these in sparse[1:]:
-        if not left:
-            break
-        left = left & these
-    if left and not_sparse and (not dense or len(left) < _GATHERED_BELOW):
-        left, not_sparse = bitmap(_subtract(left, not_sparse)), []
-    if left and (dense or not_dense):
-        return Found(_subtract(_filter(left, dense, not_dense), not_sparse))
-    return Found(_subtract(left, not_sparse))
+    if not dense and not not_dense:
+        return Found(_roaring(sparse, not_sparse))
+    if sparse and _size(sparse[0]) < _LOOKED_UP_BELOW:
+        return Found(_looked_up(_roaring(sparse, not_sparse), dense, not_dense))
+    if sparse:
+        dense = (*dense, *(Plane.union(_parts([part])) for part in sparse))
+    if not_sparse:
+        not_dense = (*not_dense, Plane.union(_parts(not_sparse)))
+    return Found(Meet(dense, not_dense) if len(dense) > 1 or not_dense else dense[0])
 
 
 def any_of(sets: Iterable[Found]) -> Found:
@@ -63,68 +71,84 @@ def union(parts: Sequence[Members]) -> Members:
     """The members of any part."""
     dense, sparse = _apart(parts)
     if dense and sparse:
-        dense = (*dense, Plane.union(sparse))
+        dense = (*dense, Plane.union(_parts(sparse)))
     if dense:
         return Join(dense) if len(dense) > 1 else dense[0]
-    return _roaring_union(sparse)
+    flat = _parts(sparse)
+    return Some(tuple(flat)) if len(flat) > 1 else flat[0] if flat else BitMap()
 
 
 def bitmap(members: Members) -> BitMap:
     """As a Roaring bitmap. Shared: not to be mutated."""
-    return members if isinstance(members, BitMap) else planes.solid(members).bitmap()
+    found = solid(members)
+    return found.bitmap() if isinstance(found, Plane) else found
 
 
 def solid(members: Members) -> BitMap | Plane:
     """Worked out, so that it is not worked out again."""
-    return members if isinstance(members, BitMap) else planes.solid(members)
+    match members:
+        case BitMap():
+            return members
+        case Some(parts):
+            return _united(parts)
+        case _:
+            return planes.solid(members)
 
 
 def count_within(members: Members, everyone: BitMap, plane: Plane | None) -> int:
     """How many of `members` are among everyone; `plane` is everyone as a plane, needed for dense members only."""
-    if isinstance(members, BitMap):
-        return everyone.intersection_cardinality(members)
+    if isinstance(members, BitMap | Some):
+        return everyone.intersection_cardinality(bitmap(members))
     assert plane is not None
     return planes.count(Meet((members, plane)))
 
 
-def _apart(parts: Sequence[Members]) -> tuple[tuple[Dense, ...], list[BitMap]]:
+def _apart(parts: Sequence[Members]) -> tuple[tuple[Dense, ...], list[Sparse]]:
     """The dense ones, and the sparse ones by size."""
-    sparse = sorted((part for part in parts if isinstance(part, BitMap)), key=len)
-    return tuple(part for part in parts if not isinstance(part, BitMap)), sparse
+    sparse = sorted((part for part in parts if isinstance(part, BitMap | Some)), key=_size)
+    return tuple(part for part in parts if not isinstance(part, BitMap | Some)), sparse
 
 
-def _subtract(left: Members, sparse: list[BitMap]) -> Members:
-    if not sparse:
-        return left
-    rest = bitmap(left)
-    for these in reversed(sparse):
-        if not rest:
-            break
-        rest = rest - these
-    return rest
+def _parts(sparse: Sequence[Sparse]) -> list[BitMap]:
+    return [one for part in sparse for one in (part.parts if isinstance(part, Some) else (part,))]
 
 
-def _filter(left: BitMap, dense: tuple[Dense, ...], not_dense: tuple[Dense, ...]) -> Members:
+def _size(part: Sparse) -> int:
+    return len(part) if isinstance(part, BitMap) else sum(map(len, part.parts))
+
+
+def _roaring(inside: Sequence[Sparse], outside: Sequence[Sparse]) -> BitMap:
+    left = bitmap(inside[0])
+    for part in inside[1:]:
+        if not left:
+            return left
+        left = left & bitmap(part)
+    for these in sorted(_parts(outside), key=len, reverse=True):
+        if not left:
+            return left
+        left = left - these
+    return left
+
+
+def _looked_up(left: BitMap, dense: tuple[Dense, ...], not_dense: tuple[Dense, ...]) -> BitMap:
     """Those of `left` in all of `dense` and in none of `not_dense`."""
-    if len(left) < _GATHERED_BELOW:
-        for part in dense:
-            left = planes.solid(part).present(left)
-        for part in not_dense:
-            left = left - planes.solid(part).present(left)
-        return left
-    return Meet((Plane.union([left]), *dense), not_dense)
+    for part in dense:
+        left = planes.present(part, left)
+    for part in not_dense:
+        left = left - planes.present(part, left)
+    return left
 
 
-def _roaring_union(sparse: list[BitMap]) -> BitMap:
-    if not sparse:
-        return BitMap()
-    if len(sparse) == 1:
-        return sparse[0]
-    # Many at once goes over bitsets, which is slow where the result is arrays.
-    chunks = max(these.max() for these in sparse if these) // 65536 + 1 if sparse[-1] else 1
-    if len(sparse) > 8 or sum(map(len, sparse)) > _PAIRWISE_BELOW * chunks:
-        return BitMap.union(*sparse)
-    joined = sparse[0] | sparse[1]
-    for these in sparse[2:]:
+def _united(parts: Sequence[BitMap]) -> BitMap:
+    # All at once goes over bitsets, which is slow where the result is arrays.
+    by_size = sorted(parts, key=len)
+    if len(parts) > 8 or _size(Some(tuple(parts))) > _PAIRWISE_BELOW * (max(map(_top, parts)) // 65536 + 1):
+        return BitMap.union(*by_size)
+    joined = by_size[0] | by_size[1]
+    for these in by_size[2:]:
         joined = joined | these
     return joined
+
+
+def _top(members: BitMap) -> int:
+    return members.max() if members else 0

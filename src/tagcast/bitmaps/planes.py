@@ -49,15 +49,15 @@ class Plane:
     def union(cls, sets: Sequence[BitMap]) -> "Plane":
         """Who is in any of `sets`."""
         top = max((members.max() for members in sets if members), default=-1)
-        words: Words = np.zeros((top + _BLOCK_BITS) // _BLOCK_BITS * BLOCK, dtype=np.uint64)
+        words: Words = np.empty((top + _BLOCK_BITS) // _BLOCK_BITS * BLOCK, dtype=np.uint64)
         if top >= 0:
             # Roaring clears bits in place; what is left over of everything, its bytes read as words, is the complement.
-            left = _everything(top // _CHUNK_BITS + 1).copy()
+            used = top // _CHUNK_BITS + 1
+            left = _everything(used) | BitMap()  # several times faster than copy()
             for members in sets:
                 left -= members
-            _read(left, words)
-            np.bitwise_xor(words, _ALL, out=words)
-            words[(top // _CHUNK_BITS + 1) * _CHUNK :] = 0
+            _read_complement(left, words[: used * _CHUNK])
+            words[used * _CHUNK :] = 0
         return cls(words)
 
     @property
@@ -144,6 +144,21 @@ def count(dense: Dense) -> int:
     return found
 
 
+def present(dense: Dense, members: BitMap) -> BitMap:
+    """Those of a few `members` that are in it; nothing else is worked out."""
+    match dense:
+        case Plane():
+            return dense.present(members)
+        case Join(parts):
+            return BitMap.union(*[present(part, members) for part in parts])
+        case Meet(inside, outside):
+            for part in inside:
+                members = present(part, members)
+            for part in outside:
+                members = members - present(part, members)
+            return members
+
+
 def _length(dense: Dense) -> int:
     """How many blocks can have members."""
     match dense:
@@ -209,8 +224,8 @@ class _Scratch(threading.local):
 _scratch = _Scratch()
 
 
-def _read(members: BitMap, words: Words) -> None:
-    """Write the members into zeroed `words`, from the portable Roaring format; dense chunks are copied as they are."""
+def _read_complement(members: BitMap, words: Words) -> None:
+    """Write who is not a member into `words`, from the portable Roaring format; dense chunks are read as they are."""
     data = members.serialize()
     cookie, size = struct.unpack_from("<II", data)
     runs, start = np.zeros(0, dtype=np.uint8), 8
@@ -223,8 +238,14 @@ def _read(members: BitMap, words: Words) -> None:
     chunks = words.reshape(-1, _CHUNK)
     start += 4 * size + (4 * size if not len(runs) or size >= _OFFSETS_FROM else 0)
     if size and not len(runs) and counts.min() > _ARRAY_MOST:
-        chunks[keys] = np.frombuffer(data, dtype="<u8", count=size * _CHUNK, offset=start).reshape(size, _CHUNK)
+        dense = np.frombuffer(data, dtype="<u8", count=size * _CHUNK, offset=start)
+        if size == len(chunks):
+            np.bitwise_not(dense, out=words)
+        else:
+            words[:] = _ALL
+            chunks[keys] = ~dense.reshape(size, _CHUNK)
         return
+    words[:] = 0
     for place, key in enumerate(keys.tolist()):
         if len(runs) and runs[place]:
             spans = np.frombuffer(data, dtype="<u2", count=2 * _u2(data, start), offset=start + 2).reshape(-1, 2)
@@ -243,6 +264,7 @@ def _read(members: BitMap, words: Words) -> None:
             bits[np.frombuffer(data, dtype="<u2", count=many, offset=start)] = True
             chunks[key] = np.packbits(bits, bitorder="little").view("<u8")
             start += many * 2
+    np.bitwise_not(words, out=words)
 
 
 def _u2(data: bytes, at: int) -> int:
