@@ -5,6 +5,7 @@ import random
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pyroaring import BitMap
@@ -27,16 +28,16 @@ def _keep(home: str, url: str) -> None:
             time.sleep(0.005)
 
 
-def _start(runtime: Runtime) -> "object":
+def _start(runtime: Runtime) -> Any:
     home, url = str(runtime.settings.home), runtime.settings.database_url
     process = FORK.Process(target=_keep, args=(home, url), daemon=True)
     process.start()
     return process
 
 
-def _kill(process: object) -> None:
-    os.kill(process.pid, signal.SIGKILL)  # type: ignore[attr-defined]
-    process.join()  # type: ignore[attr-defined]
+def _kill(process: Any) -> None:
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
 
 
 def _rules(runtime: Runtime) -> None:

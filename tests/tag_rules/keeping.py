@@ -1,6 +1,7 @@
 """A workspace with rules that are followed at once, and turns taken by hand."""
 
 from dataclasses import replace
+from typing import Any
 
 from pyroaring import BitMap
 
@@ -25,10 +26,10 @@ def settle(turning: Turning, runtime: Runtime, most: int = 50) -> None:
     raise AssertionError("the turns do not come to an end")
 
 
-def rule(work: Work, path: str, text: str, **ways: object) -> Rule:
+def rule(work: Work, path: str, text: str, **ways: Any) -> Rule:
     """An active rule for a tag, made if it is not there."""
     tag = tags.ensure(work, path)
-    made = tag_rules.create(work, tag.id, audiences.parse(text), **ways)  # type: ignore[arg-type]
+    made = tag_rules.create(work, tag.id, audiences.parse(text), **ways)
     return tag_rules.activate(work, made.id)
 
 

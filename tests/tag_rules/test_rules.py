@@ -1,6 +1,7 @@
 """What a rule promises: dry run, versions, limits, rings, a keeper's right; and what stops it."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 import time_machine
@@ -22,8 +23,8 @@ def people(work: Work) -> Work:
     return work
 
 
-def draft(work: Work, path: str, text: str, **ways: object) -> tag_rules.Rule:
-    return tag_rules.create(work, tags.find(work, path).id, audiences.parse(text), **ways)  # type: ignore[arg-type]
+def draft(work: Work, path: str, text: str, **ways: Any) -> tag_rules.Rule:
+    return tag_rules.create(work, tags.find(work, path).id, audiences.parse(text), **ways)
 
 
 def test_a_dry_run_tells_who_would_get_and_lose_the_tag_and_changes_nothing(people: Work) -> None:
@@ -273,3 +274,29 @@ def test_a_second_event_of_a_day_is_followed_though_it_changes_no_day_set(runtim
     settle(turning, runtime)
     with runtime.read(1, "test") as work:
         assert held(work, "kept") == set()
+
+
+def test_rules_follow_a_merged_tag_and_a_renamed_segment(runtime: Runtime) -> None:
+    turning = eager()
+    with runtime.work(1, "test") as work:
+        crowd(work, 9)
+        for path in ("a", "b"):
+            tags.create(work, path)
+        give(work, "a", 1)
+        give(work, "b", 2)
+        audiences.create(work, "s", audiences.parse("all"))
+        made = rule(work, "kept", 'tag("a") and segment("s")')
+        assert ("rule", made.id, "kept") in {(use.kind, use.id, use.name) for use in tags.uses(work)}
+        audiences.rename(work, audiences.find(work, "s").id, "t")
+        old, new = tags.find(work, "a"), tags.find(work, "b")
+        notes = tags.rewrite_uses(work, old, new)
+        found = tag_rules.get(work, made.id)
+        assert audiences.to_text(found.definition.expression) == 'tag("b") and segment("t")'
+        assert [line.what for line in tag_rules.history(work, made.id)][:2] == ["rewritten", "rewritten"]
+    settle(turning, runtime)
+    with runtime.work(1, "test") as work:
+        assert held(work, "kept") == {2}
+        tags.restore_uses(work, notes)
+    settle(turning, runtime)
+    with runtime.read(1, "test") as work:
+        assert held(work, "kept") == {1}

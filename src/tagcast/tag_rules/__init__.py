@@ -17,6 +17,7 @@ from tagcast.tag_rules.actions import (
     stop,
 )
 from tagcast.tag_rules.events import RuleStopped
+from tagcast.tag_rules.naming import follow_name
 from tagcast.tag_rules.rules import Definition, Line, Mode, Rule
 from tagcast.tag_rules.trial import Side, Trial, dry_run
 from tagcast.tag_rules.views import Seen
@@ -24,6 +25,7 @@ from tagcast.tag_rules.views import every as seen
 from tagcast.tag_rules.workflows import Turning
 
 __all__ = [
+    "USERS",
     "Definition",
     "Line",
     "Mode",
@@ -38,6 +40,7 @@ __all__ = [
     "delete",
     "dry_run",
     "edit",
+    "follow_name",
     "every",
     "get",
     "given",

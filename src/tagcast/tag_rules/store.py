@@ -77,11 +77,6 @@ def put_state(work: Work, rule_id: int, state: State, problem: Mapping[str, Any]
     work.connection.execute(sa.update(rules).where(_mine(work, rule_id)).values(values))
 
 
-def put_tag(work: Work, rule_id: int, tag_id: int) -> None:
-    """Another tag to keep."""
-    work.connection.execute(sa.update(rules).where(_mine(work, rule_id)).values(tag=tag_id))
-
-
 def delete(work: Work, rule_id: int) -> None:
     """Delete a rule; what was done to it stays."""
     work.connection.execute(sa.delete(rules).where(_mine(work, rule_id)))
