@@ -198,7 +198,7 @@ def test_a_scheduled_segment_is_what_it_was_at_its_round(runtime: Runtime) -> No
         assert (asked.fresh_at, work.bitmaps.count(asked.key)) == (None, 0)
         for refresh, hours in (("scheduled", 0), ("scheduled", 5), ("asked", 6), ("live", 1)):
             with pytest.raises(Invalid):
-                audiences.keep(work, segment, refresh, every_hours=hours)  # type: ignore[arg-type]
+                audiences.keep(work, segment, refresh, every_hours=hours)  # type: ignore[arg-type]  # no such pair
         with pytest.raises(Conflict):
             audiences.renew(work, segment)
 

@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 from pyroaring import BitMap
 
-from tagcast import accounts, broadcasts, compliance, contacts
+from tagcast import accounts, audiences, broadcasts, compliance, contacts
 from tagcast.accounts import NewAccount
 from tagcast.broadcasts.tables import broadcasts as table
 from tagcast.contacts import Identity, PersonIn
@@ -332,3 +332,13 @@ def test_receipts_are_kept_for_a_month(runtime: Runtime) -> None:
     for days, gone in ((29, 0), (31, 1), (31, 0)):
         with runtime.work(1, "test", now=now + timedelta(days=days)) as work:
             assert broadcasts.purge_receipts(work) == gone
+
+
+def test_a_draft_follows_the_new_name_of_its_segment(work: Work) -> None:
+    at = account(work, "service")
+    segment = audiences.create(work, "s", audiences.parse("all"))
+    number = draft(work, at, audience='segment("s")')
+    with pytest.raises(Conflict):
+        audiences.delete(work, segment.id)
+    audiences.rename(work, segment.id, "t")
+    assert broadcasts.get(work, number).audience == {"segment": "t"}

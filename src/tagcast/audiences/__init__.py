@@ -30,7 +30,7 @@ from tagcast.audiences.evidence import Fact
 from tagcast.audiences.explaining import Explained, Moved, explain, moved
 from tagcast.audiences.keeping import KIND, keep, renew_due, start_due, waiting, work_off
 from tagcast.audiences.language import parse, to_text
-from tagcast.audiences.naming import on_rename, uses, where_used
+from tagcast.audiences.naming import on_rename, renamed, uses, where_used
 from tagcast.audiences.past import Difference, difference
 from tagcast.audiences.past import count as past_count
 from tagcast.audiences.past import members as past_members
@@ -125,6 +125,7 @@ __all__ = [
     "record_size",
     "region",
     "rename",
+    "renamed",
     "renew",
     "renew_due",
     "restore",

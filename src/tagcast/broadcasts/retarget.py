@@ -1,4 +1,7 @@
-"""Broadcasts as users of tags: a draft is rewritten when a tag is merged; what was begun is a record."""
+"""Broadcasts as users of tags and segments: a draft follows when a tag is merged or a segment gets another name.
+
+What was begun is a record.
+"""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -48,3 +51,13 @@ def _restore(work: Work, notes: Sequence[dict[str, Any]]) -> None:
 
 
 USERS = tags.register(tags.Users("broadcast", _uses, _rewrite, _restore))
+
+
+def _renamed(work: Work, before: str, after: str) -> None:
+    for row in _rows(work):
+        audience = audiences.from_json(row.audience)
+        if row.state == State.DRAFT and (now := audiences.renamed(audience, before, after)) != audience:
+            store.update(work, row.id, audience=audiences.to_json(now))
+
+
+audiences.on_rename("broadcast", _renamed)

@@ -17,7 +17,7 @@ from tagcast.tag_rules.actions import (
     stop,
 )
 from tagcast.tag_rules.events import RuleStopped
-from tagcast.tag_rules.naming import follow_name
+from tagcast.tag_rules.naming import USERS, follow_name
 from tagcast.tag_rules.rules import Definition, Line, Mode, Rule
 from tagcast.tag_rules.trial import Side, Trial, dry_run
 from tagcast.tag_rules.views import Seen

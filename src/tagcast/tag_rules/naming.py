@@ -1,10 +1,17 @@
-"""A segment's new name in the rules that stand on it."""
+"""Rules as users of tags and segments: what they name, and a segment's new name in them."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
-from tagcast import audiences
+from tagcast import audiences, tags
 from tagcast.kit.uow import Work
 from tagcast.tag_rules import store
+
+
+def _uses(work: Work) -> Iterator[tags.Use]:
+    for rule in store.every(work):
+        branches, exactly, over = audiences.tag_uses(rule.definition.expression, rule.definition.tags)
+        yield tags.Use("rule", rule.id, tags.get(work, rule.tag).path, branches, (*exactly, rule.tag), over)
 
 
 def follow_name(work: Work, before: str, after: str) -> None:
@@ -19,3 +26,4 @@ def follow_name(work: Work, before: str, after: str) -> None:
 
 
 audiences.on_rename("rule", follow_name)
+USERS = tags.register(tags.Users("rule", _uses))
