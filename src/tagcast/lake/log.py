@@ -30,6 +30,7 @@ _TYPES = {
 
 
 def snapshot_of(table: Any) -> Snapshot:
+    """A table as its opened log has it."""
     listed = pa.table(table.get_add_actions(flatten=True)).to_pylist()
     files = [
         File(

@@ -1,0 +1,31 @@
+"""`tagcast lake`: state, order, damage, versions."""
+
+from pathlib import Path
+
+from tests.cli.conftest import Shell
+
+
+def test_events_go_into_the_lake_and_damage_is_found_and_mended(tagcast: Shell, home: Path, tmp_path: Path) -> None:
+    assert "No type of event is declared yet" in tagcast("lake", "status").stderr
+    people, bought = tmp_path / "people.csv", tmp_path / "bought.csv"
+    people.write_text("id\nc1\nc2\n", "utf-8")
+    bought.write_text("id,day,amt\nc1,2026-01-05,10.50\nc2,2026-02-03,20\n", "utf-8")
+    (tmp_path / "people.json").write_text('{"id": "identity:customer_id"}', "utf-8")
+    (tmp_path / "bought.json").write_text('{"id": "contact:customer_id", "day": "at", "amt": "amount"}', "utf-8")
+    tagcast("contacts", "import", people, "--map", tmp_path / "people.json")
+    tagcast("events", "declare", "purchase", "--purpose", "marketing")
+    tagcast("events", "import", bought, "--type", "purchase", "--map", tmp_path / "bought.json")
+    assert [(one["type"], one["rows"], one["waiting"]) for one in tagcast.json("lake", "status")] == [
+        ("purchase", 0, 1)
+    ]
+    assert tagcast.json("lake", "compact") == {"moved": 2, "fewer": 0}
+    assert [(one["rows"], one["files"], one["waiting"]) for one in tagcast.json("lake", "status")] == [(2, 2, 0)]
+    assert [(one["what"], one["rows"]) for one in tagcast.json("lake", "history", "purchase")] == [("append", 2)]
+    assert "追加" in tagcast("lake", "history", "purchase", "--lang", "zh").stdout
+    assert tagcast.json("lake", "verify") == []
+    file = next((home / "lake" / "w1" / "purchase").glob("*.parquet"))
+    file.write_bytes(file.read_bytes()[:-9] + b"\0" + file.read_bytes()[-8:])
+    assert file.name in tagcast("lake", "verify", code=1).stdout
+    assert [one["repaired"] for one in tagcast.json("lake", "verify", "--repair")] == [True]
+    assert tagcast.json("lake", "verify") == []
+    assert "purchase" in tagcast("lake", "history", "nothing", code=2).stderr
