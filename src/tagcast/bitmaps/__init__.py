@@ -9,7 +9,7 @@ ones.
 from tagcast.bitmaps import algebra, counting, ordered, sliced
 from tagcast.bitmaps.cache import Bitmaps
 from tagcast.bitmaps.checkpoints import Checkpoint
-from tagcast.bitmaps.codec import from_bytes, pack, page, to_bytes, unpack
+from tagcast.bitmaps.codec import from_bytes, pack, pack_pairs, page, to_bytes, unpack
 from tagcast.bitmaps.past import Past
 from tagcast.bitmaps.records import AlreadyUndone, Change, Difference, Only, UnknownChange
 from tagcast.bitmaps.store import Row
@@ -29,6 +29,7 @@ __all__ = [
     "UnknownChange",
     "metadata",
     "pack",
+    "pack_pairs",
     "page",
     "unpack",
     "to_bytes",
