@@ -98,11 +98,12 @@ def clv_summary(
     work: Work, *, as_of: date, event: str = "purchase", zone: str | None = None
 ) -> ClvSummary:  # fmt: skip
     """What lifetime models need, from whole days. Raises NotFound for the event type."""
-    found = behaviour.aggregates(work, event, until=as_of, zone=zone or work.zone)
+    fields = ("first_day", "last_day", "days", "sum", "first_sum")
+    found = behaviour.aggregates(work, event, until=as_of, zone=zone or work.zone, fields=fields)
     frequency = found.days.astype(np.int64) - 1
     first, last = found.first_day.astype(np.int64), found.last_day.astype(np.int64)
-    repeated = (found.sum - found.first_sum) / 100
-    monetary = np.divide(repeated, frequency, out=np.zeros(len(found)), where=frequency > 0)
+    # Who did it on one day only has nothing left to divide.
+    monetary = (found.sum - found.first_sum) / (np.maximum(frequency, 1) * 100)
     return ClvSummary(found.contact, frequency, last - first, measures.day_number(as_of) - first, monetary)
 
 
