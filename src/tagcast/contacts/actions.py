@@ -68,7 +68,7 @@ def find_or_make(work: Work, people: Sequence[PersonIn]) -> list[Found]:
         for identity, asked in wanted.items()
         for fingerprint, number in store.find_numbers(work, identity, asked).items()
     }
-    matching = _Matching(last, known, _open(work, set(known.values())))
+    matching = _Matching(last, known, open_rows(work, set(known.values())))
     found = [
         Found(problem=marks) if isinstance(marks, TagcastError) else _match(matching, person, marks)
         for person, marks in zip(people, cleaned, strict=True)
@@ -88,18 +88,18 @@ def numbers_of(work: Work, kind: str, values: Sequence[str], account: int = 0) -
 def identities_of(work: Work, numbers: Iterable[int], kind: str, account: int = 0) -> dict[int, str]:
     """The identity of each contact that has one of this kind, in the clear. Raises Invalid for an unknown kind."""
     name = rules.check_identity(kind, account).text
-    rows = _open(work, numbers)
+    rows = open_rows(work, numbers)
     return {number: row["i"][name] for number, row in rows.items() if name in row["i"]}
 
 
 def texts_of(work: Work, numbers: Iterable[int]) -> dict[int, dict[str, str]]:
     """The private texts of contacts, in the clear."""
-    return {number: row["t"] for number, row in _open(work, numbers).items()}
+    return {number: row["t"] for number, row in open_rows(work, numbers).items()}
 
 
 def vault_of(work: Work, number: int) -> tuple[dict[str, str], dict[str, str]]:
     """(identities, private texts) of one contact. Raises NotFound."""
-    row = _open(work, [number]).get(number)
+    row = open_rows(work, [number]).get(number)
     if row is None:
         raise NotFound("contacts.no_contact", number=number)
     return row["i"], row["t"]
@@ -211,9 +211,14 @@ def _write(work: Work, matching: _Matching) -> None:
         work.bitmaps.add(rules.EVERYONE, BitMap(sorted(matching.made)), why="first seen")
     store.update_sealed(work, {number: seal(number) for number in matching.changed - matching.made})
     store.insert_identities(work, matching.new_marks)
+    note_identities(work, matching.new_marks)
+
+
+def note_identities(work: Work, new: Iterable[tuple[Identity, bytes, int]]) -> None:
+    """Bring the sets of who is reachable by an account, and who is its member, up to date with new identities."""
     reachable: dict[int, list[int]] = {}
     members: dict[int, list[int]] = {}
-    for identity, _, number in matching.new_marks:
+    for identity, _, number in new:
         if identity.account:
             reachable.setdefault(identity.account, []).append(number)
         if identity.kind == "member_id":
@@ -223,7 +228,8 @@ def _write(work: Work, matching: _Matching) -> None:
             work.bitmaps.add(f"{prefix}:{account}", BitMap(numbers), why="first seen")
 
 
-def _open(work: Work, numbers: Iterable[int]) -> dict[int, Vaulted]:
+def open_rows(work: Work, numbers: Iterable[int]) -> dict[int, Vaulted]:
+    """The vault rows of those who are there, opened."""
     loads: Any = orjson.loads
     opened = work.vault.open
     return {

@@ -5,14 +5,15 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 from pyroaring import BitMap
 
 from tagcast import accounts, bitmaps
-from tagcast.contacts import actions, rules, store
-from tagcast.contacts.rules import KINDS, Attribute, Identity, PersonIn
+from tagcast.contacts import matching, rules, store
+from tagcast.contacts.rules import KINDS, Attribute, Identity
 from tagcast.contacts.values import put_kept
 from tagcast.files import Row
 from tagcast.kit.errors import Invalid, NotFound, TagcastError
@@ -23,6 +24,7 @@ OnConsent = Callable[[Work, str, BitMap, BitMap], None]
 
 _PURPOSE = re.compile(r"[a-z][a-z0-9_]{0,59}")
 IGNORE = "ignore"
+V = TypeVar("V")
 
 
 @dataclass(slots=True)
@@ -93,7 +95,7 @@ class PeopleHandler:
     """Imports contacts: identities, attributes, private texts and consents by column."""
 
     kind = "contacts"
-    chunk = 2000
+    chunk = 10_000
 
     def __init__(self, mapping: Mapping[str, str], on_consent: OnConsent | None = None) -> None:
         self.mapping = dict(mapping)
@@ -127,68 +129,52 @@ class PeopleHandler:
 
     def apply(self, work: Work, rows: Sequence[Row], why: str) -> ChunkOutcome:
         """Apply rows; a row with a problem has no effect at all."""
-        outcome = ChunkOutcome()
-        parsed: list[tuple[int, _Parsed]] = []
-        for index, row in enumerate(rows):
-            try:
-                parsed.append((index, self._parse(row.values)))
-            except TagcastError as error:
-                outcome.problems[index] = error
-        kept: dict[str, dict[int, int | str]] = {attribute.name: {} for attribute in self.attributes.values()}
-        consents: dict[str, dict[int, bool]] = {purpose: {} for purpose in self.consents.values()}
-        made, changed = BitMap(), BitMap()
-        found = actions.find_or_make(work, [one.person for _, one in parsed])
-        for (index, one), who in zip(parsed, found, strict=True):
-            if who.problem is not None:
-                outcome.problems[index] = who.problem
-                continue
-            outcome.made += who.made
-            outcome.matched += not who.made
-            (made if who.made else changed).add(who.number) if who.made or who.changed else None
-            for name, value in one.kept.items():
-                kept[name][who.number] = value
-            for purpose, granted in one.consents.items():
-                consents[purpose][who.number] = granted
-        self._members(work, [(one.person, who.number) for (_, one), who in zip(parsed, found, strict=True)], why)
-        changed |= self._write(work, kept, why)
-        self._consent(work, consents)
-        outcome.changed = len(changed - made)
-        return outcome
-
-    def _parse(self, values: Mapping[str, str]) -> "_Parsed":
-        known = {identity: values[column] for column, identity in self.identities.items() if values[column].strip()}
-        texts: dict[str, str] = {}
-        kept: dict[str, int | str] = {}
+        bad: dict[int, TagcastError] = {}
+        texts: dict[str, list[str | None]] = {}
+        kept: dict[str, list[int | str | None]] = {}
         for column, attribute in self.attributes.items():
-            text = values[column].strip()
-            if not text:
-                continue
-            value = rules.parse_value(attribute, text)
+            cells = [row.values[column] for row in rows]
+            parsed = _parsed(cells, _value_parser(attribute), bad)
             if attribute.type == "text":
-                texts[attribute.name] = str(value)
+                texts[attribute.name] = _over(
+                    texts.get(attribute.name), [None if v is None else str(v) for v in parsed]
+                )
             else:
-                kept[attribute.name] = value
-        consents: dict[str, bool] = {}
+                kept[attribute.name] = _over(kept.get(attribute.name), parsed)
+        consents: dict[str, list[bool | None]] = {}
         for column, purpose in self.consents.items():
-            if text := values[column].strip():
-                granted = rules.parse_flag(text)
-                if granted is None:
-                    raise Invalid("contacts.bad_flag", name=f"consent:{purpose}")
-                consents[purpose] = granted
-        return _Parsed(PersonIn(known, texts), kept, consents)
+            flags = _parsed([row.values[column] for row in rows], partial(_consent_flag, purpose), bad)
+            consents[purpose] = _over(consents.get(purpose), flags)
+        identities: dict[Identity, list[str]] = {}
+        for column, identity in self.identities.items():
+            cells = [row.values[column] for row in rows]
+            before = identities.get(identity)
+            identities[identity] = cells if before is None else [
+                cell if cell.strip() else former for cell, former in zip(cells, before, strict=True)
+            ]  # fmt: skip
+        found = matching.match(work, identities, texts, size=len(rows), skip=bad)
+        numbers = found.numbers
+        self._members(work, identities, numbers, why)
+        changed = BitMap(found.changed)
+        changed |= self._write(work, {name: _given(numbers, values) for name, values in kept.items()}, why)
+        self._consent(work, {purpose: _given(numbers, given) for purpose, given in consents.items()})
+        good = sum(1 for number in numbers if number)
+        made = len(found.made)
+        return ChunkOutcome(made, good - made, len(changed - BitMap(found.made)), bad | found.problems)
 
-    def _members(self, work: Work, people: Sequence[tuple[PersonIn, int]], why: str) -> None:
+    def _members(
+        self, work: Work, identities: Mapping[Identity, Sequence[str]], numbers: Sequence[int], why: str
+    ) -> None:
         """A list that names a member id says that its owner is a member, also of somebody who had left."""
-        for identity in self.identities.values():
+        for identity, cells in identities.items():
             if identity.kind == "member_id":
-                named = BitMap([number for person, number in people if number and identity in person.identities])
+                named = BitMap([n for n, cell in zip(numbers, cells, strict=True) if n and cell.strip()])
                 work.bitmaps.add(f"following:{identity.account}", named, why=why)
 
     def _write(self, work: Work, kept: Mapping[str, Mapping[int, int | str]], why: str) -> BitMap:
         changed = BitMap()
         for attribute in self.attributes.values():
-            values = kept[attribute.name]
-            if values and attribute.type != "text":
+            if values := kept.get(attribute.name):
                 changed |= put_kept(work, attribute, values, why=why)
         return changed
 
@@ -199,8 +185,43 @@ class PeopleHandler:
                 self.on_consent(work, purpose, granted, bitmaps.pack(given.keys()) - granted)
 
 
-@dataclass(frozen=True, slots=True)
-class _Parsed:
-    person: PersonIn
-    kept: dict[str, int | str]
-    consents: dict[str, bool]
+def _parsed(cells: Sequence[str], parse: Callable[[str], V], bad: dict[int, TagcastError]) -> list[V | None]:
+    """Each cell's value, None for an empty or a bad one, whose problem is noted. Equal cells are parsed once."""
+    known: dict[str, V | TagcastError | None] = {"": None}
+    found: list[V | None] = []
+    for at, cell in enumerate(cells):
+        if cell not in known:
+            text = cell.strip()
+            try:
+                known[cell] = parse(text) if text else None
+            except TagcastError as error:
+                known[cell] = error
+        value = known[cell]
+        if isinstance(value, TagcastError):
+            bad.setdefault(at, value)
+            value = None
+        found.append(value)
+    return found
+
+
+def _value_parser(attribute: Attribute) -> Callable[[str], int | str]:
+    return lambda text: rules.parse_value(attribute, text)
+
+
+def _consent_flag(purpose: str, text: str) -> bool:
+    granted = rules.parse_flag(text)
+    if granted is None:
+        raise Invalid("contacts.bad_flag", name=f"consent:{purpose}")
+    return granted
+
+
+def _over(before: list[Any] | None, after: list[Any]) -> list[Any]:
+    """Of two columns for one thing the later counts where it says something."""
+    if before is None:
+        return after
+    return [a if b is None else b for a, b in zip(before, after, strict=True)]
+
+
+def _given(numbers: Sequence[int], values: Sequence[V | None]) -> dict[int, V]:
+    """The values by contact; of a contact's rows the last that says something counts."""
+    return {number: value for number, value in zip(numbers, values, strict=True) if number and value is not None}

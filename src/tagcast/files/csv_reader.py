@@ -10,6 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TextIO
 
+_PLAIN = 100_000
+"""Characters of a line that needs no reader; csv refuses a field of 131,072."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -64,6 +67,16 @@ class _Lines:
             return line.replace("\0", ""), "nul"
         return line, "encoding" if "\ufffd" in line else ""
 
+    def plain(self) -> str | None:
+        """The next line without its end, if it is a record by itself (no quote, nothing wrong); else None: it stays."""
+        line, problem = self.back.popleft() if self.back else self._read()
+        if not line or problem or '"' in line or len(line) > _PLAIN:
+            if line:
+                self.back.appendleft((line, problem))
+            return None
+        self.number += 1
+        return line.rstrip("\r\n")
+
     def next_record(self) -> None:
         self.taken.clear()
 
@@ -82,6 +95,9 @@ def read_records(source: TextIO, delimiter: str, limits: Limits) -> Iterator[Rec
         reader = csv.reader(lines, delimiter=delimiter, strict=True)
         try:
             while True:
+                while (plain := lines.plain()) is not None:
+                    if plain:
+                        yield Record(lines.number, plain.split(delimiter))
                 lines.next_record()
                 start = lines.number + 1
                 fields = next(reader)
