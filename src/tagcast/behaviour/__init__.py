@@ -23,12 +23,12 @@ from tagcast.behaviour.actions import (
 from tagcast.behaviour.answers import at_least, node
 from tagcast.behaviour.events import Recorded
 from tagcast.behaviour.evidence import Evidence, evidence
-from tagcast.behaviour.intake import Intake
+from tagcast.behaviour.intake import Intake, sent, take_one
 from tagcast.behaviour.levels import key as day_key
 from tagcast.behaviour.packed import Events, events
 from tagcast.behaviour.questions import Did, Question, Then, Where, Window
 from tagcast.behaviour.recording import find_type
-from tagcast.behaviour.rules import EventIn, EventType, Kind
+from tagcast.behaviour.rules import EventIn, EventType, Kind, parse_value
 from tagcast.behaviour.summaries import Aggregates, aggregates
 from tagcast.behaviour.workflows import import_events
 
@@ -64,8 +64,11 @@ __all__ = [
     "last_seq",
     "moving",
     "node",
+    "parse_value",
     "rebuild",
     "record",
     "record_packed",
     "recorded_since",
+    "sent",
+    "take_one",
 ]

@@ -151,8 +151,7 @@ def _answer(asked: intake.Request, outcome: intake.Outcome) -> BatchOut:
             count=len(refused),
             total=len(asked.events),
             row=refused[0].row,
-            zh=refused[0].zh,
-            en=refused[0].en,
+            reason=refused[0].code,
             refused=[one.model_dump() for one in refused],
         )
     return BatchOut(recorded=outcome.recorded, known=outcome.known, already=outcome.already, refused=refused)

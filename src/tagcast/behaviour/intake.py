@@ -121,20 +121,38 @@ def take(work: Work, requests: Sequence[Request], *, zone: str) -> list[Outcome]
     by_type: dict[str, list[EventIn]] = {}
     outcomes: list[Outcome] = []
     for request, (events, refused) in zip(requests, parsed, strict=True):
-        mark = recording.batch_mark("", request.batch_key)
-        if request.batch_key and (mark in known or mark in new):
+        own = {recording.batch_mark("", request.batch_key)} if request.batch_key else set()
+        if own & (known | new):
             outcomes.append(Outcome(already=True))
             continue
         if refused and not request.partial:
             outcomes.append(Outcome(refused=tuple(refused)))
             continue
         fresh, theirs = recording.unseen(events, known | new)
-        new |= theirs | ({mark} if request.batch_key else set())
+        new |= theirs | own
         for event in fresh:
             by_type.setdefault(event.type, []).append(event)
         outcomes.append(Outcome(len(fresh), len(events) - len(fresh), refused=tuple(refused)))
     recording.keep(work, {name: recording.columns(events) for name, events in by_type.items()}, new, zone)
     return outcomes
+
+
+def sent(
+    name: str, contact: str, at: str, amount: str = "0", quantity: int = 1, *, properties: Mapping[str, Value], id_: str
+) -> Sent:
+    """One event of a contact written as a number or as kind:value."""
+    kind, _, value = contact.partition(":")
+    if contact.isdecimal():
+        return Sent(name, at, int(contact), None, amount, quantity, properties, id_)
+    return Sent(name, at, None, (kind, value, 0), amount, quantity, properties, id_)
+
+
+def take_one(work: Work, event: Sent) -> Outcome:
+    """Record one event. Raises the reason when it is refused."""
+    (outcome,) = take(work, [Request([event])], zone=work.zone)
+    if outcome.refused:
+        raise outcome.refused[0].error
+    return outcome
 
 
 class _Reading:
