@@ -7,7 +7,7 @@ from functools import cache
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pyroaring import BitMap
 from tests.audiences.expressions import trees
@@ -358,6 +358,12 @@ def test_the_same_words_mean_other_days_on_another_day(runtime: Runtime, populat
 
 @settings(max_examples=150, deadline=None)
 @given(EDGES | st.dates(date(1999, 1, 1), date(2030, 1, 1)), st.integers(0, 400), st.dates(date(1996, 1, 1)) | EDGES)
+@example(date(2025, 2, 28), 0, date(2024, 2, 29))
+@example(date(2025, 2, 27), 0, date(2024, 2, 29))
+@example(date(2025, 3, 1), 0, date(2024, 2, 29))
+@example(date(2028, 2, 28), 0, date(2024, 2, 29))
+@example(date(2028, 2, 29), 0, date(2027, 2, 28))
+@example(date(2028, 2, 29), 0, date(2027, 3, 1))
 def test_a_date_returns_on_the_days_of_the_calendar(first: date, length: int, born: date) -> None:
     last = first + timedelta(days=length)
     expected = date_returns(born, Span(first, last))
