@@ -1,5 +1,6 @@
 """Every operator and kind of question: DuckDB, Spark (Sail, or a real cluster), plain SQL and plain Python agree."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,7 +156,11 @@ measured = st.builds(
 followed = st.builds(Followed, part, part, st.integers(1, 20 * DAY), st.none() | st.integers(START, START + 100 * DAY))
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+# A cluster of processes takes a second or more for each.
+EXAMPLES = 8 if "TAGCAST_TEST_SPARK" in os.environ else 40
+
+
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ask=measured | followed, within=st.none() | st.lists(st.integers(1, 60), max_size=5))
 def test_whatever_is_asked_is_answered_alike(ground: Ground, ask: Ask, within: list[int] | None) -> None:
     ground.agree(ask, within)
