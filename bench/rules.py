@@ -155,7 +155,7 @@ def _watch(
             over = over or not numbers
             last = moment
             acknowledged.update(dict.fromkeys(numbers, at))
-        time.sleep(0.01)
+        time.sleep(0.02)
     return acknowledged, seen
 
 
