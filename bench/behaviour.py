@@ -157,7 +157,8 @@ def _moments() -> dict[str, int]:
 def _duckdb(file: Path, sql: str) -> BitMap:
     import duckdb
 
-    with duckdb.connect(config={"enable_progress_bar": False}) as connection:
+    with duckdb.connect() as connection:
+        connection.execute("SET enable_progress_bar = false").fetchall()
         found = connection.execute(sql.format(file=file, **_moments())).fetchnumpy()
     return bitmaps.pack(found["contact"])
 
