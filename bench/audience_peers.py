@@ -96,7 +96,8 @@ def chdb(_stack: ExitStack, index: Index, folder: Path) -> Ask:
         "CREATE TABLE b.t (tag Int32, s AggregateFunction(groupBitmap, UInt32)) ENGINE = MergeTree ORDER BY tag"
         " SETTINGS index_granularity = 1"
     )
-    base.query(f"INSERT INTO b.t SELECT tag, groupBitmapState(id) FROM file('{file}', Parquet) GROUP BY tag")
+    made = "assumeNotNull(tag), groupBitmapState(assumeNotNull(id))"
+    base.query(f"INSERT INTO b.t SELECT {made} FROM file('{file}', Parquet) GROUP BY tag")
     file.unlink()
 
     def state(tags: tuple[int, ...] | None) -> str:

@@ -32,9 +32,9 @@ KINDS = {
 # One block of a plane is sixteen chunks: the seventeenth begins the next.
 PLACES = (0, 1, 15, 16, 33)
 shapes = st.dictionaries(st.sampled_from(PLACES), st.sampled_from(sorted(KINDS)), max_size=4)
-GREEDY = Memory(sets=1 << 40, results=1 << 30, spread_most=1 << 40, bytes_a_member=2.2)
-NONE = Memory(sets=0, results=0, spread_most=1, bytes_a_member=2.2)
-TIGHT = Memory(sets=700_000, results=300_000, spread_most=1 << 40, bytes_a_member=2.2)
+GREEDY = Memory(sets=1 << 40, results=1 << 30, spread_most=1 << 40, span_least=1, bytes_a_member=2.2)
+NONE = Memory(sets=0, results=0, spread_most=1, span_least=1, bytes_a_member=2.2)
+TIGHT = Memory(sets=700_000, results=300_000, spread_most=1 << 40, span_least=1, bytes_a_member=2.2)
 EVERYONE = BitMap(range(3, 35 * CHUNK, 3)) | BitMap(range(CHUNK - 50, CHUNK + 50))
 LEAVES = [Key(name) for name in "abcde"]
 nodes: st.SearchStrategy[Node] = st.recursive(

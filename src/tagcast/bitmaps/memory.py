@@ -26,6 +26,7 @@ class Memory:
     sets: int
     results: int
     spread_most: int
+    span_least: int
     bytes_a_member: float
 
 
@@ -76,7 +77,8 @@ class Planes:
         return plane
 
     def _dense(self, whole: BitMap) -> bool:
-        if not whole or len(whole) * self._memory.spread_most < (span := whole.max() + 1) or span > _PLANES_MOST_SPAN:
+        span = whole.max() + 1 if whole else 0
+        if not self._memory.span_least <= span <= min(_PLANES_MOST_SPAN, len(whole) * self._memory.spread_most):
             return False
         facts = whole.get_statistics()
         taken = facts["n_bytes_array_containers"] + facts["n_bytes_bitset_containers"] + facts["n_bytes_run_containers"]
