@@ -1,11 +1,15 @@
-"""Rules as users of tags and segments: what they name, and a segment's new name in them."""
+"""Rules as users of tags and segments: another tag in the place of one, a segment's new name."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 from tagcast import audiences, tags
+from tagcast.audiences import Expression, live
+from tagcast.kit.errors import Conflict
 from tagcast.kit.uow import Work
-from tagcast.tag_rules import store
+from tagcast.tag_rules import actions, store
+from tagcast.tag_rules.rules import Rule, TagRef
 
 
 def _uses(work: Work) -> Iterator[tags.Use]:
@@ -14,16 +18,47 @@ def _uses(work: Work) -> Iterator[tags.Use]:
         yield tags.Use("rule", rule.id, tags.get(work, rule.tag).path, branches, (*exactly, rule.tag), over)
 
 
+def _rewrite(work: Work, old: tags.Tag, new: tags.Tag) -> tags.Notes:
+    notes: tags.Notes = []
+    for rule in actions.every(work):
+        said = rule.definition
+        if any(number == old.id for _, _, number in said.tags):
+            now = audiences.with_tag(said.expression, old, new)
+            made = _rewritten(work, rule, now, live.prove(work, now))
+            before = {"expression": audiences.to_json(said.expression), "tags": [list(ref) for ref in said.tags]}
+            notes.append({"name": tags.get(work, rule.tag).path, "id": rule.id, "version": made.version, **before})
+    return notes
+
+
+def _restore(work: Work, notes: Sequence[dict[str, Any]]) -> None:
+    """A rule that was deleted meanwhile stays deleted; one that was edited is not overwritten."""
+    for note in reversed(notes):
+        rule = store.get(work, note["id"])
+        if rule is None:
+            continue
+        if rule.version != note["version"]:
+            raise Conflict("tag_rules.moved", rule=rule.id, found=rule.version, expected=note["version"])
+        refs = [(account, path, number) for account, path, number in note["tags"]]
+        before = live.today(work, audiences.from_json(note["expression"]), refs)
+        _rewritten(work, rule, before, live.prove(work, before))
+
+
 def follow_name(work: Work, before: str, after: str) -> None:
     """Let rules name a segment by its new name."""
     for rule in store.every(work):
         now = audiences.renamed(rule.definition.expression, before, after)
         if now != rule.definition.expression:
-            store.put_definition(work, rule.id, replace(rule.definition, expression=now))
-            rewritten = store.get(work, rule.id)
-            assert rewritten is not None
-            store.write_line(work, rewritten, "rewritten")
+            # Not proved: a rule that stopped for another reason does not keep a segment from its new name.
+            _rewritten(work, rule, now, rule.definition.tags)
+
+
+def _rewritten(work: Work, rule: Rule, expression: Expression, refs: Sequence[TagRef]) -> Rule:
+    store.put_definition(work, rule.id, replace(rule.definition, expression=expression, tags=tuple(refs)))
+    made = store.get(work, rule.id)
+    assert made is not None
+    store.write_line(work, made, "rewritten")
+    return made
 
 
 audiences.on_rename("rule", follow_name)
-USERS = tags.register(tags.Users("rule", _uses))
+USERS = tags.register(tags.Users("rule", _uses, _rewrite, _restore))
