@@ -46,6 +46,10 @@ def test_from_tree_to_undo(api: Served) -> None:
     assert [(change["op"], change["size"], change["why"]) for change in changes] == [
         ("remove", 1, "no"), ("add", 3, "bought a card"),
     ]  # fmt: skip
+    assert [change["why"] for change in api("GET", f"{one}/history?op=add&why=CARD")[1]["changes"]] == ["bought a card"]
+    assert api("GET", f"{one}/history?since=2026-01-01T00:00:00")[0] == 422
+    status, moved = api("GET", f"{one}/diff?since={before}&until=2099-01-01T00:00:00Z")
+    assert (moved["before"], moved["after"], moved["came_first"], moved["left"]) == (0, 2, [2, 3], 0)
     assert api("POST", "/tags/undo", {"seq": done["seq"]})[1]["change"]["size"] == 2
     assert api("POST", "/tags/undo", {"seq": done["seq"]})[0] == 409
     assert api("GET", "/tags/of/2")[1]["tags"] == []
@@ -56,6 +60,9 @@ def test_the_tree_is_changed(api: Served) -> None:
     root, leaf = (api("POST", "/tags", {"path": path})[1] for path in ("a", "a/b"))
     assert api("POST", f"/tags/{leaf['id']}/rename", {"name": "c"})[1]["path"] == "a/c"
     assert api("POST", f"/tags/{leaf['id']}/move", {"parent": None})[1]["path"] == "c"
+    told = api("PATCH", f"/tags/{root['id']}", {"lifetime_days": 30, "exclusive": "replace"})[1]
+    assert (told["lifetime_days"], told["exclusive"]) == (30, "replace")
+    assert api("PATCH", f"/tags/{root['id']}", {"exclusive": None})[1]["lifetime_days"] == 30
     assert api("POST", f"/tags/{root['id']}/archive")[1]["archived"] is True
     assert [tag["path"] for tag in api("GET", "/tags")[1]["tags"]] == ["c"]
     assert api("POST", f"/tags/{root['id']}/restore")[1]["archived"] is False

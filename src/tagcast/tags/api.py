@@ -1,10 +1,10 @@
 """Tags over HTTP: the tree, tagging by contact numbers or identities, history, undo; synchronisation by account."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime
 from pyroaring import BitMap
 
 from tagcast import bitmaps, contacts
@@ -14,141 +14,33 @@ from tagcast.kit import clock
 from tagcast.kit.errors import Invalid
 from tagcast.kit.uow import Work
 from tagcast.tags import actions, past, rules, sync, tagging, undoing
+from tagcast.tags.forms import (
+    AssignIn,
+    ChangedOut,
+    ChangeOut,
+    CountOut,
+    DeclareIn,
+    DiffOut,
+    HistoryOut,
+    MembersIn,
+    NameIn,
+    Number,
+    ParentIn,
+    RowOut,
+    RowStatus,
+    Searched,
+    TagIn,
+    TagOut,
+    TreeOut,
+    UndoIn,
+    UndoneOut,
+)
 from tagcast.tags.rules import Node, Tag
 from tagcast.tags.sync import shapes
 
 router = APIRouter()
 tags = APIRouter(prefix="/tags")
 syncs = APIRouter(prefix="/accounts/{account}/tag-sync")
-
-Number = Annotated[int, Field(ge=1, le=0xFFFFFFFF)]
-RowStatus = Literal["changed", "unchanged", "unknown"]
-
-
-class Strict(BaseModel):
-    """A request in which nothing unknown may stand."""
-
-    model_config = ConfigDict(extra="forbid")
-
-
-class TagIn(Strict):
-    """A tag to make."""
-
-    path: str = Field(description="Names from the root, separated by /.", examples=["会员/金卡/一星"])
-    account: int | None = Field(default=None, description="The account it belongs to; none: the workspace.")
-    parent: int | None = Field(default=None, description="A tag that `path` starts below.")
-    parents: bool = Field(default=False, description="Make missing tags on the way.")
-
-
-class NameIn(Strict):
-    """A new name."""
-
-    name: str
-
-
-class ParentIn(Strict):
-    """A new place; none: a root."""
-
-    parent: int | None
-
-
-class TagOut(BaseModel):
-    """A tag."""
-
-    id: int
-    account: int | None
-    parent: int | None
-    name: str
-    path: str
-    depth: int
-    created_at: datetime
-    created_by: str
-    archived: bool
-    own: int | None = Field(default=None, description="Contacts that hold the tag itself; in the tree only.")
-    below: int | None = Field(default=None, description="Contacts that hold it or a tag below it; in the tree only.")
-
-
-class TreeOut(BaseModel):
-    """Tags, depth first."""
-
-    tags: list[TagOut]
-
-
-class IdentityIn(Strict):
-    """Under what a contact is known."""
-
-    kind: str = Field(examples=["customer_id"])
-    value: str
-    account: int = 0
-
-
-class MembersIn(Strict):
-    """Whom a change concerns, by contact number and by identity, and why."""
-
-    numbers: list[Number] = Field(default_factory=list)
-    identities: list[IdentityIn] = Field(default_factory=list)
-    why: str = Field(examples=["bought a gold card"])
-
-
-class AssignIn(MembersIn):
-    """Whom to tag, why, and until when."""
-
-    until: datetime | None = Field(default=None, description="When the tag ends by itself; with a time zone.")
-
-
-class RowOut(BaseModel):
-    """What became of one row; rows count from 0, numbers first, then identities."""
-
-    row: int
-    number: int | None
-    status: RowStatus
-
-
-class ChangedOut(BaseModel):
-    """What a change did. `seq` names it for undo; none: nothing changed."""
-
-    seq: int | None
-    changed: int
-    rows: list[RowOut]
-
-
-class ChangeOut(BaseModel):
-    """One recorded change."""
-
-    seq: int
-    tag: int
-    op: Literal["add", "remove"]
-    size: int
-    who: str
-    why: str
-    at: datetime
-    until: datetime | None
-    undoes: int | None
-
-
-class HistoryOut(BaseModel):
-    """Changes, newest first."""
-
-    changes: list[ChangeOut]
-
-
-class UndoIn(Strict):
-    """The change to take back, and why."""
-
-    seq: int
-    why: str = "undo"
-
-
-class UndoneOut(BaseModel):
-    """The change that an undo made; none: nothing of the change stood any more."""
-
-    change: ChangeOut | None
-
-
-class CountOut(BaseModel):
-    """How many contacts."""
-
-    count: int
 
 
 @tags.get("", summary="标签树 · The tree of tags")
@@ -206,6 +98,23 @@ def rename(entry: Guarded, tag_id: int, body: NameIn) -> TagOut:
     return entry.write(lambda work: _tag(actions.rename(work, tag_id, body.name)))
 
 
+@tags.patch("/{tag_id}", summary="设置有效期与互斥 · Set its lifetime, and whether those below shut each other out")
+def declare(entry: Guarded, tag_id: int, body: DeclareIn) -> TagOut:
+    return entry.write(lambda work: _tag(actions.declare(work, tag_id, **body.model_dump(exclude_unset=True))))
+
+
+@tags.get("/{tag_id}/diff", summary="两个时刻之间的变化 · Who came and left between two moments")
+def diff(entry: Guarded, tag_id: int, since: AwareDatetime, until: AwareDatetime, below: bool = False) -> DiffOut:
+    with entry.read() as work:
+        before = len(past.as_of(work, tag_id, since, below=below))
+        found = past.diff(work, tag_id, since, until, below=below)
+        came, left = len(found.added), len(found.removed)
+        return DiffOut(
+            before=before, after=before + came - left, came=came, left=left,
+            came_first=list(found.added[:1000]), left_first=list(found.removed[:1000]),
+        )  # fmt: skip
+
+
 @tags.post("/{tag_id}/move", summary="移动标签 · Move a tag")
 def move(entry: Guarded, tag_id: int, body: ParentIn) -> TagOut:
     """Put a tag under another."""
@@ -233,7 +142,8 @@ def assign(entry: Guarded, tag_id: int, body: AssignIn) -> ChangedOut:
     def use_case(work: Work) -> ChangedOut:
         rows = _resolve(work, body)
         members = bitmaps.pack(number for number in rows if number is not None)
-        return _changed(work, rows, tagging.assign(work, tag_id, members, why=body.why, until=body.until))
+        change = tagging.assign(work, tag_id, members, why=body.why, until=body.until, forever=body.forever)
+        return _changed(work, rows, change)
 
     return entry.write(use_case)
 
@@ -251,12 +161,12 @@ def remove(entry: Guarded, tag_id: int, body: MembersIn) -> ChangedOut:
 
 
 @tags.get("/{tag_id}/history", summary="标签变更记录 · Changes of a tag")
-def history(
-    entry: Guarded, tag_id: int, limit: Annotated[int, Query(ge=1, le=1000)] = 100, before: int | None = None
-) -> HistoryOut:
+def history(entry: Guarded, tag_id: int, only: Annotated[Searched, Query()]) -> HistoryOut:
     """The changes of a tag, newest first."""
+    since, until = (None if at is None else clock.to_ms(at) for at in (only.since, only.until))
     with entry.read() as work:
-        found = past.history(work, tag_id, limit=limit, before=before)
+        chosen = bitmaps.Only(only.who, only.why, only.op, since, until)
+        found = past.history(work, tag_id, limit=only.limit, before=only.before, only=chosen)
         return HistoryOut(changes=[_change(change) for change in found])
 
 
@@ -368,6 +278,7 @@ def _tag(tag: Tag) -> TagOut:
     return TagOut(
         id=tag.id, account=tag.account, parent=tag.parent, name=tag.name, path=tag.path, depth=tag.depth,
         created_at=clock.from_ms(tag.created_at), created_by=tag.created_by, archived=tag.archived_at is not None,
+        lifetime_days=tag.lifetime_days, exclusive=tag.exclusive,
     )  # fmt: skip
 
 
