@@ -110,7 +110,8 @@ def chdb(_stack: ExitStack, index: Index, folder: Path) -> Ask:
     return ask
 
 
-def _postgres(stack: ExitStack) -> str | None:
+def postgres(stack: ExitStack) -> str | None:
+    """A server of its own until the stack closes; None where there is none."""
     try:
         from tests.postgres import start_postgres
 
@@ -123,7 +124,7 @@ def semi_join(stack: ExitStack, index: Index, folder: Path) -> Ask | None:
     """PostgreSQL, a row a pair with its primary key."""
     import psycopg
 
-    if (url := _postgres(stack)) is None:
+    if (url := postgres(stack)) is None:
         return None
     base = stack.enter_context(psycopg.connect(url, autocommit=True))
     base.execute("CREATE UNLOGGED TABLE pair (tag int4, id int4)")
@@ -152,7 +153,7 @@ def varbit(stack: ExitStack, index: Index, folder: Path) -> Ask | None:
     """PostgreSQL, a string of bits a tag."""
     import psycopg
 
-    if (url := _postgres(stack)) is None:
+    if (url := postgres(stack)) is None:
         return None
     base = stack.enter_context(psycopg.connect(url, autocommit=True))
     base.execute("CREATE TABLE tag (tag int4 PRIMARY KEY, bits varbit)")

@@ -38,6 +38,13 @@ def interleaved(
     return {name: (statistics.median(seconds[name]), answers[name]) for name in contestants}
 
 
+def once(run: Callable[[], object]) -> tuple[float, object]:
+    """(seconds, answer) of what takes too long to be repeated."""
+    started = time.perf_counter()
+    answer = run()
+    return time.perf_counter() - started, answer
+
+
 def rows(work: str, size: int, found: Mapping[str, tuple[float, object]], *, unit: str = "ms") -> list[Row]:
     """A row for each peer; the contestant named `tagcast` is ours."""
     scale = {"ms": 1000.0, "s": 1.0}[unit]
