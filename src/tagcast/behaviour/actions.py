@@ -118,7 +118,6 @@ def rebuild(work: Work, name: str, *, zone: str) -> int:
     for key, members in wanted.items():
         work.bitmaps.replace(key, members, why="rebuilt")
     store.put_type(work, replace(declared, zone=zone, epoch=secrets.randbits(31)))
-    kept.note(work, 0)
     return len(whole)
 
 

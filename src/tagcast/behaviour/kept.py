@@ -32,10 +32,7 @@ _RANGE = 1 << 21
 
 
 def note(work: Work, seq: int) -> None:
-    """Remember that this transaction wrote rows of the log from `seq` on, which nobody else may see before it commits.
-
-    0: that it changed the whole log.
-    """
+    """Remember that this transaction wrote rows of the log from `seq` on, which are nobody else's before it commits."""
     transaction = work.connection.get_transaction()
     assert isinstance(transaction, sa.RootTransaction)
     with _own_lock:
@@ -48,9 +45,6 @@ def records(work: Work, declared: EventType) -> Iterator[Records]:
     """The records of a type as this transaction sees them, for the caller alone while the block lasts."""
     transaction = work.connection.get_transaction()
     own = None if transaction is None else _own.get(transaction, {}).get(work.workspace)
-    if own == 0:
-        yield _alone(work, declared)
-        return
     with work.columns.records(work.workspace, f"events-{declared.name}", FIELDS) as shared:
         _mended(work, declared, shared, own)
         if own is None:
@@ -59,15 +53,6 @@ def records(work: Work, declared: EventType) -> Iterator[Records]:
         seen = shared.copy()
     _replay(work, declared, seen, (own - 1, None))
     yield seen
-
-
-def _alone(work: Work, declared: EventType) -> Records:
-    """Records that stand on nothing but the log as this transaction sees it."""
-    made = work.columns.apart(FIELDS)
-    made.reset(declared.epoch)
-    _refill(work, declared, made)
-    _replay(work, declared, made, (made.mark.seq, None))
-    return made
 
 
 def _mended(work: Work, declared: EventType, shared: Records, own: int | None) -> None:
@@ -83,6 +68,7 @@ def _mended(work: Work, declared: EventType, shared: Records, own: int | None) -
 
 
 def _catch_up(work: Work, declared: EventType, shared: Records, own: int | None) -> None:
+    # A rebuild names its epoch at random: that of one that was rolled back is never met again.
     if shared.mark.epoch != declared.epoch:
 
         def known(mark: Mark) -> bool:

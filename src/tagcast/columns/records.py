@@ -43,10 +43,6 @@ class Columns:
         with held.lock:
             yield held
 
-    def apart(self, fields: Mapping[str, str]) -> "Records":
-        """Records of the caller's own that have no files."""
-        return Records(self._folder, fields)
-
     def drop(self, workspace: int, name: str) -> None:
         """Forget the records and their files."""
         with self._lock:
