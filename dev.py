@@ -362,8 +362,8 @@ def run(command: str, rest: list[str]) -> int:
     if command == "check":
         return check()
     if command == "test":
-        # A file's tests share servers and databases, so whole files are dealt out.
-        dealt = ["-n", str(max(2, min(4, os.cpu_count() or 1))), "--dist", "loadfile"]
+        # A file's tests share servers and databases, so whole files are dealt out; many of them wait, so one more runs.
+        dealt = ["-n", str(max(2, min(4, (os.cpu_count() or 1) + 1))), "--dist", "loadfile"]
         return in_venv("-m", "pytest", *rest) if rest else check() or in_venv("-m", "pytest", *dealt)
     if command == "spark":
         if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
