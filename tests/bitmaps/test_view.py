@@ -364,3 +364,22 @@ def test_pack_and_unpack() -> None:
             pack(wrong)
     with pytest.raises(TypeError):
         pack(np.array([1.5]))
+
+
+def test_the_members_of_a_change_are_the_callers_own_and_gone_with_its_savepoint(log: Log) -> None:
+    bitmaps = Bitmaps(log.engine)
+    with log.engine.begin() as connection:
+        view = bitmaps.view(connection, 1, who="", at_ms=0)
+        first = view.add("a", BitMap([1, 2]), why="")
+        assert first is not None
+        view.members(first.seq).add(9)
+        assert view.members(first.seq) == BitMap([1, 2])
+        with connection.begin_nested() as savepoint:
+            second = view.add("a", BitMap([3]), why="")
+            assert second is not None
+            assert view.members(second.seq) == BitMap([3])
+            savepoint.rollback()
+        with pytest.raises(UnknownChange):
+            view.members(second.seq)
+        assert view.members(first.seq) == BitMap([1, 2])
+        assert view.read("a") == BitMap([1, 2])

@@ -71,6 +71,7 @@ class Local:
     locked: bool = False
     wrote: bool = False
     stale: bool = False
+    last: tuple[int, BitMap] | None = None  # the change made last, and its members
 
     def get(self, key: str) -> Entry | None:
         """The key's entry as this transaction sees it."""
@@ -171,6 +172,7 @@ class Bitmaps:
         local = self.local_to_write(connection, workspace)
         local.wrote = True
         local.seq = store.append(connection, workspace, fact, delta)
+        local.last = local.seq, delta
         entry = local.get(fact.key) or Entry.empty()
         local.overlay[fact.key] = entry.changed(fact.op, delta, next_uncommitted())
         return replace(fact, seq=local.seq)
@@ -213,6 +215,7 @@ class Bitmaps:
         local.overlay = applied(local.state, store.tail(connection, workspace, local.state.seq, top))
         for entry in local.overlay.values():
             entry.version = next_uncommitted()
+        local.last = None
         local.seq, local.stale = max(top, local.state.seq), False
 
 

@@ -148,6 +148,9 @@ class View:
 
     def members(self, seq: int) -> BitMap:
         """The members that one change added or removed, as a set of the caller's own. Raises UnknownChange."""
+        last = self._owner.local(self._connection, self._workspace).last
+        if last is not None and last[0] == seq:
+            return last[1].copy()
         found = store.members(self._connection, self._workspace, seq)
         if found is None:
             raise UnknownChange(f"workspace {self._workspace} has no change {seq}")
