@@ -1,4 +1,4 @@
-"""Every operator and kind of question: DuckDB, Spark (Sail, or a real cluster), plain SQL and plain Python agree."""
+"""Every operator and kind of question: DuckDB, Spark (Sail, or a real cluster), numpy, SQL and plain Python agree."""
 
 import os
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.lake.rows import DAY, SCHEMA, START, TEXTS, WIDER, answer, records, rows
 
-from tagcast.lake import Ask, Condition, Days, Down, Followed, Lake, Measured, Rows, Source
+from tagcast.lake import Ask, Condition, Days, Down, Followed, Lake, Measured, Rows, Source, answer_few
 
 TZ = Days(28_800_000, ((START + 30 * DAY, 3_600_000), (START + 60 * DAY + 1, -3_600_000)))
 OPS = ("<", "<=", "=", "!=", ">=", ">")
@@ -37,7 +37,13 @@ class Ground:
             expected &= set(within)
         assert set(self.duck.ask(ask, self.sources, told).tolist()) == expected
         assert set(self.spark.ask(ask, self.sources, told).tolist()) == expected
+        tables = [_only(some, within) for some in self.lists]
+        assert sorted(answer_few(ask, tables).tolist()) == sorted(expected)
         return expected
+
+
+def _only(some: list[dict[str, Any]], within: list[int] | None) -> pa.Table:
+    return pa.Table.from_pylist([one for one in some if within is None or one["contact"] in within], schema=WIDER)
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tagcast.lake.asking import Ask, Condition, Days, Followed, Measured, Rows
+from tagcast.lake.direct import answer as answer_few
 from tagcast.lake.words import (
     WHEN,
     WHO,
@@ -144,4 +145,5 @@ __all__ = [
     "Snapshot",
     "Source",
     "Version",
+    "answer_few",
 ]
