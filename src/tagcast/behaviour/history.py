@@ -1,8 +1,8 @@
 """The events of a workspace as they were told, exact at any moment: the lake, and the batches that are not in it yet.
 
 The log of batches is the truth. The lake of a type stands at a seq of that log; what comes after it, batches and notes
-that a contact's events were deleted, is read from the database. Who reads in a transaction that is older than the lake
-goes back to the lake's version of that time.
+that a contact's events were deleted, is read from the database. Who reads in a transaction that is older than the lake,
+or in a database that was restored, goes back to the lake's newest version that is true to it.
 """
 
 import operator
@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from tagcast import bitmaps, contacts, lake
-from tagcast.behaviour import packed, store, told
+from tagcast.behaviour import packed, standing, store, told
 from tagcast.behaviour.packed import Events
 from tagcast.behaviour.questions import Did, Op, Question
 from tagcast.behaviour.rules import EventType
 from tagcast.kit.errors import NotFound, Unavailable
 from tagcast.kit.uow import Work
-from tagcast.lake import Down, File, Gone, Moved, Snapshot, Source
+from tagcast.lake import Down, File, Moved, Snapshot, Source
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -116,17 +116,18 @@ def look(work: Work, name: str) -> Seen:
     if name not in known:
         raise NotFound("behaviour.no_event_type", name=name, known=", ".join(known) or "-")
     table = work.lake.table(table_name(work.workspace, name))
+    # The lake first: what it holds is visible to whoever looks at the log later, unless in an older transaction.
+    found = files = table.snapshot()
     newest = store.last_seq(work)
-    files = table.snapshot()
-    if files is not None and files.upto > newest:
-        files = _before(table, newest, name)
+    if found is not None and not standing.agrees(work, found):
+        files = standing.agreed(work, table, newest).files
     batches: list[Events] = []
     gone: list[int] = []
     for entry in store.entries(work, name, files.upto if files is not None else 0, newest + 1):
         if entry.gone is not None:
             gone.append(int(entry.gone))
         elif entry.payload is None:
-            raise Unavailable("behaviour.lake_lost", type=name)
+            raise Unavailable("behaviour.lake_lost" if files is found else "behaviour.lake_moves", type=name)
         else:
             batches.append(entry.events())
     return Seen(known[name], table, files, tuple(batches), tuple(gone))
@@ -194,17 +195,6 @@ def _span(seen: Seen) -> tuple[int, int]:
         firsts.append(min(one.first for one in seen.files.files))
         lasts.append(max(one.last for one in seen.files.files))
     return (min(firsts), max(lasts)) if firsts else (_EARLIEST_MS, _EARLIEST_MS)
-
-
-def _before(table: "LakeTable", newest: int, name: str) -> Snapshot | None:
-    """The lake's newest version that stands at or before a seq; None for the time before it."""
-    for one in table.versions():
-        if one.upto <= newest:
-            try:
-                return table.as_of(one.version)
-            except Gone:
-                raise Unavailable("behaviour.lake_moves", type=name) from None
-    return None
 
 
 def _stored(seen: Seen, first: int | None, last: int | None, within: BitMap | None) -> Iterator["pa.Table"]:

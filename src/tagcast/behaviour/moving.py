@@ -11,12 +11,13 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
 
-from tagcast.behaviour import history, packed, store, told
+from tagcast.behaviour import history, packed, standing, store, told
 from tagcast.behaviour.packed import Events
 from tagcast.kit import leases, logs
+from tagcast.kit.errors import TagcastError, Unavailable
 from tagcast.kit.leases import Lease
 from tagcast.kit.uow import Runtime, Work
-from tagcast.lake import Contested, File, Snapshot, Version
+from tagcast.lake import Contested, Damaged, File, Snapshot, Version
 
 KIND = "behaviour.lake"
 KEY = "all"
@@ -29,7 +30,10 @@ log = logs.get("behaviour.lake")
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The lake of one type. `waiting`: batches of the log that are not in it yet."""
+    """The lake of one type. `waiting`: batches of the log that are not in it yet.
+
+    `agrees`: it holds what this database recorded; not so after the restoring of a backup, until a worker mends it.
+    """
 
     type: str
     version: int
@@ -40,6 +44,7 @@ class Status:
     first_ms: int | None
     last_ms: int | None
     waiting: int
+    agrees: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +64,14 @@ class _Step:
     """What takes the lake from one seq to a later one: events to append, or contacts to erase."""
 
     upto: int
+    stamp: int
     events: tuple[Events, ...]
     gone: tuple[int, ...]
 
 
 def due(work: Work) -> bool:
     """Whether anything waits to be brought over."""
-    return any(one.waiting for one in status(work))
+    return any(one.waiting or not one.agrees for one in status(work))
 
 
 def start(work: Work) -> None:
@@ -82,14 +88,15 @@ def _move(runtime: Runtime, lease: Lease) -> None:
     def go_on() -> bool:
         return lease.live and not lease.draining
 
-    bring(runtime, lease.workspace, go_on)
+    moved = bring(runtime, lease.workspace, go_on)
     tidy(runtime, lease.workspace, go_on)
     if go_on():
         for one in verify(runtime, lease.workspace, repair=True, sample=True):
             log.error("a file was damaged", type=one.type, file=one.file, rows=one.rows, repaired=one.repaired)
     with runtime.work(lease.workspace, "worker") as work:
         release(work, timedelta(days=runtime.settings.lake_release_days))
-        if go_on() and not due(work):
+        # What cannot be brought over now is tried again when the chore comes round.
+        if go_on() and not (moved and due(work)):
             leases.complete(work.connection, lease)
         else:
             leases.defer(work.connection, lease, 0.0)
@@ -99,25 +106,79 @@ def bring(runtime: Runtime, workspace: int, go_on: GoOn = lambda: True) -> int:
     """Bring what the log has into the lake; returns how many events were appended."""
     moved = 0
     for name in _types(runtime, workspace):
-        while go_on():
-            with runtime.read(workspace, "worker") as work:
-                seen = work.lake.table(history.table_name(workspace, name)).snapshot()
-                step = _next(work, name, seen.upto if seen is not None else 0)
-                columns = told.schema(store.all_types(work)[name])
-            if step is None:
-                break
-            table = runtime.lake.table(history.table_name(workspace, name))
-            after = seen.upto if seen is not None else 0
-            if step.gone and seen is not None:
-                table.erase(step.gone, after=after, upto=step.upto)
-                table.vacuum(0)
-                log.info("erased", type=name, contacts=len(step.gone), upto=step.upto)
-            else:
-                found = history.join(list(step.events)) if step.events else packed.NONE
-                if not table.append(told.to_rows(found, columns), after=after, upto=step.upto):
-                    break
-                moved += len(found)
+        # The other types go on without one that cannot.
+        step: int | None = 0
+        while step is not None and go_on():
+            moved += step
+            try:
+                step = _bring_step(runtime, workspace, name)
+            except Contested:
+                step = 0
+            except Damaged as error:
+                step = 0 if _mended(runtime, workspace, name, error) else None
+            except (TagcastError, OSError) as error:
+                log.warning("events stay in the database", type=name, reason=str(error))
+                step = None
     return moved
+
+
+def _bring_step(runtime: Runtime, workspace: int, name: str) -> int | None:
+    """Take the lake one step on, or back where it went astray; how many events were appended, None for no step."""
+    table = runtime.lake.table(history.table_name(workspace, name))
+    # The lake first: a transaction that begins later sees all of the log that is in it.
+    seen = table.snapshot()
+    with runtime.read(workspace, "worker") as work:
+        true = seen is None or standing.agrees(work, seen)
+        after = seen.upto if seen is not None else 0
+        step = _next(work, name, after) if true else None
+        columns = told.schema(store.all_types(work)[name])
+        mine = standing.owner(work)
+    if seen is not None and not true:
+        return 0 if _go_back(runtime, workspace, name, seen) else None
+    if step is None:
+        return None
+    if step.gone and seen is not None:
+        table.erase(step.gone, after=after, upto=step.upto, stamp=step.stamp)
+        table.vacuum(0)
+        log.info("erased", type=name, contacts=len(step.gone), upto=step.upto)
+        return 0
+    found = history.join(list(step.events)) if step.events else packed.NONE
+    rows = told.to_rows(found, columns)
+    if not table.append(rows, after=after, upto=step.upto, stamp=step.stamp, owner=mine):
+        # Another worker was first, and goes on.
+        return None
+    return len(found)
+
+
+def _go_back(runtime: Runtime, workspace: int, name: str, seen: Snapshot) -> bool:
+    """Take a lake that is not true to the log back to where it was; False, and told, when that cannot be done here.
+
+    What the lake alone has of the time after the backup leaves it: nothing else in the database knows of it.
+    """
+    table = runtime.lake.table(history.table_name(workspace, name))
+    with runtime.read(workspace, "worker") as work:
+        columns = told.schema(store.all_types(work)[name])
+        if seen.owner != standing.owner(work):
+            log.error("the lake is of another database", type=name, place=str(work.lake.place))
+            return False
+        point = standing.agreed(work, table, store.last_seq(work))
+        events: list[Events] = []
+        if point.files is not None and store.holds_all(work, name, point.files.upto):
+            upto, stamp, keep, since = point.files.upto, point.files.stamp, list(point.files.files), point.files.upto
+        else:
+            upto, stamp = point.seq, point.stamp
+            keep, since = standing.kept_below(seen, upto)
+            if not store.holds_all(work, name, since):
+                log.error("the lake lacks events that the database handed over", type=name, upto=upto)
+                return False
+            events = [one.events() for one in store.entries(work, name, since, upto + 1) if one.gone is None]
+    rows = told.to_rows(history.join(events or [packed.NONE]), columns)
+    try:
+        table.go_back(seen, keep, rows, since=since, upto=upto, stamp=stamp)
+    except Contested:
+        return True
+    log.warning("the database was restored; its lake goes back with it", type=name, reached=seen.upto, back_to=upto)
+    return True
 
 
 def tidy(runtime: Runtime, workspace: int, go_on: GoOn = lambda: True, *, everything: bool = False) -> int:
@@ -129,6 +190,8 @@ def tidy(runtime: Runtime, workspace: int, go_on: GoOn = lambda: True, *, everyt
             saved += table.compact(everything=everything, go_on=go_on)
         except Contested:
             continue
+        except Damaged as error:
+            _mended(runtime, workspace, name, error)
         if go_on():
             table.vacuum(runtime.settings.lake_keep_hours * 3600)
     return saved
@@ -138,9 +201,13 @@ def release(work: Work, age: timedelta) -> int:
     """Let the database go of events that are in the lake and older than this; nothing for an age of 0."""
     if not age:
         return 0
+    seen_of = {
+        name: work.lake.table(history.table_name(work.workspace, name)).snapshot() for name in store.all_types(work)
+    }
     upto = store.last_seq(work)
-    for name in store.all_types(work):
-        seen = work.lake.table(history.table_name(work.workspace, name)).snapshot()
+    for name, seen in seen_of.items():
+        if seen is not None and not standing.agrees(work, seen):
+            return 0
         first = store.first_after(work, name, seen.upto if seen is not None else 0)
         if first is not None:
             upto = min(upto, first - 1)
@@ -156,10 +223,13 @@ def status(work: Work) -> list[Status]:
         if seen is None:
             found.append(Status(name, 0, 0, 0, 0, 0, None, None, waiting))
             continue
+        true = standing.agrees(work, seen)
         first = min((one.first for one in seen.files), default=None)
         last = max((one.last for one in seen.files), default=None)
         size = sum(one.size for one in seen.files)
-        found.append(Status(name, seen.version, seen.upto, len(seen.files), size, seen.rows, first, last, waiting))
+        found.append(
+            Status(name, seen.version, seen.upto, len(seen.files), size, seen.rows, first, last, waiting, true)
+        )
     return found
 
 
@@ -192,6 +262,15 @@ def verify(
     return found
 
 
+def _mended(runtime: Runtime, workspace: int, name: str, error: Damaged) -> bool:
+    """Whether the file that was found damaged could be written anew; told either way."""
+    seen = runtime.lake.table(history.table_name(workspace, name)).snapshot()
+    wrong = [one for one in seen.files if one.name == str(error)] if seen is not None else []
+    repaired = bool(_repair(runtime, workspace, name, wrong))
+    log.error("a file was damaged", type=name, file=str(error), repaired=repaired)
+    return repaired
+
+
 def _repair(runtime: Runtime, workspace: int, name: str, wrong: Sequence[File]) -> frozenset[str]:
     """The names of the files whose rows were written anew from the log."""
     table = runtime.lake.table(history.table_name(workspace, name))
@@ -199,9 +278,10 @@ def _repair(runtime: Runtime, workspace: int, name: str, wrong: Sequence[File]) 
     for file in wrong:
         if file.name in mended:
             continue
+        seen = table.snapshot()
         with runtime.read(workspace, "repair") as work:
-            seen = table.snapshot()
-            assert seen is not None
+            if seen is None or not standing.agrees(work, seen) or file.name not in {one.name for one in seen.files}:
+                continue
             chosen, since, upto = _together(seen, file)
             entries = list(store.entries(work, name, since, upto + 1))
             if any(one.payload is None and one.gone is None for one in entries):
@@ -209,7 +289,10 @@ def _repair(runtime: Runtime, workspace: int, name: str, wrong: Sequence[File]) 
                 continue
             events = history.join([one.events() for one in entries if one.gone is None] or [packed.NONE])
             columns = told.schema(store.all_types(work)[name])
-        table.put_instead(seen, chosen, told.to_rows(events, columns), since=since, upto=upto)
+        try:
+            table.put_instead(seen, chosen, told.to_rows(events, columns), since=since, upto=upto)
+        except Contested:
+            continue
         mended.update(one.name for one in chosen)
     return frozenset(mended)
 
@@ -229,22 +312,27 @@ def _together(seen: Snapshot, file: File) -> tuple[list[File], int, int]:
 
 
 def _next(work: Work, name: str, after: int) -> _Step | None:
-    """The next step of the log: batches up to a million events or up to a note, or the notes that stand together."""
+    """The next step of the log: batches up to a million events or up to a note, or the notes that stand together.
+
+    Raises Unavailable when the lake lacks what the database handed over.
+    """
     events: list[Events] = []
     gone: list[int] = []
-    upto = rows = 0
+    upto = stamp = rows = 0
     with closing(store.entries(work, name, after, None)) as entries:
         for entry in entries:
             if (gone and entry.gone is None) or (events and entry.gone is not None) or rows >= TOGETHER:
                 break
             if entry.gone is not None:
                 gone.append(int(entry.gone))
+            elif entry.payload is None:
+                raise Unavailable("behaviour.lake_lost", type=name)
             else:
                 batch = entry.events()
                 events.append(batch)
                 rows += len(batch)
-            upto = entry.seq
-    return _Step(upto, tuple(events), tuple(gone)) if upto else None
+            upto, stamp = entry.seq, entry.stamp
+    return _Step(upto, stamp, tuple(events), tuple(gone)) if upto else None
 
 
 def _types(runtime: Runtime, workspace: int) -> list[str]:

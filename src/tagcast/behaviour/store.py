@@ -156,6 +156,24 @@ def stamp_of(work: Work, seq: int) -> int | None:
     return None if found is None else int(found)
 
 
+def stamps_of(work: Work, seqs: Collection[int]) -> dict[int, int]:
+    """The stamps of those rows of the log that there are."""
+    found: dict[int, int] = {}
+    asked = list(seqs)
+    for at in range(0, len(asked), _PARAMETERS):
+        query = sa.select(_t.seq, _t.stamp).where(
+            _t.workspace == work.workspace, _t.seq.in_(asked[at : at + _PARAMETERS])
+        )
+        found.update((row.seq, row.stamp) for row in work.connection.execute(query))
+    return found
+
+
+def holds_all(work: Work, name: str, after: int) -> bool:
+    """Whether the log still has the events of all rows of a type after a seq."""
+    query = sa.select(_t.seq).where(_t.workspace == work.workspace, _t.type == name, _t.seq > after)
+    return work.connection.execute(query.where(_t.payload.is_(None)).limit(1)).first() is None
+
+
 def newest(work: Work, name: str, upto: int) -> tuple[int, int]:
     """(seq, stamp) of the newest row of a type's log up to a seq; (0, 0) without one."""
     query = sa.select(_t.seq, _t.stamp).where(_t.workspace == work.workspace, _t.type == name, _t.seq <= upto)

@@ -8,8 +8,9 @@ import pyarrow as pa
 from tagcast.lake import parquet
 from tagcast.lake.words import WHEN, WHO, File, Snapshot
 
-APPENDED, REWRITTEN = "appended", "rewritten"
-"""The names of the log's running numbers: how far appends came, and how often files were put in the place of others."""
+APPENDED, REWRITTEN, STAMP, OWNER = "appended", "rewritten", "stamp", "owner"
+"""The names of the log's numbers: how far appends came, how often files were put in the place of others,
+what the writer put beside the number that was reached, and who the writer is."""
 
 LEAST_FILES = 4
 """So many files of like size and of one month are made one."""
@@ -40,7 +41,14 @@ def snapshot_of(table: Any) -> Snapshot:
         for one in listed
     ]  # fmt: skip
     files.sort(key=lambda one: (one.first, one.name))
-    return Snapshot(table.version(), table.transaction_version(APPENDED) or 0, schema_of(table), tuple(files))
+    upto, stamp, owner = (table.transaction_version(name) or 0 for name in (APPENDED, STAMP, OWNER))
+    return Snapshot(table.version(), upto, schema_of(table), tuple(files), stamp, owner)
+
+
+def stats_of(file: File) -> str:
+    """What the log keeps of a file, so that readers can leave it out."""
+    ends = {"minValues": {WHO: file.low, WHEN: file.first}, "maxValues": {WHO: file.high, WHEN: file.last}}
+    return json.dumps({"numRecords": file.rows, **ends, "nullCount": {WHO: 0, WHEN: 0}})
 
 
 def worth_joining(files: list[File], everything: bool) -> list[File]:
@@ -62,11 +70,12 @@ def worth_joining(files: list[File], everything: bool) -> list[File]:
 
 
 def left_at(log: list[tuple[str, bytes]]) -> dict[str, float]:
-    """When each file left the table, epoch seconds, by the log's entries."""
+    """When each file left the table, epoch seconds; 0 for one that left with an erasure or before one."""
     found: dict[str, float] = {}
+    erased = False
     for _, data in log:
-        for line in data.splitlines():
-            entry = json.loads(line)
-            if (gone := entry.get("remove")) is not None:
-                found.setdefault(gone["path"], gone.get("deletionTimestamp", 0) / 1000)
+        entries = [json.loads(line) for line in data.splitlines()]
+        erased = erased or any(one.get("commitInfo", {}).get("what") == "erase" for one in entries)
+        for gone in (one["remove"] for one in entries if "remove" in one):
+            found.setdefault(gone["path"], 0.0 if erased else gone.get("deletionTimestamp", 0) / 1000)
     return found

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from tagcast.lake import parquet
-from tagcast.lake.log import APPENDED, REWRITTEN, left_at, schema_of, snapshot_of, worth_joining
+from tagcast.lake.log import APPENDED, OWNER, REWRITTEN, STAMP, left_at, schema_of, snapshot_of, stats_of, worth_joining
 from tagcast.lake.storage import Folder, Remote, Storage
 from tagcast.lake.words import WHEN, WHO, Contested, Damaged, File, Gone, Moved, Snapshot, Version
 
@@ -83,15 +83,18 @@ class LakeTable:
         if not self.exists():
             return []
         return [
-            Version(one["version"], one["timestamp"], one["what"], int(one["rows"]), int(one["upto"]))
+            Version(
+                one["version"], one["timestamp"], one["what"], int(one["rows"]), int(one["upto"]), int(one["stamp"])
+            )
             for one in self._open().history(limit)
             if "what" in one
         ]
 
-    def append(self, rows: pa.Table, *, after: int, upto: int) -> bool:
+    def append(self, rows: pa.Table, *, after: int, upto: int, stamp: int = 0, owner: int = 0) -> bool:
         """Add rows that take the table from `after` to `upto`; False, and nothing done, unless it stands at `after`.
 
-        Columns that the table lacks are added to it. Raises ArrowInvalid for a value that does not fit its column.
+        `stamp` and `owner` are kept for whoever wants to know whether it is their `upto` that was reached. Columns
+        that the table lacks are added to it. Raises ArrowInvalid for a value that does not fit its column.
         """
         from deltalake import Transaction
 
@@ -101,7 +104,8 @@ class LakeTable:
         schema = self._widen(table, rows.schema)
         added = self._write(parquet.conform(rows, schema), since=after, upto=upto)
         try:
-            self._log(table, added, [Transaction(APPENDED, upto)], what="append", rows=len(rows), upto=upto)
+            marks = [Transaction(OWNER, owner)]
+            self._log(table, added, marks, what="append", rows=len(rows), reached=(upto, stamp))
         except Contested:
             return False
         return True
@@ -124,7 +128,7 @@ class LakeTable:
                 saved += len(chosen) - self.rewrite(now, chosen, "compact")
         return saved
 
-    def erase(self, numbers: Iterable[int], *, after: int, upto: int) -> int:
+    def erase(self, numbers: Iterable[int], *, after: int, upto: int, stamp: int = 0) -> int:
         """Remove all rows about these numbers, which takes the table from `after` to `upto`. Returns how many rows.
 
         The files that hold any are written anew. Raises Contested unless the table stands at `after`.
@@ -146,7 +150,7 @@ class LakeTable:
 
         chosen = [one for one in now.files if holds(one)]
         added = self._changed(now, chosen, without)
-        return -self._replace(now, chosen, added, "erase", upto=upto)
+        return -self._replace(now, chosen, added, "erase", reached=(upto, stamp))
 
     def rewrite(self, seen: Snapshot, chosen: Sequence[File], what: str) -> int:
         """Put the chosen files' rows, ordered anew, into few files, in one commit. Returns how many there are instead.
@@ -161,8 +165,24 @@ class LakeTable:
         """Put rows from elsewhere in the place of the chosen files. Raises Contested."""
         self._replace(seen, chosen, self._write(parquet.conform(rows, seen.schema), since=since, upto=upto), "repair")
 
+    def go_back(
+        self, seen: Snapshot, keep: Sequence[File], rows: pa.Table, *, since: int, upto: int, stamp: int
+    ) -> None:
+        """Make the table stand at `upto` again: of its files and former ones `keep` stay, with rows of (since, upto].
+
+        Raises Contested.
+        """
+        there, wanted = {one.name for one in seen.files}, {one.name for one in keep}
+        added = [(one.name, one.size, stats_of(one)) for one in keep if one.name not in there]
+        added += self._write(parquet.conform(rows, seen.schema), since=since, upto=upto)
+        chosen = [one for one in seen.files if one.name not in wanted]
+        self._replace(seen, chosen, added, "return", reached=(upto, stamp))
+
     def vacuum(self, keep_seconds: float) -> int:
-        """Delete files that left the table longer ago than this; versions that need them are gone. How many files."""
+        """Delete files that left the table longer ago than this, or before an erasure. How many files.
+
+        Versions that need them are gone.
+        """
         now = self.snapshot()
         if now is None:
             return 0
@@ -264,19 +284,17 @@ class LakeTable:
         added: list[tuple[str, int, str]],
         what: str,
         *,
-        upto: int | None = None,
+        reached: tuple[int, int] | None = None,
     ) -> int:
         """Commit files in the place of others; how many rows more there are. Raises Contested."""
         from deltalake import Transaction
 
         table = self._open(seen.version)
         marks = [Transaction(REWRITTEN, (table.transaction_version(REWRITTEN) or 0) + 1)]
-        if upto is not None:
-            marks.append(Transaction(APPENDED, upto))
         names = {one[0] for one in added}
         more: int = sum(json.loads(one[2])["numRecords"] for one in added) - sum(one.rows for one in chosen)
         gone = [one for one in chosen if one.name not in names]
-        self._log(table, added, marks, what=what, upto=seen.upto if upto is None else upto, rows=more, removed=gone)
+        self._log(table, added, marks, what=what, rows=more, reached=reached, at=seen, removed=gone)
         return more
 
     def _log(
@@ -287,11 +305,15 @@ class LakeTable:
         *,
         what: str,
         rows: int,
-        upto: int,
+        reached: tuple[int, int] | None,
+        at: Snapshot | None = None,
         removed: Sequence[File] = (),
     ) -> None:
-        """One commit. Raises Contested when another with the same kind of mark came between."""
-        from deltalake import CommitProperties
+        """One commit. Raises Contested when another with the same kind of mark came between.
+
+        One that reaches nothing new may come after an append that it did not see: of `at` it says what it saw.
+        """
+        from deltalake import CommitProperties, Transaction
         from deltalake.exceptions import CommitFailedError
         from deltalake.transaction import AddAction, RemoveAction
 
@@ -299,7 +321,10 @@ class LakeTable:
         changes = what != "compact"
         actions: list[Any] = [AddAction(name, size, {}, now, changes, found) for name, size, found in added]
         actions += [RemoveAction(one.name, changes, now, one.size) for one in removed]
-        noted = {"what": what, "rows": str(rows), "upto": str(upto)}
+        upto, stamp = reached or ((at.upto, at.stamp) if at is not None else (0, 0))
+        noted = {"what": what, "rows": str(rows), "upto": str(upto), "stamp": str(stamp)}
+        if reached is not None:
+            marks = [*marks, Transaction(APPENDED, upto), Transaction(STAMP, stamp)]
         properties = CommitProperties(custom_metadata=noted, app_transactions=marks)
         try:
             table.create_write_transaction(actions, "append", table.schema(), commit_properties=properties)

@@ -65,12 +65,17 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A table at one version. `upto` is the number that its appends have reached."""
+    """A table at one version. `upto` is the number that its appends have reached.
+
+    `stamp` is what the writer put beside that number, `owner` whose the table is, as its writer told; 0 for nothing.
+    """
 
     version: int
     upto: int
     schema: "pa.Schema"
     files: tuple[File, ...]
+    stamp: int = 0
+    owner: int = 0
 
     @property
     def rows(self) -> int:
@@ -93,6 +98,7 @@ class Version:
     what: str
     rows: int
     upto: int
+    stamp: int = 0
 
 
 @dataclass(frozen=True, slots=True)
