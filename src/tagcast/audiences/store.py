@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import sqlalchemy as sa
+from pyroaring import BitMap
 
 from tagcast.audiences import rules
 from tagcast.audiences.rules import Expression
@@ -58,7 +59,11 @@ class Frozen:
 
 
 def lock(work: Work) -> None:
-    """Be the only one who changes segments here until the transaction ends: two changes could make a ring."""
+    """Be the only one who changes segments here until the transaction ends: two changes could make a ring.
+
+    The right to change sets comes first, as whoever keeps sets true takes it before any row.
+    """
+    work.bitmaps.add("segment:0", BitMap(), why="")
     work.connection.execute(sa.select(workspaces.c.id).where(workspaces.c.id == work.workspace).with_for_update())
 
 

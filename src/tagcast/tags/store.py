@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
+from pyroaring import BitMap
 
 from tagcast.kit import db
 from tagcast.kit.uow import Work, workspaces
@@ -17,7 +18,9 @@ def lock(work: Work) -> None:
     """Be the only one who changes this workspace's tree until the transaction ends.
 
     Two moves that each see the tree without the other could make a ring; two creations could each take the last place.
+    The right to change sets comes first: whoever gives a tag may have to make it, and has that right by then.
     """
+    work.bitmaps.add("tag:0", BitMap(), why="")
     work.connection.execute(sa.select(workspaces.c.id).where(workspaces.c.id == work.workspace).with_for_update())
 
 

@@ -45,6 +45,7 @@ def set_thresholds(work: Work, given: Mapping[str, Any]) -> Thresholds:
 
 def preview(work: Work, operations: Sequence[Operation]) -> list[Effect]:
     """What `apply` would do, exactly: it is done and taken back. Needs a transaction that may write. Raises as it."""
+    store.lock(work)
     nested = work.connection.begin_nested()
     try:
         return [doing.do(work, one, "preview")[0] for one in rules.check_operations(operations)]
@@ -59,6 +60,7 @@ def apply(work: Work, operations: Sequence[Operation], *, why: str = "") -> Act:
     """
     checked = rules.check_operations(operations)
     reason = why.strip()[:_WHY_CHARS] or "upkeep"
+    store.lock(work)
     with work.connection.begin_nested():
         done = [doing.do(work, one, reason) for one in checked]
         act = store.insert(work, reason, [effect.to_json() for effect, _ in done], [notes for _, notes in done])
@@ -71,6 +73,7 @@ def undo(work: Work, act_id: int) -> Act:
     What was changed since stays so where it can (holders); where it cannot (a use, a place) nothing is taken back.
     Raises NotFound, Conflict if it was undone or something stands in the way, Refused over a limit.
     """
+    store.lock(work)
     row = store.get(work, act_id, lock=True)
     if row is None:
         raise NotFound("upkeep.no_act", act=act_id)
