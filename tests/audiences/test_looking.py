@@ -13,9 +13,10 @@ from tests.audiences.population import NOW, PATHS, Population, populate
 from tests.audiences.test_meaning import OURS, Populations, leaves, population
 from tests.tags.people import crowd
 
-from tagcast import audiences, contacts, tags
+from tagcast import audiences, behaviour, contacts, tags
 from tagcast.audiences import And, Explained, Expression, Not, Or, SegmentLeaf, TagLeaf, parse
 from tagcast.audiences.rules import DidLeaf, Leaf, SendLeaf, substitute
+from tagcast.behaviour import EventIn
 from tagcast.kit.errors import Invalid, NotFound, Refused
 from tagcast.kit.uow import Runtime, Work
 
@@ -259,3 +260,38 @@ def test_a_plan_shows_what_is_shared_and_what_is_asked(runtime_sqlite: Runtime) 
         opened = next(part for part in found.root.parts if part.kind == "segment")
         assert [part.kind for part in opened.parts] == ["group"]
         assert isinstance(parse(opened.text), SegmentLeaf)
+
+
+def test_the_figures_of_what_was_done_are_those_that_the_condition_counts(runtime: Runtime) -> None:
+    """Also where the ends of a range stand the wrong way round, and where a window has no day."""
+    with runtime.work(1, "test", now=NOW) as work:
+        crowd(work, 2)
+        behaviour.declare_event(work, "view", "test", {"pages": "number"})
+        done = [EventIn("view", 1, work.now_ms, 300, properties={"pages": 3}), EventIn("view", 1, work.now_ms, 900)]
+        behaviour.record(work, [*done, EventIn("view", 2, work.now_ms, 300)], batch_key="1", zone=work.zone)
+        told = {}
+        for text in (
+            'did("view", amount between 5 and 1)',
+            'did("view", pages between 4 and 2)',
+            'did("view", sum(amount) between 20 and 1)',
+            'did("view", 2026-04-01 to today)',
+        ):
+            found = audiences.explain(work, parse(text), 1)
+            told[text] = found.holds, {fact.code: fact.params.get("figure") for fact in found.facts}
+    assert list(told.values()) == [
+        (True, {"did_times": "1", "did_last": None}),
+        (True, {"did_times": "1", "did_last": None}),
+        (True, {"did_sum": "12.00", "did_last": None}),
+        (False, {"did_times": "0", "did_nothing": None}),
+    ]
+    assert found.facts[0].params["need"] == ">= 1"
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [f"tag: {'9' * 5000}: x", "tag: 99999999999999: x", "tag: a\ud800", "segments: a\ud800", f"tag: {'x' * 9000}"],
+)
+def test_a_dimension_that_names_nothing_possible_is_refused(runtime_sqlite: Runtime, spec: str) -> None:
+    with runtime_sqlite.read(1, "test") as work, pytest.raises((Invalid, Refused)) as refusal:
+        audiences.cross_table(work, [spec])
+    assert refusal.value.remedy("zh")

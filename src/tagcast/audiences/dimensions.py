@@ -10,13 +10,14 @@ import numpy as np
 from pyroaring import BitMap
 
 from tagcast import bitmaps, contacts, features, tags
-from tagcast.audiences import bounds, catalogue, language
+from tagcast.audiences import bounds, catalogue, language, rules
 from tagcast.audiences.rules import And, Expression, FieldLeaf, Nobody, Not, Or, Scalar, SegmentLeaf, TagLeaf
 from tagcast.contacts import Attribute
 from tagcast.kit.errors import Invalid
 from tagcast.kit.uow import Work
 
 _PARTS = ("parts", "等份")
+_DIGITS = 20
 _COMMAS = str.maketrans({"\uff0c": ",", "\u3001": ","})
 
 
@@ -139,11 +140,12 @@ def _scalar(found: Attribute, kept: int) -> Scalar:
 
 def _tags(work: Work, given: str) -> Dimension:
     before, colon, path = given.partition(":")
-    account = int(before) if colon and before.strip().isdecimal() else None
+    account = int(before) if colon and before.strip().isdecimal() and len(before) < _DIGITS else None
     path = (path if account is not None else given).strip()
     if not path:
         raise Invalid("audiences.no_branch")
     leaf = TagLeaf(path, account)
+    rules.check(leaf)
     root, *_ = catalogue.resolve(work, leaf).tags[leaf]
     everything = tags.every(work)
     below = [one for one in everything.values() if one.parent == root and one.archived_at is None]
@@ -161,6 +163,8 @@ def _segments(work: Work, names: Sequence[str]) -> Dimension:
     if len(set(names)) != len(names) or not names:
         raise Invalid("audiences.no_segments")
     made = [Category(one, SegmentLeaf(one)) for one in names]
+    for one in made:
+        rules.check(one.expression)
     catalogue.resolve(work, _any(one.expression for one in made))
     rest = Not(_any(one.expression for one in made))
     return Dimension("segments", (*made, Category("none", rest, rest=True)), apart=False)

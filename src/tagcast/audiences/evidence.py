@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from tagcast import behaviour, contacts, features, tags
 from tagcast.audiences.catalogue import Names
+from tagcast.audiences.leaves import ascending
 from tagcast.audiences.tree import (
     BirthdayLeaf,
     DateLeaf,
@@ -118,7 +119,7 @@ class Witness:
         told = self._behaviour(leaf)
         money = leaf.measure in _MONEY
         if told.figure is not None:
-            needed = leaf.value if isinstance(leaf.value, tuple) else (leaf.value,)
+            needed = sorted(leaf.value) if isinstance(leaf.value, tuple) else [leaf.value]
             need = f"{_SIGNS.get(leaf.op, leaf.op)} {' … '.join(_amount(one, money) for one in needed)}"
             params = {"event": leaf.event, "figure": _amount(told.figure, money), "need": need}
             yield Fact(f"did_{leaf.measure}", params)
@@ -126,7 +127,7 @@ class Witness:
 
     def _behaviour(self, leaf: DidLeaf) -> behaviour.Evidence:
         window = Window(*leaf.during.days(self._work.today))
-        asked = Did(leaf.event, window, leaf.measure, where=leaf.where)
+        asked = Did(leaf.event, window, leaf.measure, where=tuple(ascending(where) for where in leaf.where))
         return behaviour.evidence(self._work, asked, self._number, zone=self._work.zone)
 
     def _last(self, leaf: DidLeaf, told: behaviour.Evidence) -> Fact:

@@ -167,10 +167,10 @@ class Lowering:
             if first > last:
                 first = last = _NO_DAY
         window = Window(first, last)
-        return Did(leaf.event, window, leaf.measure, op, value, tuple(_ascending(where) for where in leaf.where))
+        return Did(leaf.event, window, leaf.measure, op, value, tuple(ascending(where) for where in leaf.where))
 
 
-def _ascending(where: Where) -> Where:
+def ascending(where: Where) -> Where:
     """With the ends of between in order, where they can be compared."""
     match where.op, where.value:
         case ("between", (str() as low, str() as high)) | (

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
-from tagcast.behaviour import actions, packed
+from pyroaring import BitMap
+
+from tagcast.behaviour import history, packed
 from tagcast.behaviour.questions import Did, Where
 from tagcast.kit.uow import Work
 
@@ -38,8 +40,7 @@ class Evidence:
 
 def evidence(work: Work, asked: Did, number: int, *, zone: str) -> Evidence:
     """A contact's own figure and last event, of those the question counts. Raises NotFound for the type."""
-    found = actions.events_of(work, asked.event)
-    found = found.where(found.contact == number)
+    found = history.events(work, asked.event, within=BitMap([number]))
     days = packed.local_days(found.at_ms, zone).tolist()
     counted = [
         place
