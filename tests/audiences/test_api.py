@@ -42,6 +42,8 @@ def test_counting_while_editing(api: Served) -> None:
         ({"json": {"tag": "a", "or": []}}, 422, "audiences.no_kind"),
         ({"text": "(" * 19_000}, 403, "audiences.too_large"),
         ({"text": "all", "name": "x"}, 422, None),
+        ({"text": "\ud800"}, 422, "audiences.bad_text"),
+        ({"json": {"tag": "\ud800"}}, 422, "audiences.bad_characters"),
     ],
 )
 def test_what_cannot_be_counted(api: Served, body: object, status: int, code: str | None) -> None:
@@ -146,3 +148,15 @@ def test_tables_and_sizes_as_files(api: Served) -> None:
     assert table.decode().splitlines() == ["segments,size", "'=cmd,3", "none,6"]
     status, _, sizes = call(api.port, f"/api/v1/segments/{made['id']}/sizes?format=csv", **head)
     assert (status, sizes.decode().splitlines()[1].endswith(",1,3,false")) == (200, True)
+
+
+@pytest.mark.parametrize("number", [2**64, 10**30])
+def test_a_number_that_nothing_can_have_is_told_as_it_was_sent(api: Served, number: int) -> None:
+    for method, path, body in (
+        ("POST", f"/segments/{number}/restore", None),
+        ("GET", f"/tags?account={number}", None),
+        ("PATCH", "/upkeep/thresholds", {"tiny": number}),
+        ("POST", "/upkeep/preview", {"operations": [{"do": "empty", "tag": number}]}),
+    ):
+        status, problem = api(method, path, body)
+        assert (status in (404, 422), problem["remedy"] != "") == (True, True), (path, problem)

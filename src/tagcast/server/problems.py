@@ -1,6 +1,7 @@
 """Errors as problem+json (RFC 9457): a stable code, a sentence and a remedy in the caller's language."""
 
 import http
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -75,7 +76,15 @@ def problem(error: TagcastError, lang: Lang, *, status: int = 0, headers: Mappin
         "params": error.params,
     }
     sent = {"Content-Language": "zh-CN" if lang == "zh" else "en", **(headers or {})}
-    return Response(orjson.dumps(body, default=str), status, sent, MEDIA_TYPE)
+    return Response(_encoded(body), status, sent, MEDIA_TYPE)
+
+
+def _encoded(body: Mapping[str, Any]) -> bytes:
+    """As JSON, also with what was sent: integers of any size, halves of a character pair."""
+    try:
+        return orjson.dumps(body, default=str)
+    except TypeError:
+        return json.dumps(body, default=str).encode()
 
 
 def install(app: FastAPI) -> None:
