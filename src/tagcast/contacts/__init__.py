@@ -16,6 +16,7 @@ from tagcast.contacts.actions import (
     numbers_of,
     on_followed,
     on_unfollowed,
+    take_out,
 )
 from tagcast.contacts.evidence import Evidence, evidence
 from tagcast.contacts.imports import (
@@ -111,6 +112,7 @@ __all__ = [
     "shown",
     "start_due",
     "sync_account",
+    "take_out",
     "values_in_use",
     "values_of",
     "values_of_field",

@@ -7,9 +7,12 @@ from typing import Any
 import orjson
 from pyroaring import BitMap
 
+from tagcast import bitmaps
 from tagcast.contacts import rules, store
+from tagcast.contacts.events import Erased
 from tagcast.contacts.rules import Identity, PersonIn
 from tagcast.kit.errors import Conflict, Invalid, NotFound, TagcastError
+from tagcast.kit.events import publish
 from tagcast.kit.uow import Work
 
 Vaulted = dict[str, dict[str, str]]
@@ -106,7 +109,10 @@ def vault_of(work: Work, number: int) -> tuple[dict[str, str], dict[str, str]]:
 
 
 def erase(work: Work, number: int) -> None:
-    """Delete a contact's vault row and look-ups and take the number out of every set. Raises NotFound."""
+    """Delete a contact's vault row and look-ups and take the number out of every set. Raises NotFound.
+
+    What others keep of the contact (events, visits, computed values) follows from the event `contacts.erased`.
+    """
     store.lock(work)
     names, _ = vault_of(work, number)
     marks = []
@@ -114,7 +120,12 @@ def erase(work: Work, number: int) -> None:
         kind, _, account = name.partition(":")
         marks.append((Identity(kind, int(account or 0)), work.vault.fingerprint(kind, value)))
     store.delete_contact(work, number, marks)
-    gone = BitMap([number])
+    take_out(work, BitMap([number]))
+    publish(work, Erased(number))
+
+
+def take_out(work: Work, gone: BitMap) -> None:
+    """Take erased contacts' numbers out of every set that has any."""
     for key in work.bitmaps.keys(""):
         work.bitmaps.remove(key, gone, why="erased")
 
@@ -207,25 +218,25 @@ def _write(work: Work, matching: _Matching) -> None:
 
     if matching.made:
         store.set_last_number(work, matching.last)
-        store.insert_contacts(work, {number: seal(number) for number in sorted(matching.made)})
+        numbers = sorted(matching.made)
+        store.insert_contacts(work, numbers, [seal(number) for number in numbers])
         work.bitmaps.add(rules.EVERYONE, BitMap(sorted(matching.made)), why="first seen")
     store.update_sealed(work, {number: seal(number) for number in matching.changed - matching.made})
-    store.insert_identities(work, matching.new_marks)
-    note_identities(work, matching.new_marks)
+    new: dict[Identity, dict[bytes, int]] = {}
+    for identity, mark, number in matching.new_marks:
+        new.setdefault(identity, {})[mark] = number
+    put_identities(work, new)
 
 
-def note_identities(work: Work, new: Iterable[tuple[Identity, bytes, int]]) -> None:
-    """Bring the sets of who is reachable by an account, and who is its member, up to date with new identities."""
-    reachable: dict[int, list[int]] = {}
-    members: dict[int, list[int]] = {}
-    for identity, _, number in new:
-        if identity.account:
-            reachable.setdefault(identity.account, []).append(number)
-        if identity.kind == "member_id":
-            members.setdefault(identity.account, []).append(number)
-    for prefix, found in (("identity", reachable), ("following", members)):
-        for account, numbers in found.items():
-            work.bitmaps.add(f"{prefix}:{account}", BitMap(numbers), why="first seen")
+def put_identities(work: Work, new: Mapping[Identity, Mapping[bytes, int]]) -> None:
+    """Keep new identities (fingerprint to number); the sets of who an account reaches, and its members, follow."""
+    for identity, found in new.items():
+        store.insert_identities(work, identity, found)
+        if identity.account and found:
+            numbers = bitmaps.pack(found.values())
+            work.bitmaps.add(f"identity:{identity.account}", numbers, why="first seen")
+            if identity.kind == "member_id":
+                work.bitmaps.add(f"following:{identity.account}", numbers, why="first seen")
 
 
 def open_rows(work: Work, numbers: Iterable[int]) -> dict[int, Vaulted]:

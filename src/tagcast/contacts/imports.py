@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 from pyroaring import BitMap
 
@@ -15,7 +15,7 @@ from tagcast import accounts, bitmaps
 from tagcast.contacts import matching, rules, store
 from tagcast.contacts.rules import KINDS, Attribute, Identity
 from tagcast.contacts.values import put_kept
-from tagcast.files import Row
+from tagcast.files import Rows
 from tagcast.kit.errors import Invalid, NotFound, TagcastError
 from tagcast.kit.uow import Work
 
@@ -24,6 +24,7 @@ OnConsent = Callable[[Work, str, BitMap, BitMap], None]
 
 _PURPOSE = re.compile(r"[a-z][a-z0-9_]{0,59}")
 IGNORE = "ignore"
+_MOST_KNOWN = 100_000
 V = TypeVar("V")
 
 
@@ -46,7 +47,7 @@ class Handler(Protocol):
     def prepare(self, work: Work, columns: Sequence[str]) -> None:
         """Check the mapping against the file's columns and what is declared. Raises Invalid naming what is unknown."""
 
-    def apply(self, work: Work, rows: Sequence[Row], why: str) -> ChunkOutcome:
+    def apply(self, work: Work, rows: Rows, why: str) -> ChunkOutcome:
         """Apply rows; a row with a problem has no effect at all."""
 
 
@@ -103,6 +104,7 @@ class PeopleHandler:
         self.identities: dict[str, Identity] = {}
         self.attributes: dict[str, Attribute] = {}
         self.consents: dict[str, str] = {}
+        self._parsed: dict[str, _Cells] = {}
 
     def prepare(self, work: Work, columns: Sequence[str]) -> None:
         """Check the mapping. Raises Invalid naming the column, the target and the known targets."""
@@ -115,8 +117,10 @@ class PeopleHandler:
                 self.identities[column] = identity_of(work, name, column)
             elif what in {"attribute", "text"} and attribute and (what == "attribute" or attribute.type == "text"):
                 self.attributes[column] = attribute
+                self._parsed[column] = _Cells(_value_parser(attribute))
             elif what == "consent" and self.on_consent is not None and _PURPOSE.fullmatch(name):
                 self.consents[column] = name
+                self._parsed[column] = _Cells(partial(_consent_flag, name))
             elif target != IGNORE:
                 raise Invalid("contacts.unknown_target", column=column, target=target, known=self._known(declared))
         if not self.identities:
@@ -127,40 +131,40 @@ class PeopleHandler:
         named = [f"{'text' if one.type == 'text' else 'attribute'}:{name}" for name, one in declared.items()]
         return ", ".join([*(f"identity:{kind}" for kind in KINDS), *named, *consent, IGNORE])
 
-    def apply(self, work: Work, rows: Sequence[Row], why: str) -> ChunkOutcome:
+    def apply(self, work: Work, rows: Rows, why: str) -> ChunkOutcome:
         """Apply rows; a row with a problem has no effect at all."""
         bad: dict[int, TagcastError] = {}
         texts: dict[str, list[str | None]] = {}
         kept: dict[str, list[int | str | None]] = {}
         for column, attribute in self.attributes.items():
-            cells = [row.values[column] for row in rows]
-            parsed = _parsed(cells, _value_parser(attribute), bad)
+            parsed = self._parsed[column].parse(rows.columns[column], bad)
             if attribute.type == "text":
-                texts[attribute.name] = _over(
-                    texts.get(attribute.name), [None if v is None else str(v) for v in parsed]
-                )
+                texts[attribute.name] = _over(texts.get(attribute.name), parsed)
             else:
                 kept[attribute.name] = _over(kept.get(attribute.name), parsed)
         consents: dict[str, list[bool | None]] = {}
         for column, purpose in self.consents.items():
-            flags = _parsed([row.values[column] for row in rows], partial(_consent_flag, purpose), bad)
-            consents[purpose] = _over(consents.get(purpose), flags)
-        identities: dict[Identity, list[str]] = {}
-        for column, identity in self.identities.items():
-            cells = [row.values[column] for row in rows]
-            before = identities.get(identity)
-            identities[identity] = cells if before is None else [
-                cell if cell.strip() else former for cell, former in zip(cells, before, strict=True)
-            ]  # fmt: skip
+            consents[purpose] = _over(consents.get(purpose), self._parsed[column].parse(rows.columns[column], bad))
+        identities = self._identities_of(rows)
         found = matching.match(work, identities, texts, size=len(rows), skip=bad)
         numbers = found.numbers
         self._members(work, identities, numbers, why)
         changed = BitMap(found.changed)
         changed |= self._write(work, {name: _given(numbers, values) for name, values in kept.items()}, why)
         self._consent(work, {purpose: _given(numbers, given) for purpose, given in consents.items()})
-        good = sum(1 for number in numbers if number)
-        made = len(found.made)
-        return ChunkOutcome(made, good - made, len(changed - BitMap(found.made)), bad | found.problems)
+        made = BitMap(found.made)
+        there = len(numbers) - numbers.count(0)
+        return ChunkOutcome(len(made), there - len(made), len(changed - made), bad | found.problems)
+
+    def _identities_of(self, rows: Rows) -> dict[Identity, Sequence[str]]:
+        found: dict[Identity, Sequence[str]] = {}
+        for column, identity in self.identities.items():
+            cells = rows.columns[column]
+            before = found.get(identity)
+            found[identity] = cells if before is None else [
+                cell if cell.strip() else former for cell, former in zip(cells, before, strict=True)
+            ]  # fmt: skip
+        return found
 
     def _members(
         self, work: Work, identities: Mapping[Identity, Sequence[str]], numbers: Sequence[int], why: str
@@ -185,23 +189,30 @@ class PeopleHandler:
                 self.on_consent(work, purpose, granted, bitmaps.pack(given.keys()) - granted)
 
 
-def _parsed(cells: Sequence[str], parse: Callable[[str], V], bad: dict[int, TagcastError]) -> list[V | None]:
-    """Each cell's value, None for an empty or a bad one, whose problem is noted. Equal cells are parsed once."""
-    known: dict[str, V | TagcastError | None] = {"": None}
-    found: list[V | None] = []
-    for at, cell in enumerate(cells):
-        if cell not in known:
+class _Cells:
+    """Cells of one column. Equal cells are parsed once, also of different chunks, as long as they are not too many."""
+
+    def __init__(self, parse: Callable[[str], Any]) -> None:
+        self._parse = parse
+        self._known: dict[str, Any] = {"": None}
+        self._wrong: dict[str, TagcastError] = {}
+
+    def parse(self, cells: Sequence[str], bad: dict[int, TagcastError]) -> list[Any]:
+        """Each cell's value, None for an empty or a bad one, whose problem is noted."""
+        if len(self._known) > _MOST_KNOWN:
+            self._known, self._wrong = {"": None}, {}
+        known, wrong = self._known, self._wrong
+        for cell in set(cells).difference(known):
             text = cell.strip()
             try:
-                known[cell] = parse(text) if text else None
+                known[cell] = self._parse(text) if text else None
             except TagcastError as error:
-                known[cell] = error
-        value = known[cell]
-        if isinstance(value, TagcastError):
-            bad.setdefault(at, value)
-            value = None
-        found.append(value)
-    return found
+                known[cell], wrong[cell] = None, error
+        if wrong:
+            for at, cell in enumerate(cells):
+                if cell in wrong:
+                    bad.setdefault(at, wrong[cell])
+        return [known[cell] for cell in cells]
 
 
 def _value_parser(attribute: Attribute) -> Callable[[str], int | str]:
@@ -224,4 +235,6 @@ def _over(before: list[Any] | None, after: list[Any]) -> list[Any]:
 
 def _given(numbers: Sequence[int], values: Sequence[V | None]) -> dict[int, V]:
     """The values by contact; of a contact's rows the last that says something counts."""
+    if 0 not in numbers and None not in values:
+        return dict(zip(numbers, cast("Sequence[V]", values), strict=True))
     return {number: value for number, value in zip(numbers, values, strict=True) if number and value is not None}

@@ -1,10 +1,10 @@
 """Finding or making people by the columns of a chunk: as `actions.find_or_make`, for tens of thousands at once.
 
 A row whose identities are all known to be of one contact needs nothing of the vault, and one whose identities are all
-unknown makes a contact; only what lies between opens a vault row.
+unknown makes a contact, which stays in its columns until it is sealed; only what lies between opens a vault row.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import orjson
@@ -16,8 +16,8 @@ from tagcast.contacts.rules import Identity
 from tagcast.kit.errors import Conflict, Invalid, TagcastError
 from tagcast.kit.uow import Work
 
-Mark = tuple[Identity, str, bytes]
-"""An identity with its one spelling and its fingerprint."""
+Texts = Mapping[str, Sequence[str | None]]
+"""Private texts by name, each with a value or None for every row."""
 
 
 @dataclass(slots=True)
@@ -25,199 +25,190 @@ class Matched:
     """The contact of each row, 0 where there is none; who is new; who was there and got something new; problems."""
 
     numbers: list[int]
-    made: set[int] = field(default_factory=set)
+    made: range
     changed: set[int] = field(default_factory=set)
     problems: dict[int, TagcastError] = field(default_factory=dict)
 
 
+@dataclass(slots=True)
+class _Column:
+    """An identity of each row, None where there is none, with its fingerprint; those that are known, and the new."""
+
+    identity: Identity
+    names: list[str | None]
+    marks: list[bytes | None]
+    known: dict[bytes, int]
+    new: dict[bytes, int] = field(default_factory=dict)
+
+
 def match(
-    work: Work,
-    identities: Mapping[Identity, Sequence[str]],
-    texts: Mapping[str, Sequence[str | None]],
-    *,
-    size: int,
-    skip: Collection[int],
+    work: Work, identities: Mapping[Identity, Sequence[str]], texts: Texts, *, size: int, skip: Collection[int]
 ) -> Matched:
     """Find or make the person of each of `size` rows but those of `skip`; a row with a problem has no effect."""
-    found, last = Matched([0] * size), store.lock(work)
-    if len(identities) == 1 and not texts:
-        ((identity, cells),) = identities.items()
-        _match_one(work, identity, cells, skip, found=found, last=last)
-        return found
-    marks = _marks(work, identities, size, skip, found)
-    known = {
-        identity: store.find_numbers(work, identity, {mark[2] for row in marks for mark in row if mark[0] is identity})
-        for identity in identities
-    }
-    matching = _Matching(work, last, known, found)
-    matching.open(marks, texts)
-    for at, row in enumerate(marks):
-        if row:
-            matching.row(at, row, {name: text for name, cells in texts.items() if (text := cells[at]) is not None})
+    last = store.lock(work)
+    found = Matched([0] * size, range(0))
+    live, columns = _columns(work, identities, size, skip, found)
+    matching = _Matching(work, last, columns, texts, found)
+    matching.rows(live)
     matching.write()
     return found
 
 
-def _match_one(
-    work: Work, identity: Identity, cells: Sequence[str], skip: Collection[int], *, found: Matched, last: int
-) -> None:
-    """One identity and nothing else: known or new, and nothing between. Makes no object a row that is kept long."""
-    fingerprint, clean, kind = work.vault.fingerprint, rules.clean_identity, identity.kind
-    names: list[str | None] = [None] * len(cells)
-    marks: list[bytes] = [b""] * len(cells)
-    for at, cell in enumerate(cells):
-        if at in skip:
-            continue
-        if not cell or cell.isspace():
-            found.problems[at] = Invalid("contacts.no_identity")
-            continue
-        try:
-            names[at] = text = clean(kind, cell)
-        except Invalid as error:
-            found.problems[at] = error
-            continue
-        marks[at] = fingerprint(kind, text)
-    known = store.find_numbers(work, identity, {mark for mark in marks if mark})
-    first, numbers = last, found.numbers
-    new_names: list[str] = []
-    new: list[tuple[Identity, bytes, int]] = []
-    for at, name in enumerate(names):
-        if name is None:
-            continue
-        mark = marks[at]
-        number = known.get(mark)
-        if number is None:
-            number = known[mark] = last = last + 1
-            new_names.append(name)
-            new.append((identity, mark, number))
-        numbers[at] = number
-    if not new:
-        return
-    dumps, key = orjson.dumps, identity.text
-    made = range(first + 1, last + 1)
-    found.made = set(made)
-    blobs = work.vault.seal_all(
-        [
-            (dumps({"i": {key: name}, "t": {}}), f"contact:{number}")
-            for number, name in zip(made, new_names, strict=True)
-        ]
-    )
-    _insert(work, last, dict(zip(made, blobs, strict=True)), new)
-
-
-def _insert(work: Work, last: int, sealed: Mapping[int, bytes], new: Sequence[tuple[Identity, bytes, int]]) -> None:
-    store.set_last_number(work, last)
-    store.insert_contacts(work, sealed)
-    work.bitmaps.add(rules.EVERYONE, BitMap(list(sealed)), why="first seen")
-    store.insert_identities(work, new)
-    actions.note_identities(work, new)
-
-
-def _marks(
+def _columns(
     work: Work, identities: Mapping[Identity, Sequence[str]], size: int, skip: Collection[int], found: Matched
-) -> list[list[Mark]]:
-    marks: list[list[Mark]] = [[] for _ in range(size)]
-    fingerprint, clean = work.vault.fingerprint, rules.clean_identity
+) -> tuple[Sequence[int], list[_Column]]:
+    """The rows that name somebody and have no problem, and the identities as columns."""
+    named: dict[Identity, list[str | None]] = {}
     for identity, cells in identities.items():
-        kind = identity.kind
-        for at, cell in enumerate(cells):
-            if not cell or at in skip or cell.isspace():
-                continue
-            try:
-                text = clean(kind, cell)
-            except Invalid as error:
+        named[identity], bad = rules.clean_identities(identity.kind, cells)
+        for at, error in bad.items():
+            if at not in skip:
                 found.problems.setdefault(at, error)
-                continue
-            marks[at].append((identity, text, fingerprint(kind, text)))
-    for at in range(size):
-        if at in found.problems:
-            marks[at] = []
-        elif not marks[at] and at not in skip:
-            found.problems[at] = Invalid("contacts.no_identity")
-    return marks
+    if any(None in names for names in named.values()):
+        for at, row in enumerate(zip(*named.values(), strict=True)):
+            if at not in skip and not any(row):
+                found.problems.setdefault(at, Invalid("contacts.no_identity"))
+    dead = found.problems.keys() | set(skip)
+    live = [at for at in range(size) if at not in dead] if dead else range(size)
+    columns = []
+    for identity, names in named.items():
+        here = [at for at in live if names[at] is not None] if dead or None in names else live
+        fingerprints = work.vault.fingerprints(identity.kind, [name for at in here if (name := names[at]) is not None])
+        known = store.find_numbers(work, identity, fingerprints)
+        marks: list[bytes | None] = [*fingerprints]
+        if len(here) < size:
+            marks = [None] * size
+            for at, mark in zip(here, fingerprints, strict=True):
+                marks[at] = mark
+        columns.append(_Column(identity, names, marks, known))
+    return live, columns
 
 
 class _Matching:
-    def __init__(self, work: Work, last: int, known: dict[Identity, dict[bytes, int]], found: Matched) -> None:
+    def __init__(self, work: Work, last: int, columns: Sequence[_Column], texts: Texts, found: Matched) -> None:
         self._work = work
-        self._last = last
-        self._known = known
+        self._first = self._last = last
+        self._columns = columns
+        self._texts = texts
         self._found = found
-        self._rows: dict[int, Vaulted] = {}
-        self._new: list[Mark] = []
-        self._of: list[int] = []
+        self._origins: list[int] = []
+        self._opened: dict[int, Vaulted] = {}
 
-    def open(self, marks: Sequence[Sequence[Mark]], texts: Mapping[str, Sequence[str | None]]) -> None:
+    def rows(self, live: Sequence[int]) -> None:
+        """Match the rows one after the other: each sees who was made by those before it."""
+        if len(self._columns) == 1 and not self._texts:
+            self._by_one(live)
+            return
+        self._open(live)
+        conflicts = self._found.problems
+        for at in live:
+            held, unknown = 0, False
+            for column in self._columns:
+                if (mark := column.marks[at]) is None:
+                    continue
+                number = column.known.get(mark, 0)
+                if not number:
+                    unknown = True
+                elif held and held != number:
+                    conflicts[at] = self._conflict(at)
+                    break
+                else:
+                    held = number
+            else:
+                self._settle(at, held, unknown)
+
+    def _by_one(self, live: Sequence[int]) -> None:
+        """One identity and nothing else: known or new, and nothing between."""
+        (column,) = self._columns
+        known, new, marks, numbers = column.known, column.new, column.marks, self._found.numbers
+        last = self._last
+        for at in live:
+            mark = marks[at]
+            assert mark is not None
+            number = known.get(mark, 0)
+            if not number:
+                number = known[mark] = new[mark] = last = last + 1
+                self._origins.append(at)
+            numbers[at] = number
+        self._last = last
+
+    def _open(self, live: Sequence[int]) -> None:
         """Read the vault rows of those who may get something new."""
+        if not any(column.known for column in self._columns):
+            return
         needed: set[int] = set()
-        for at, row in enumerate(marks):
-            numbers = [self._known[identity].get(mark) for identity, _, mark in row]
+        for at in live:
+            numbers = [column.known.get(mark) for column in self._columns if (mark := column.marks[at]) is not None]
             there = {number for number in numbers if number is not None}
-            if there and (None in numbers or any(cells[at] is not None for cells in texts.values())):
+            if there and (None in numbers or any(cells[at] is not None for cells in self._texts.values())):
                 needed |= there
-        self._rows.update(actions.open_rows(self._work, needed))
+        self._opened.update(actions.open_rows(self._work, needed))
 
-    def row(self, at: int, marks: Sequence[Mark], texts: Mapping[str, str]) -> None:
-        """Match one row."""
-        known = self._known
-        numbers = {known[identity].get(mark) for identity, _, mark in marks}
-        if len(numbers) == 1 and not texts and (only := next(iter(numbers))) is not None:
-            self._found.numbers[at] = only
-            return
-        numbers.discard(None)
-        if len(numbers) > 1:
-            self._conflict(at, marks)
-            return
-        number = numbers.pop() if numbers else None
-        held: Vaulted = {"i": {}, "t": {}} if number is None else self._rows[number]
-        names = held["i"]
-        for identity, text, _ in marks:
-            if names.get(identity.text, text) != text:
-                self._conflict(at, marks)
+    def _settle(self, at: int, held: int, unknown: bool) -> None:
+        if not held:
+            held = self._last = self._last + 1
+            self._origins.append(at)
+            self._mark(at, held)
+        elif unknown or any(cells[at] is not None for cells in self._texts.values()):
+            if not self._extend(at, held):
+                self._found.problems[at] = self._conflict(at)
                 return
-        made = number is None
-        if number is None:
-            self._last = number = self._last + 1
-            self._rows[number] = held
-            self._found.made.add(number)
-        self._found.numbers[at] = number
-        if self._add(number, held, marks, texts) and not made:
-            self._found.changed.add(number)
+            if unknown:
+                self._mark(at, held)
+        self._found.numbers[at] = held
 
-    def _add(self, number: int, held: Vaulted, marks: Sequence[Mark], texts: Mapping[str, str]) -> bool:
-        changed, names = False, held["i"]
-        for one in marks:
-            identity, text, mark = one
-            if identity.text not in names:
-                names[identity.text] = text
-                self._known[identity][mark] = number
-                self._new.append(one)
-                self._of.append(number)
-                changed = True
-        for name, text in texts.items():
-            if held["t"].get(name) != text:
-                held["t"][name] = text
-                changed = True
-        return changed
+    def _mark(self, at: int, number: int) -> None:
+        for column in self._columns:
+            mark = column.marks[at]
+            if mark is not None and mark not in column.known:
+                column.known[mark] = column.new[mark] = number
 
-    def _conflict(self, at: int, marks: Sequence[Mark]) -> None:
-        kinds = ", ".join(sorted(identity.text for identity, _, _ in marks))
-        self._found.problems[at] = Conflict("contacts.identity_conflict", kinds=kinds)
+    def _extend(self, at: int, number: int) -> bool:
+        """Add a row to somebody; False if they have another identity of a kind already."""
+        held = self._opened.get(number)
+        if held is None:
+            held = self._opened[number] = self._told(self._origins[number - self._first - 1])
+        told = self._told(at)
+        if any(held["i"].get(name, text) != text for name, text in told["i"].items()):
+            return False
+        if not (held["i"].items() >= told["i"].items() and held["t"].items() >= told["t"].items()):
+            held["i"].update(told["i"])
+            held["t"].update(told["t"])
+            if number <= self._first:
+                self._found.changed.add(number)
+        return True
+
+    def _told(self, at: int) -> Vaulted:
+        """What a row says of a person."""
+        return {
+            "i": {one.identity.text: name for one in self._columns if (name := one.names[at]) is not None},
+            "t": {name: text for name, cells in self._texts.items() if (text := cells[at]) is not None},
+        }
+
+    def _conflict(self, at: int) -> Conflict:
+        kinds = sorted(column.identity.text for column in self._columns if column.marks[at] is not None)
+        return Conflict("contacts.identity_conflict", kinds=", ".join(kinds))
 
     def write(self) -> None:
         """Write contacts, vault rows, look-ups and the sets that follow."""
-        work, found, rows = self._work, self._found, self._rows
-        dumps = orjson.dumps
-
-        def sealed(numbers: Sequence[int]) -> dict[int, bytes]:
-            blobs = work.vault.seal_all([(dumps(rows[one]), f"contact:{one}") for one in numbers])
-            return dict(zip(numbers, blobs, strict=True))
-
-        if found.made:
+        work, seal_all = self._work, self._work.vault.seal_all
+        made = self._found.made = range(self._first + 1, self._last + 1)
+        if made:
             store.set_last_number(work, self._last)
-            store.insert_contacts(work, sealed(sorted(found.made)))
-            work.bitmaps.add(rules.EVERYONE, BitMap(sorted(found.made)), why="first seen")
-        store.update_sealed(work, sealed(sorted(found.changed - found.made)))
-        new = [(identity, mark, number) for (identity, _, mark), number in zip(self._new, self._of, strict=True)]
-        store.insert_identities(work, new)
-        actions.note_identities(work, new)
+            contexts = (b"contact:%d" % number for number in made)
+            store.insert_contacts(work, made, seal_all(zip(self._plain(made), contexts, strict=True)))
+            work.bitmaps.add(rules.EVERYONE, BitMap(made), why="first seen")
+        if changed := sorted(self._found.changed):
+            told = [(orjson.dumps(self._opened[number]), b"contact:%d" % number) for number in changed]
+            store.update_sealed(work, dict(zip(changed, seal_all(told), strict=True)))
+        actions.put_identities(work, {column.identity: column.new for column in self._columns})
+
+    def _plain(self, made: range) -> Iterator[bytes]:
+        """The vault rows of who is new."""
+        dumps, opened, told = orjson.dumps, self._opened, self._told
+        if len(self._columns) > 1 or self._texts:
+            rows = zip(made, self._origins, strict=True)
+            return (dumps(opened[number] if number in opened else told(at)) for number, at in rows)
+        (column,) = self._columns
+        head, names = b'{"i":{%b:' % dumps(column.identity.text), column.names
+        return (head + dumps(names[at]) + b'},"t":{}}' for at in self._origins)

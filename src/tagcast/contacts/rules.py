@@ -1,11 +1,11 @@
 """What identities and attribute values may be, and when two records are one person. Pure."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal, InvalidOperation
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 from tagcast.kit.errors import Invalid
 
@@ -35,6 +35,8 @@ _DAY = re.compile(r"(\d{4})[-/.年]?(\d{1,2})[-/.月]?(\d{1,2})日?(?:[T ]00:00(
 _YES = frozenset({"true", "1", "yes", "y", "t", "是", "同意", "有"})
 _NO = frozenset({"false", "0", "no", "n", "f", "否", "拒绝", "不同意", "无"})
 _WIDEST = 1 << 62
+_PLAIN_DIGITS = 12
+"""So many digits, with the largest scale, are less than the widest number."""
 
 
 class Identity(NamedTuple):
@@ -118,6 +120,28 @@ def clean_identity(kind: str, value: str) -> str:
     return text
 
 
+def clean_identities(kind: str, values: Sequence[str]) -> tuple[list[str | None], dict[int, Invalid]]:
+    """As `clean_identity` for many: None for an empty value, and for a bad one, whose error stands by its index."""
+    found: list[str | None] = [*map(str.strip, values)]
+    bad: dict[int, Invalid] = {}
+    if kind == "phone":
+        asking = [at for at, text in enumerate(found) if text and not _plain_mobile(text)]
+    elif "".join(cast("list[str]", found)).isprintable() and max(map(len, cast("list[str]", found)), default=0) <= 128:
+        asking = []
+    else:
+        asking = [at for at, text in enumerate(found) if text]
+    for at in asking:
+        try:
+            found[at] = clean_identity(kind, values[at])
+        except Invalid as error:
+            found[at], bad[at] = None, error
+    return ([text or None for text in found] if "" in found else found), bad
+
+
+def _plain_mobile(text: str) -> bool:
+    return len(text) == 11 and text[0] == "1" and text.isascii() and text.isdigit()
+
+
 def parse_value(attribute: Attribute, value: object) -> int | str:
     """A value as it is kept: scaled integer, days since 1970-01-01, or text. Raises Invalid naming the attribute."""
     text = str(value).strip()
@@ -173,6 +197,8 @@ def shown(attribute: Attribute, kept: int | str) -> Any:
 
 
 def _number(attribute: Attribute, text: str) -> int:
+    if len(text) <= _PLAIN_DIGITS and text.isascii() and text.isdigit():
+        return int(text + "0" * attribute.scale)
     try:
         scaled = Decimal(text.replace(",", "")).scaleb(attribute.scale)
         kept = int(scaled) if scaled.is_finite() and abs(scaled) < _WIDEST else None

@@ -15,7 +15,7 @@ from pyroaring import BitMap
 from tagcast import bitmaps, files
 from tagcast.contacts import actions, store, values
 from tagcast.contacts.imports import IGNORE, Handler, OnConsent, PeopleHandler, parse_identity
-from tagcast.files import Refusal, RefusedRows, Row, Table
+from tagcast.files import Batch, Refusal, RefusedRows, Row, Table
 from tagcast.kit.crypto import digest
 from tagcast.kit.errors import Conflict, Invalid, NotFound, TagcastError
 from tagcast.kit.uow import Runtime, Work
@@ -74,15 +74,16 @@ class _Run:
     result: ImportResult
     progress: Progress | None = None
 
-    def chunk(self, work: Work, batch: Sequence[Row | Refusal], refused: RefusedRows | None) -> None:
+    def chunk(self, work: Work, batch: Batch, refused: RefusedRows | None) -> None:
         """Apply one chunk in the transaction given, and count it."""
-        rows = [row for row in batch if isinstance(row, Row)]
+        rows = batch.rows
         outcome = self.handler.apply(work, rows, f"import {self.result.job or 'rehearsal'}")
-        problems = iter(outcome.problems.get(index) for index in range(len(rows)))
-        for row in batch:
-            error = Invalid(f"files.{row.reason}") if isinstance(row, Refusal) else next(problems)
-            if error is not None:
-                self._refuse(row, error, refused)
+        problems: list[tuple[Row | Refusal, TagcastError]] = [
+            *((rows[at], error) for at, error in outcome.problems.items()),
+            *((row, Invalid(f"files.{row.reason}")) for row in batch.refused),
+        ]
+        for row, error in sorted(problems, key=lambda one: one[0].line):
+            self._refuse(row, error, refused)
         self.result.rows += len(batch)
         self.result.made += outcome.made
         self.result.matched += outcome.matched
@@ -164,9 +165,9 @@ def find_refused(runtime: Runtime, work: Work, job: int) -> Path:
 def _rehearse(run: _Run) -> None:
     with suppress(_Rehearsed), run.runtime.work(run.workspace, run.actor) as work:
         run.handler.prepare(work, run.table.columns)
-        for batch, done in run.table.batches(run.handler.chunk):
+        for batch in run.table.blocks(run.handler.chunk):
             run.chunk(work, batch, None)
-            run.told(done)
+            run.told(batch.done)
         raise _Rehearsed
 
 
@@ -181,9 +182,9 @@ def _import(run: _Run, mapping: str) -> None:
     path = refused_path(run.runtime, run.workspace, job.id)
     if not result.already:
         with _refused_rows(path, run.table.columns, job.refused_bytes) as refused:
-            for batch, done in run.table.batches(run.handler.chunk, skip=job.records):
+            for batch in run.table.blocks(run.handler.chunk, skip=job.records):
                 _commit_chunk(run, batch, refused)
-                run.told(done)
+                run.told(batch.done)
             with run.runtime.work(run.workspace, run.actor) as work:
                 _advance(work, result, result.rows, done_at=work.now_ms)
     if result.refused:
@@ -192,7 +193,7 @@ def _import(run: _Run, mapping: str) -> None:
         path.unlink(missing_ok=True)
 
 
-def _commit_chunk(run: _Run, batch: Sequence[Row | Refusal], refused: RefusedRows) -> None:
+def _commit_chunk(run: _Run, batch: Batch, refused: RefusedRows) -> None:
     before = run.result.rows
     with run.runtime.work(run.workspace, run.actor) as work:
         run.chunk(work, batch, refused)

@@ -2,16 +2,19 @@
 
 import hashlib
 import io
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from itertools import islice
+from heapq import merge
+from itertools import chain
+from operator import attrgetter
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, overload
 
 from tagcast.files import parquet
-from tagcast.files.csv_reader import Limits, read_records
+from tagcast.files.csv_reader import Limits, read_blocks, read_records
 from tagcast.files.detect import detect_delimiter, detect_encoding
 from tagcast.files.writer import strip_guard
 from tagcast.kit.errors import Invalid, NotFound
@@ -36,6 +39,54 @@ class Refusal:
     reason: str
 
 
+class Rows(Sequence[Row]):
+    """Data rows kept by column: `lines[i]` and `columns[name][i]` are of one row. A `Row` is made when asked for."""
+
+    def __init__(self, lines: Sequence[int], columns: Mapping[str, Sequence[str]]) -> None:
+        self.lines = lines
+        self.columns = columns
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    @overload
+    def __getitem__(self, at: int) -> Row: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> "Rows": ...
+
+    def __getitem__(self, at: int | slice) -> "Row | Rows":
+        if isinstance(at, slice):
+            return Rows(self.lines[at], {name: cells[at] for name, cells in self.columns.items()})
+        return Row(self.lines[at], {name: cells[at] for name, cells in self.columns.items()})
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Rows that follow each other in a file: those that could be read, those that could not, the bytes read so far."""
+
+    rows: Rows
+    refused: list[Refusal]
+    done: int
+
+    def __len__(self) -> int:
+        return len(self.rows) + len(self.refused)
+
+    def each(self) -> Iterator[Row | Refusal]:
+        """All in the order of the file."""
+        return merge(self.rows, self.refused, key=attrgetter("line"))
+
+    def cut(self, size: int) -> "tuple[Batch, Batch]":
+        """The first `size` rows, and the others."""
+        if size >= len(self):
+            return self, Batch(self.rows[:0], [], self.done)
+        line = sorted([*self.rows.lines, *(one.line for one in self.refused)])[size] if self.refused else 0
+        good = bisect_left(self.rows.lines, line) if line else size
+        bad = bisect_left(self.refused, line, key=attrgetter("line"))
+        head, tail = self.refused[:bad], self.refused[bad:]
+        return Batch(self.rows[:good], head, self.done), Batch(self.rows[good:], tail, self.done)
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
     """An opened table. `size` is in bytes; `encoding` and `delimiter` are empty for Parquet."""
@@ -49,35 +100,64 @@ class Table:
 
     def rows(self) -> Iterator[tuple[Row | Refusal, int]]:
         """Every data row in order with the bytes read so far; rows that cannot be read come as Refusal."""
-        return self._parquet_rows() if not self.encoding else self._csv_rows()
+        return ((row, part.done) for part in self._parts() for row in part.each())
 
     def batches(self, size: int, *, skip: int = 0) -> Iterator[tuple[list[Row | Refusal], int]]:
         """The rows after the first `skip`, `size` at a time, with the bytes read so far."""
-        rows = islice(self.rows(), skip, None)
-        while batch := list(islice(rows, size)):
-            yield [row for row, _ in batch], batch[-1][1]
+        return ((list(batch.each()), batch.done) for batch in self.blocks(size, skip=skip))
 
-    def _csv_rows(self) -> Iterator[tuple[Row | Refusal, int]]:
-        width = len(self.columns)
+    def blocks(self, size: int, *, skip: int = 0) -> Iterator[Batch]:
+        """As `batches`, kept by column."""
+        waiting: list[Batch] = []
+        for each in self._parts():
+            left, part = skip, each
+            skip = max(0, skip - len(part))
+            waiting.append(part.cut(left)[1] if left else part)
+            if sum(map(len, waiting)) < size:
+                continue
+            rest = _joined(waiting)
+            while len(rest) >= size:
+                head, rest = rest.cut(size)
+                yield head
+            waiting = [rest]
+        if waiting and len(rest := _joined(waiting)):
+            yield rest
+
+    def _parts(self) -> Iterator[Batch]:
+        return self._csv_parts() if self.encoding else self._parquet_parts()
+
+    def _csv_parts(self) -> Iterator[Batch]:
         with self.path.open("rb") as raw, _text(raw, self.encoding) as text:
-            records = read_records(text, self.delimiter, self.limits)
-            next(records, None)
-            for record in records:
-                fields = record.fields
-                if record.problem or len(fields) != width:
-                    yield Refusal(record.line, fields, record.problem or "ragged"), raw.tell()
-                    continue
-                # Taking off a guard costs a call a cell; the mark that it begins with is rare.
-                cells = [strip_guard(cell) if cell[:1] == "'" else cell for cell in fields]
-                yield Row(record.line, dict(zip(self.columns, cells, strict=True))), raw.tell()
+            header = True
+            for block in read_blocks(text, self.delimiter, self.limits):
+                lines, records, problems = block.lines, block.records, block.problems
+                if header and records:
+                    lines, records, header = lines[1:], records[1:], False
+                    problems = {at - 1: problem for at, problem in problems.items() if at}
+                if records:
+                    yield self._part(lines, records, problems, raw.tell())
 
-    def _parquet_rows(self) -> Iterator[tuple[Row | Refusal, int]]:
-        line = 1
+    def _part(self, lines: Sequence[int], records: list[list[str]], problems: Mapping[int, str], done: int) -> Batch:
+        width = len(self.columns)
+        refused: list[Refusal] = []
+        if problems or set(map(len, records)) != {width}:
+            bad = {
+                at: problems.get(at, "ragged") for at, one in enumerate(records) if at in problems or len(one) != width
+            }
+            refused = [Refusal(lines[at], records[at], why) for at, why in bad.items()]
+            lines = [line for at, line in enumerate(lines) if at not in bad]
+            records = [fields for at, fields in enumerate(records) if at not in bad]
+        cells: list[Sequence[str]] = list(zip(*records, strict=True)) if records else [()] * width
+        columns = {name: _unguarded(column) for name, column in zip(self.columns, cells, strict=True)}
+        return Batch(Rows(lines, columns), refused, done)
+
+    def _parquet_parts(self) -> Iterator[Batch]:
+        line = 2
         for columns, share in parquet.read_batches(self.path):
-            done = int(share * self.size)
-            for values in zip(*columns, strict=True):
-                line += 1
-                yield Row(line, dict(zip(self.columns, map(as_text, values), strict=True))), done
+            cells = {name: _texts(values) for name, values in zip(self.columns, columns, strict=True)}
+            lines = range(line, line + len(columns[0]))
+            line = lines.stop
+            yield Batch(Rows(lines, cells), [], int(share * self.size))
 
 
 def open_table(
@@ -126,6 +206,31 @@ def as_text(value: Any) -> str:
             return format(value, "f")
         case _:
             return str(value)
+
+
+def _texts(values: Sequence[Any]) -> Sequence[str]:
+    """Each as by `as_text`; whole columns of texts or integers are told by their types."""
+    kinds = set(map(type, values))
+    if kinds <= {str, type(None)}:
+        return values if None not in values else [value or "" for value in values]
+    return list(map(str if kinds == {int} else as_text, values))
+
+
+def _unguarded(cells: Sequence[str]) -> Sequence[str]:
+    """Taking off a guard costs a call a cell; the mark that it begins with is rare."""
+    if "'" in "".join(cells):
+        return [strip_guard(cell) if cell[:1] == "'" else cell for cell in cells]
+    return cells
+
+
+def _joined(parts: Sequence[Batch]) -> Batch:
+    if len(parts) == 1:
+        return parts[0]
+    lines = list(chain.from_iterable(part.rows.lines for part in parts))
+    columns = {
+        name: list(chain.from_iterable(part.rows.columns[name] for part in parts)) for name in parts[0].rows.columns
+    }
+    return Batch(Rows(lines, columns), list(chain.from_iterable(part.refused for part in parts)), parts[-1].done)
 
 
 def _text(raw: BinaryIO, encoding: str) -> io.TextIOWrapper:
