@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 from pyroaring import BitMap
 
-from tagcast import accounts, audiences, broadcasts, compliance, contacts
+from tagcast import accounts, audiences, broadcasts, compliance, contacts, tags
 from tagcast.accounts import NewAccount
 from tagcast.broadcasts.tables import broadcasts as table
 from tagcast.contacts import Identity, PersonIn
@@ -342,3 +342,18 @@ def test_a_draft_follows_the_new_name_of_its_segment(work: Work) -> None:
         audiences.delete(work, segment.id)
     audiences.rename(work, segment.id, "t")
     assert broadcasts.get(work, number).audience == {"segment": "t"}
+
+
+def test_a_draft_follows_its_tags_under_whatever_path_it_names_them(work: Work) -> None:
+    at = account(work, "service", "platform")
+    for path in ("会员/VIP", "新客"):
+        tags.create(work, path, parents=True)
+    number = draft(work, at, audience='tag("会员 / vip") and not tag("新客")')
+    tags.rename(work, tags.find(work, "会员").id, "老会员")
+    tags.move(work, tags.find(work, "新客").id, tags.find(work, "老会员").id)
+    assert audiences.to_text(audiences.from_json(broadcasts.get(work, number).audience)) == (
+        'tag("老会员/VIP") and not tag("老会员/新客")'
+    )
+    assert broadcasts.plan(work, number).hash
+    named = {use.branches for use in tags.uses(work) if use.kind == "broadcast"}
+    assert named == {(tags.find(work, "老会员/VIP").id, tags.find(work, "老会员/新客").id)}

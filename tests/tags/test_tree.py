@@ -134,6 +134,20 @@ def test_a_move_that_would_be_too_deep_changes_nothing(work: Work) -> None:
     assert paths(work, of) == ["a", "a/b", "c", "c/d"]
 
 
+def test_what_was_put_away_does_not_come_back_too_deep(work: Work) -> None:
+    of = account(work, "wecom")
+    leaf = tags.create(work, "a/b/c", account=of, parents=True)
+    tags.archive(work, leaf.id)
+    above = tags.create(work, "x", account=of)
+    tags.move(work, tags.find(work, "a", account=of).id, above.id)
+    with pytest.raises(Refused) as caught:
+        tags.restore(work, leaf.id)
+    assert caught.value.code == "tags.too_deep"
+    assert tags.get(work, leaf.id).archived_at is not None
+    tags.move(work, tags.find(work, "x/a", account=of).id, None)
+    assert tags.restore(work, leaf.id).path == "a/b/c"
+
+
 def test_archive_takes_what_is_below_and_restore_brings_that_back(runtime: Runtime) -> None:
     with runtime.work(1, "test") as work:
         leaf = tags.create(work, "a/b/c", parents=True)

@@ -108,6 +108,30 @@ def test_a_use_changed_since_stops_the_undo_and_nothing_is_taken_back(work: Work
     assert state(work) == after
 
 
+def test_a_merge_is_taken_back_though_the_tags_have_other_names_by_now(work: Work) -> None:
+    old, new = used(work)
+    act = upkeep.apply(work, [Operation("merge", old, new)])
+    tags.rename(work, tags.find(work, "会员").id, "众")
+    assert broadcasts.get(work, 1).audience == {"tag": "众/金"}
+    tags.rename(work, tags.find(work, "老会员").id, "旧")
+    upkeep.undo(work, act.id)
+    assert [broadcasts.get(work, number).audience["tag"] for number in (1, 2)] == ["旧/金", "老会员/金"]
+    assert audiences.to_text(audiences.find(work, "gold").expression) == 'tag("旧/金") and not tag("众/金/星")'
+
+
+def test_a_tag_does_not_come_back_below_one_that_was_put_away(work: Work) -> None:
+    crowd(work, 3)
+    for path in ("a/b", "c"):
+        tags.create(work, path, parents=True)
+    act = upkeep.apply(work, [Operation("merge", tags.find(work, "a/b").id, tags.find(work, "c").id)])
+    tags.archive(work, tags.find(work, "a").id)
+    before = state(work)
+    with pytest.raises(Conflict) as caught:
+        upkeep.undo(work, act.id)
+    assert caught.value.code == "tags.archived"
+    assert state(work) == before
+
+
 def test_where_a_tag_is_used(work: Work) -> None:
     old, _ = used(work)
     star = tags.find(work, "老会员/金/星").id

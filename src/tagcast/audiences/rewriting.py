@@ -48,6 +48,17 @@ def repathed(expression: Expression, refs: Refs, paths: Mapping[int, str]) -> Ex
     return rules.substitute(expression, change)
 
 
+def moved_tags(expression: Expression, paths: tags.Paths) -> Expression:
+    """An expression with the new paths of tags that moved."""
+
+    def change(leaf: Leaf) -> Leaf:
+        if isinstance(leaf, TagLeaf):
+            return replace(leaf, path=paths.get((leaf.account, leaf.path), leaf.path))
+        return leaf
+
+    return rules.substitute(expression, change)
+
+
 def _segments(work: Work) -> Iterator[tags.Use]:
     for one in store.every(work):
         branches, exactly, over = tag_uses(one.expression, one.tags)

@@ -8,6 +8,7 @@ import numpy as np
 from pyroaring import BitMap
 
 from tagcast import accounts, audiences, compliance, outcomes
+from tagcast.audiences import live
 from tagcast.broadcasts import content as contents
 from tagcast.broadcasts import ledger, pages, planning, rules, store
 from tagcast.broadcasts.events import BroadcastStarted
@@ -55,6 +56,8 @@ def draft(
     contents.problems(said, target.kind)
     expression = audiences.parse(audience) if isinstance(audience, str) else audiences.from_json(audience)
     audiences.count(work, expression)
+    # Its tags under the very paths that they have: then it can follow when they move.
+    expression = live.today(work, expression, live.prove(work, expression))
     broadcast = store.insert(
         work,
         account=target.id,

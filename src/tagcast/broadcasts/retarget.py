@@ -1,4 +1,4 @@
-"""Broadcasts as users of tags and segments: a draft follows when a tag is merged or a segment gets another name.
+"""Broadcasts as users of tags and segments: a draft follows when a tag is merged, or either gets another name.
 
 What was begun is a record.
 """
@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from tagcast import audiences, tags
+from tagcast.audiences import live
 from tagcast.broadcasts import store
 from tagcast.broadcasts.rules import State
 from tagcast.broadcasts.tables import broadcasts
@@ -31,12 +32,16 @@ def _uses(work: Work) -> Iterator[tags.Use]:
 
 def _rewrite(work: Work, old: tags.Tag, new: tags.Tag) -> tags.Notes:
     notes: tags.Notes = []
+    refs = [(one.account, one.path, one.id) for one in tags.every(work).values()]
     for row in _rows(work):
         before = audiences.from_json(row.audience)
         after = audiences.with_tag(before, old, new)
         if row.state == State.DRAFT and after != before:
             store.update(work, row.id, audience=audiences.to_json(after))
-            notes.append({"name": row.name, "id": row.id, "before": row.audience, "after": audiences.to_json(after)})
+            named = {number for one in (before, after) for some in audiences.tag_uses(one, refs)[:2] for number in some}
+            meant = [list(ref) for ref in refs if ref[2] in named]
+            said = {"before": row.audience, "after": audiences.to_json(after), "tags": meant}
+            notes.append({"name": row.name, "id": row.id, **said})
     return notes
 
 
@@ -45,9 +50,11 @@ def _restore(work: Work, notes: Sequence[dict[str, Any]]) -> None:
     for note in reversed(notes):
         found = store.get(work, note["id"], lock=True)
         if found.state is State.DRAFT:
-            if found.audience != note["after"]:
+            refs = [(account, path, number) for account, path, number in note["tags"]]
+            before, after = (live.today(work, audiences.from_json(note[one]), refs) for one in ("before", "after"))
+            if found.audience != audiences.to_json(after):
                 raise Conflict("broadcasts.audience_moved", broadcast=found.name)
-            store.update(work, note["id"], audience=note["before"])
+            store.update(work, note["id"], audience=audiences.to_json(before))
 
 
 USERS = tags.register(tags.Users("broadcast", _uses, _rewrite, _restore))
@@ -60,4 +67,12 @@ def _renamed(work: Work, before: str, after: str) -> None:
             store.update(work, row.id, audience=audiences.to_json(now))
 
 
+def _moved(work: Work, paths: tags.Paths) -> None:
+    for row in _rows(work):
+        audience = audiences.from_json(row.audience)
+        if row.state == State.DRAFT and (now := audiences.moved_tags(audience, paths)) != audience:
+            store.update(work, row.id, audience=audiences.to_json(now))
+
+
 audiences.on_rename("broadcast", _renamed)
+tags.on_move("broadcast", _moved)

@@ -39,7 +39,7 @@ from tagcast.tags.tagging import EXPIRE, assign, check_fits, expire, holders, re
 from tagcast.tags.undoing import undo
 from tagcast.tags.uniting import MEMBERS, Members, Merged, merge, unmerge
 from tagcast.tags.uniting import pairs as merge_pairs
-from tagcast.tags.uses import Notes, Use, Users, register, uses
+from tagcast.tags.uses import Notes, Paths, Use, Users, on_move, register, uses
 from tagcast.tags.uses import restore as restore_uses
 from tagcast.tags.uses import rewrite as rewrite_uses
 
@@ -56,6 +56,7 @@ __all__ = [
     "Merged",
     "Node",
     "Notes",
+    "Paths",
     "Same",
     "Source",
     "Tag",
@@ -89,6 +90,7 @@ __all__ = [
     "merge",
     "merge_pairs",
     "move",
+    "on_move",
     "register",
     "release",
     "remove",

@@ -11,6 +11,7 @@ from tagcast.kit.errors import Conflict, Invalid, NotFound
 from tagcast.kit.uow import Work
 from tagcast.tags import rules, store
 from tagcast.tags.rules import SEPARATOR, Bound, Node, Tag
+from tagcast.tags.uses import moved as tell_moved
 
 Place = tuple[int | None, str]
 
@@ -177,7 +178,10 @@ def archive(work: Work, tag_id: int) -> Tag:
 
 
 def restore(work: Work, tag_id: int) -> Tag:
-    """Take an archived tag back, with those below it that were archived with it. Raises Conflict, Refused (count)."""
+    """Take an archived tag back, with those below it that were archived with it.
+
+    Raises Conflict, Refused when there would be too many or one would be too deep, as what is above may have moved.
+    """
     store.lock(work)
     tag = get(work, tag_id)
     if tag.archived_at is None:
@@ -190,6 +194,7 @@ def restore(work: Work, tag_id: int) -> Tag:
             back.add(one.id)
     total = store.count(work, tag.account) + len(back)
     rules.check_count(total, bound(work, tag.account, "tags.count"))
+    check_places(work, tag.account, back)
     store.update(work, back, archived_at=None)
     return get(work, tag_id)
 
@@ -246,15 +251,24 @@ def _free(work: Work, tag: Tag, parent: int | None, name: str) -> None:
 
 def _changed(work: Work, tag: Tag, **values: object) -> Tag:
     """Change a tag's place or name, unless one of those that move with it would not fit there."""
-    deepest = bound(work, tag.account, "tags.depth")
+    before = {one.id: one.path for one in store.every(work, tag.account)}
     with work.connection.begin_nested():
         store.update(work, [tag.id], **values)
-        moved = set(store.below(work, tag.id))
-        for one in store.every(work, tag.account):
-            if one.id in moved:
-                rules.check_depth(one.path, one.depth, deepest)
-                rules.check_path(one.path)
+        check_places(work, tag.account, set(store.below(work, tag.id)))
+    after = {one.id: one.path for one in store.every(work, tag.account)}
+    paths = {(tag.account, path): after[number] for number, path in before.items() if after[number] != path}
+    if paths:
+        tell_moved(work, paths)
     return get(work, tag.id)
+
+
+def check_places(work: Work, account: int | None, tag_ids: Collection[int]) -> None:
+    """Raise Refused if one of these tags of an account stands too deep, or its path is too long."""
+    deepest = bound(work, account, "tags.depth")
+    for one in store.every(work, account):
+        if one.id in tag_ids:
+            rules.check_depth(one.path, one.depth, deepest)
+            rules.check_path(one.path)
 
 
 def _unknown(work: Work, path: str, account: int | None) -> NotFound:

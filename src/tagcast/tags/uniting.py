@@ -11,7 +11,7 @@ from tagcast.bitmaps import Change
 from tagcast.kit.errors import Conflict, Invalid
 from tagcast.kit.uow import Work
 from tagcast.tags import lasting, rules, store, tagging
-from tagcast.tags.actions import archive, bound, every, get, key, move, usable
+from tagcast.tags.actions import archive, bound, check_places, every, get, key, move, usable
 from tagcast.tags.rules import Tag
 from tagcast.tags.undoing import undo
 
@@ -82,7 +82,8 @@ def pairs(work: Work, source_id: int, target_id: int) -> list[tuple[int, int]]:
 def unmerge(work: Work, done: Merged, *, why: str) -> None:
     """Take a merge back: the tags and their places, and of the holders what still stands.
 
-    Raises Conflict when a tag that went is back already or a tag was moved again, Refused when it no longer fits.
+    Raises Conflict when a tag that went is back already, what is above one was archived, or a tag was moved again;
+    Refused when it no longer fits.
     """
     store.lock(work)
     target = done.pairs[0][1]
@@ -95,6 +96,10 @@ def unmerge(work: Work, done: Merged, *, why: str) -> None:
         rules.check_count(store.count(work, account), bound(work, account, "tags.count"))
         for tag_id, parent in reversed(done.moved):
             move(work, tag_id, parent)
+        for gone, _ in done.pairs:
+            if (above := get(work, gone).parent) is not None:
+                usable(work, above)
+        check_places(work, account, [gone for gone, _ in done.pairs])
         erased = _unknown(work, done)
         for seq in reversed(done.changes):
             with suppress(Conflict):

@@ -1,6 +1,6 @@
 """Who uses a tag. Floors above register what they keep of tags; merging rewrites all of it, and puts it back."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,13 +43,28 @@ class Users:
     restore: Callable[[Work, Sequence[dict[str, Any]]], None] | None = None
 
 
+Paths = Mapping[tuple[int | None, str], str]
+"""New paths by (account, path before)."""
+
 _users: dict[str, Users] = {}
+_followers: dict[str, Callable[[Work, Paths], None]] = {}
 
 
 def register(users: Users) -> Users:
     """Say that a module uses tags."""
     _users[users.kind] = users
     return users
+
+
+def on_move(kind: str, follow: Callable[[Work, Paths], None]) -> None:
+    """Say that things of a kind name tags by their paths: `follow` writes the new ones when tags move."""
+    _followers[kind] = follow
+
+
+def moved(work: Work, paths: Paths) -> None:
+    """Let everything that names tags by their paths follow."""
+    for follow in _followers.values():
+        follow(work, paths)
 
 
 def uses(work: Work) -> list[Use]:
