@@ -14,7 +14,7 @@ from itertools import groupby
 from pyroaring import BitMap
 
 from tagcast import bitmaps, contacts
-from tagcast.behaviour import actions, conditions, history, levels, recording
+from tagcast.behaviour import actions, conditions, few, history, levels, recording
 from tagcast.behaviour.questions import Did, Op, Question, Then, Window
 from tagcast.bitmaps import algebra
 from tagcast.bitmaps.algebra import AllOf, AnyOf, Asked, AtLeast, Evaluation, Except, Key, Node
@@ -99,7 +99,8 @@ def at_least(work: Work, name: str, times: int, window: tuple[date, date], *, zo
 
 def _asked(work: Work, question: Question, zone: str) -> Node:
     def ask(within: BitMap | None) -> BitMap:
-        return history.ask(work, question, within, zone=zone)
+        found = None if within is None else few.ask(work, question, within, zone=zone)
+        return history.ask(work, question, within, zone=zone) if found is None else found
 
     def due(since_ms: int, until_ms: int) -> BitMap:
         assert isinstance(question, Then)

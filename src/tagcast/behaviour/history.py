@@ -71,10 +71,16 @@ def ask(work: Work, question: Question, within: BitMap | None = None, *, zone: s
     """
     everyone = contacts.everyone(work) if within is None else contacts.everyone(work) & within
     told_to = None if within is None else everyone
-    if isinstance(question, Did) and question.measure in _FROM_ZERO and _COMPARE[question.op](0, question.value):
-        # Who never did it is among them: all but the opposite.
-        return everyone - _ask(work, replace(question, op=_OPPOSITE[question.op]), told_to, zone)
+    if (other := opposite(question)) is not None:
+        return everyone - _ask(work, other, told_to, zone)
     return everyone & _ask(work, question, told_to, zone)
+
+
+def opposite(question: Question) -> Question | None:
+    """For a question that who never did it meets: the one that all others meet; else None."""
+    if isinstance(question, Did) and question.measure in _FROM_ZERO and _COMPARE[question.op](0, question.value):
+        return replace(question, op=_OPPOSITE[question.op])
+    return None
 
 
 def events(

@@ -33,6 +33,17 @@ class Entry:
         return packed.decode(self.payload)
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What a row of the log of a type is about, without its events; `held`: they are here."""
+
+    seq: int
+    stamp: int
+    rows: int
+    gone: int | None
+    held: bool
+
+
 def all_types(work: Work) -> dict[str, EventType]:
     """The declared types by name, sorted."""
     table = event_types.c
@@ -129,6 +140,13 @@ def entries(work: Work, name: str, after: int, before: int | None) -> Generator[
     with work.connection.execute(query.order_by(_t.seq), execution_options={"yield_per": 64}) as found:
         for row in found:
             yield Entry(row.seq, row.stamp, row.payload, row.fresh, row.gone)
+
+
+def lines(work: Work, name: str, after: int) -> list[Line]:
+    """The rows of the log of a type after a seq, oldest first."""
+    query = sa.select(_t.seq, _t.stamp, _t.rows, _t.gone, _t.payload.is_not(None).label("held"))
+    query = query.where(_t.workspace == work.workspace, _t.type == name, _t.seq > after).order_by(_t.seq)
+    return [Line(row.seq, row.stamp, row.rows, row.gone, bool(row.held)) for row in work.connection.execute(query)]
 
 
 def first_after(work: Work, name: str, seq: int) -> int | None:

@@ -123,6 +123,13 @@ class Lake:
             return self._runner
 
 
+def conform(rows: "pa.Table", schema: "pa.Schema") -> "pa.Table":
+    """Rows under a schema: columns that they lack are null, those that it lacks are left out."""
+    from tagcast.lake import parquet
+
+    return rows if rows.schema == schema else parquet.conform(rows, schema)
+
+
 __all__ = [
     "WHEN",
     "WHO",
@@ -146,4 +153,5 @@ __all__ = [
     "Source",
     "Version",
     "answer_few",
+    "conform",
 ]

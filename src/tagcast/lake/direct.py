@@ -110,7 +110,8 @@ def _measured(rows: "pa.Table", ask: Measured) -> Numbers:
         if ask.measure == "average":
             # Multiplied out, as the other engines do.
             right = counts * ask.value
-    return who[starts][_OPS[ask.op](found, right)].astype(np.int32)
+    chosen: Numbers = who[starts][_OPS[ask.op](found, right)].astype(np.int32)
+    return chosen
 
 
 def _local_days(when: NDArray[np.int64], days: Days) -> NDArray[np.int64]:
