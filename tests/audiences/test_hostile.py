@@ -7,9 +7,10 @@ from types import FrameType
 from typing import Any
 
 import pytest
+from pyroaring import BitMap
 from tests.tags.people import crowd
 
-from tagcast import audiences, behaviour
+from tagcast import audiences, behaviour, tags
 from tagcast.audiences.rules import (
     And,
     BirthdayLeaf,
@@ -239,3 +240,50 @@ def test_many_long_windows_are_refused_before_a_day_is_looked_at(work: Work) -> 
     with pytest.raises(Refused) as caught:
         audiences.count(work, asked)
     assert caught.value.params == {"limit": "asked_days", "most": days}
+
+
+def _calls(attempt: Callable[[], object]) -> int:
+    calls = 0
+
+    def count(_frame: FrameType, event: str, _argument: Any) -> None:
+        nonlocal calls
+        calls += event in ("call", "c_call")
+
+    sys.setprofile(count)
+    try:
+        attempt()
+    finally:
+        sys.setprofile(None)
+    return calls
+
+
+def test_segments_that_name_each_other_again_and_again_are_opened_once(work: Work) -> None:
+    everyone = crowd(work, 50)
+    tag = tags.ensure(work, "a")
+    work.bitmaps.add(tags.key(tag.id), BitMap(range(1, 11)), why="test")
+    name, layers = "s0", limits().segment_depth
+    audiences.create(work, name, parse(" or ".join(['tag("a")'] * 200)))
+    for layer in range(1, layers):
+        below, name = name, f"s{layer}"
+        many = " or ".join([f'segment("{below}")'] * 100)
+        audiences.create(work, name, parse(f'({many}) and not (segment("{below}") and not segment("{below}"))'))
+    top = parse(f'segment("{name}")')
+    assert audiences.count(work, top) == 10
+    assert audiences.plan(work, top).size == 10
+    assert audiences.explain(work, top, 5).holds
+    assert not audiences.explain(work, top, 11).holds
+    assert _calls(lambda: audiences.count(work, top)) < MOST_CALLS
+    assert audiences.count(work, parse(f'not segment("{name}")')) == len(everyone) - 10
+
+
+def test_the_deepest_segments_on_the_deepest_segments_are_counted(work: Work) -> None:
+    crowd(work, 50)
+    below, nested = "all", "{} and (nobody or " * ((limits().depth - 2) // 2)
+    for layer in range(limits().segment_depth):
+        text = nested.format(*[below] * nested.count("{}")) + below + ")" * nested.count("{}")
+        audiences.create(work, f"s{layer}", parse(text))
+        below = f'segment("s{layer}")'
+    top = parse(below)
+    assert audiences.count(work, top) == 50
+    assert audiences.plan(work, top).size == 50
+    assert audiences.explain(work, top, 5).holds

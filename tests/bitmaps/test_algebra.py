@@ -176,3 +176,41 @@ def test_a_flipped_bit_under_a_plane_is_rebuilt_from_the_log(sqlite_log: Log) ->
     with reading(Bitmaps(sqlite_log.engine, sqlite_log.folder, memory=GREEDY), sqlite_log) as view:
         assert isinstance(view.whole("a"), Plane)
         check(view, AllOf((Key("a"), Except(Key("b")))), sets)
+
+
+def shared(levels: int) -> Node:
+    node: Node = AnyOf((Key("a"), Key("b")))
+    for level in range(levels):
+        node = AnyOf((AllOf((node, Key("c"), node)), Except(AtLeast(2, (node, node, node))) if level % 2 else node))
+    return node
+
+
+@pytest.mark.parametrize("memory", [GREEDY, NONE], ids=["planes", "no planes"])
+def test_two_hundred_levels_of_shared_parts_are_met_once_each(sqlite_log: Log, memory: Memory) -> None:
+    sets = {"a": made({0: "half", 16: "half"}), "b": made({0: "dense"}), "c": made({1: "array", 0: "few"})}
+    filled(sqlite_log, sets)
+    node, again = shared(100), shared(100)  # each of two
+    assert node == again
+    assert hash(node) == hash(again)
+    assert node != AllOf((*shared(99).parts, Key("d")))  # type: ignore[union-attr]  # it is an AnyOf
+    assert sum(1 for _ in algebra.walk(node)) < 1_000
+    with reading(Bitmaps(sqlite_log.engine, memory=memory), sqlite_log) as view:
+        assert algebra.feeds(view, node) == {"a", "b", "c"}
+        wanted = sets["a"] | sets["b"]
+        for level in range(100):
+            both = wanted & sets["c"]
+            wanted = both | (EVERYONE - wanted if level % 2 else wanted)
+        for remember in (False, True, True):
+            evaluation = Evaluation(view, "all", remember=remember)
+            assert evaluation.count(node) == evaluation.count(again) == len(wanted & EVERYONE)
+            assert evaluation.members(again) == wanted & EVERYONE
+
+
+def test_nodes_are_equal_by_what_they_say() -> None:
+    parts = (Key("a"), Key("b"))
+    assert AnyOf(parts) == AnyOf((Key("a"), Key("b")))
+    assert len({AnyOf(parts), AllOf(parts), AtLeast(1, parts), AtLeast(2, parts), Except(AnyOf(parts))}) == 5
+    assert AtLeast(2, parts) != AtLeast(3, parts)
+    assert AnyOf((AnyOf(parts), Key("c"))) != AnyOf((AnyOf(parts), Key("d")))
+    assert Except(AllOf(parts)) == Except(AllOf(parts))
+    assert len({Key("a"), algebra.Known("a")}) == 2

@@ -65,6 +65,7 @@ class _Planning:
         self._tally(expression)
         self.asked: set[str] = set()
         self._shown: set[Expression] = set()
+        self._estimates: dict[Node, int | None] = {}
 
     def part(self, node: Expression) -> Planned:
         """The node after its parts."""
@@ -82,7 +83,7 @@ class _Planning:
         if isinstance(node, And):
             parts.sort(key=lambda one: (one.text.startswith("not "), one.size))
         keys = len({one.name for one in algebra.walk(lowered) if isinstance(one, Key)})
-        estimate = _estimate(self._view, lowered)
+        estimate = self._estimate(lowered)
         return Planned(text, kind, keys, estimate, size, round(took, 3), self.times[node], tuple(parts))
 
     def _tally(self, node: Expression) -> None:
@@ -107,26 +108,31 @@ class _Planning:
             return "asked"
         return "planes" if any(isinstance(one, Compared | Known) for one in below) else "sets"
 
+    def _estimate(self, node: Node) -> int | None:
+        """The most members a node can have, from sizes alone; None if nothing bounds it."""
+        if node not in self._estimates:
+            self._estimates[node] = self._bound(node)
+        return self._estimates[node]
 
-def _estimate(view: View, node: Node) -> int | None:
-    """The most members a node can have, from sizes alone; None if nothing bounds it."""
-    match node:
-        case Key(name):
-            return view.count(name)
-        case Compared(key) | Known(key):
-            return view.count(f"{key}#known")
-        case Except(part):
-            inside = _exactly(view, part)
-            return view.count(contacts.EVERYONE) - (inside or 0)
-        case AllOf(parts):
-            known = [one for part in parts if (one := _estimate(view, part)) is not None]
-            return min(known, default=view.count(contacts.EVERYONE))
-        case AnyOf(parts) | AtLeast(_, parts):
-            each = [_estimate(view, part) for part in parts]
-            known = [one for one in each if one is not None]
-            return min(sum(known), view.count(contacts.EVERYONE)) if len(known) == len(each) else None
-        case _:
-            return None
+    def _bound(self, node: Node) -> int | None:
+        view = self._view
+        match node:
+            case Key(name):
+                return view.count(name)
+            case Compared(key) | Known(key):
+                return view.count(f"{key}#known")
+            case Except(part):
+                inside = _exactly(view, part)
+                return view.count(contacts.EVERYONE) - (inside or 0)
+            case AllOf(parts):
+                known = [one for part in parts if (one := self._estimate(part)) is not None]
+                return min(known, default=view.count(contacts.EVERYONE))
+            case AnyOf(parts) | AtLeast(_, parts):
+                each = [self._estimate(part) for part in parts]
+                known = [one for one in each if one is not None]
+                return min(sum(known), view.count(contacts.EVERYONE)) if len(known) == len(each) else None
+            case _:
+                return None
 
 
 def _exactly(view: View, node: Node) -> int | None:

@@ -8,6 +8,7 @@ which costs what they cost, whatever the size of the sets.
 
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from pyroaring import BitMap
 
@@ -20,9 +21,12 @@ from tagcast.bitmaps.view import View
 Ask = Callable[[BitMap | None], BitMap]
 Due = Callable[[int, int], BitMap]
 
+_NAMED_GROUPS = 256
+"""What is made of more is not remembered: to name all it stands on would take longer the more is shared."""
+_LOOKED_FOR_TWICE = 16
 
-@dataclass(frozen=True, slots=True)
-class Key:
+
+class Key(NamedTuple):
     """The members of a key."""
 
     name: str
@@ -61,33 +65,62 @@ class Asked:
     due: Due | None = field(default=None, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
-class AtLeast:
+class Group:
+    """What is made of other nodes: equal by what it says, though its parts be shared ever so often.
+
+    Its hash is taken once, and two are compared by walking each pair of parts once, without recursion.
+    """
+
+    __slots__ = ("_hash", "parts")
+    __match_args__ = ("parts",)
+
+    def __init__(self, parts: tuple["Node", ...]) -> None:
+        self.parts = parts
+        self._hash = hash((type(self), parts))
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, Group) and self._hash == other._hash and _same(self, other))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({len(self.parts)} parts)"
+
+
+class AtLeast(Group):
     """The members of at least `times` of the parts; `times` is 1 or more."""
 
-    times: int
-    parts: tuple["Node", ...]
+    __slots__ = ("times",)
+    __match_args__ = ("times", "parts")
+
+    def __init__(self, times: int, parts: tuple["Node", ...]) -> None:
+        super().__init__(parts)
+        self.times = times
+        self._hash = hash((times, self._hash))
 
 
-@dataclass(frozen=True, slots=True)
-class AllOf:
+class AllOf(Group):
     """The members of every part; without parts everyone."""
 
-    parts: tuple["Node", ...]
+    __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True)
-class AnyOf:
+class AnyOf(Group):
     """The members of any part; without parts nobody."""
 
-    parts: tuple["Node", ...]
+    __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Except:
+class Except(Group):
     """Everyone but the members of `part`."""
 
-    part: "Node"
+    __slots__ = ("part",)
+    __match_args__ = ("part",)
+
+    def __init__(self, part: "Node") -> None:
+        super().__init__((part,))
+        self.part = part
 
 
 Leaf = Key | Compared | Known | Asked
@@ -112,86 +145,109 @@ class Evaluation:
         self._within = within
         self._remember = remember and within is None
         self._known: dict[Node, Found] = {}
+        self._counts: dict[Node, int] = {}
 
     def count(self, node: Node) -> int:
         """How many members."""
-        of = self._standing_on(node)
-        if of is not None and isinstance(known := self._view.results.get(("count", of)), int):
-            return known
-        found = self._set(node)
-        sparse = isinstance(found.these, BitMap | Some)
-        plane = None if sparse else self._view.plane(self._universe)
-        inside = combining.count_within(found.these, self._everyone, plane)
-        number = len(self._everyone) - inside if found.inverted else inside
-        if of is not None:
-            self._view.results.put(("count", of), number)
-        return number
+        found = self._counts.get(node)
+        if found is None:
+            found = self._counts[node] = self._counted(node) if self._remember else self._count(node)
+        return found
 
     def members(self, node: Node) -> BitMap:
         """The members, as a set of the caller's own."""
-        found = self._set(node)
-        these = combining.bitmap(found.these)
-        return self._everyone - these if found.inverted else self._everyone & these
+        these, inverted = self._set(node)
+        found = combining.bitmap(these)
+        return self._everyone - found if inverted else self._everyone & found
 
     def holds(self, node: Node, member: int) -> bool:
         """Whether one is among them."""
-        found = self._set(node)
-        these = combining.solid(found.these)
-        self._known[node] = Found(these, found.inverted)
+        expression, inverted = self._set(node)
+        these = combining.solid(expression)
+        if not isinstance(node, Key):
+            self._known[node] = these, inverted
         if isinstance(these, Plane):
             these = these.present(BitMap([member]))
-        return member in self._everyone and (member in these) != found.inverted
+        return member in self._everyone and (member in these) != inverted
+
+    def _counted(self, node: Node) -> int:
+        """The count from memory: at once while nothing at all has changed, else if none of its keys has."""
+        results, moment = self._view.results, self._view.moment()
+        now = None if moment is None else ("now", self._view.workspace, self._universe, node, moment)
+        if now is not None and isinstance(known := results.get(now), int):
+            return known
+        of = self._standing_on(node)
+        if of is None:
+            return self._count(node)
+        known = results.get(("count", of))
+        if not isinstance(known, int):
+            known = self._count(node)
+            results.put(("count", of), known)
+        if now is not None:
+            results.put(now, known)
+        return known
+
+    def _count(self, node: Node) -> int:
+        these, inverted = self._set(node)
+        plane = None if isinstance(these, BitMap | Some) else self._view.plane(self._universe)
+        inside = combining.count_within(these, self._everyone, plane)
+        return len(self._everyone) - inside if inverted else inside
 
     def _set(self, node: Node) -> Found:
+        if type(node) is Key:
+            return self._leaf(node), False
         found = self._known.get(node)
         if found is None:
-            found = self._known[node] = self._recalled(node)
-        elif not isinstance(found.these, BitMap | Plane):
+            found = self._known[node] = self._recalled(node) if self._remember else self._evaluate(node)
+        elif not isinstance(found[0], BitMap | Plane):
             # Wanted again: an expression that is left as it is would be worked out again each time.
-            found = self._known[node] = Found(combining.solid(found.these), found.inverted)
+            found = self._known[node] = combining.solid(found[0]), found[1]
         return found
 
     def _recalled(self, node: Node) -> Found:
-        of = self._standing_on(node) if _is_group(node) else None
+        of = self._standing_on(node) if _is_shared(node) else None
         if of is None:
             return self._evaluate(node)
         results, at = self._view.results, ("inverted", of)
         for key, inverted in ((of, False), (at, True)):
             if isinstance(known := results.get(key), BitMap | Plane):
-                return Found(known, inverted)
-        found = self._evaluate(node)
+                return known, inverted
+        found, inverted = self._evaluate(node)
         if results.wants(of):
-            these = combining.solid(found.these)
-            results.put(at if found.inverted else of, these)
-            return Found(these, found.inverted)
-        return found
+            found = combining.solid(found)
+            results.put(at if inverted else of, found)
+        return found, inverted
 
     def _standing_on(self, node: Node) -> Hashable | None:
         """What a result may be remembered under; None for what stands on a key changed here, or on something else."""
-        if not self._remember or isinstance(node, Key):
+        if isinstance(node, Key):
             return None
-        if any(isinstance(one, Asked) for one in walk(node)):
-            return None
-        keys = sorted({self._universe, *feeds(self._view, node)})
-        versions = tuple([self._view.version(key) for key in keys])
-        return None if min(versions) < 0 else (self._view.workspace, node, tuple(keys), versions)
+        groups = 0
+        for one in walk(node):
+            groups += isinstance(one, Group)
+            if groups > _NAMED_GROUPS or isinstance(one, Asked):
+                return None
+        keys = sorted(feeds(self._view, node))
+        versions = self._view.versions([self._universe, *keys])
+        return None if min(versions) < 0 else (self._view.workspace, self._universe, node, tuple(keys), versions)
 
     def _evaluate(self, node: Node) -> Found:
         match node:
             case AllOf(parts):
-                return combining.all_of([self._set(part) for part in parts])
+                return combining.all_of(self._parts(parts))
             case AnyOf(parts):
-                return combining.any_of([self._set(part) for part in parts])
+                return combining.any_of(self._parts(parts))
             case Except(part):
-                return combining.invert(self._set(part))
+                these, inverted = self._set(part)
+                return these, not inverted
             case AtLeast(times, parts):
                 if times < 1:
                     raise ValueError("times must be at least 1")
                 if times == 1:
                     return self._set(AnyOf(parts))
-                return Found(counting.at_least([self.members(part) for part in parts], times))
+                return counting.at_least([self.members(part) for part in parts], times), False
             case _:
-                return Found(self._leaf(node))
+                return self._leaf(node), False
 
     def _leaf(self, leaf: Leaf) -> BitMap | Plane:
         match leaf:
@@ -204,27 +260,50 @@ class Evaluation:
             case Asked():
                 return leaf.ask(self._within)
 
+    def _parts(self, parts: tuple[Node, ...]) -> list[Found]:
+        found = []
+        # In a loop of its own: each frame of Python counts where segments stand on segments.
+        for part in parts if len(parts) < _LOOKED_FOR_TWICE else dict.fromkeys(parts):
+            found.append(self._set(part))  # noqa: PERF401 - see above
+        return found
 
-def _is_group(node: Node) -> bool:
+
+def _is_shared(node: Node) -> bool:
     """Whether it is leaves that are taken together: what expressions share, and cheap to name."""
     if not isinstance(node, AnyOf | AtLeast) or len(node.parts) < 2:
         return False
     return all(isinstance(part, Key | Compared | Known) for part in node.parts)
 
 
+def _same(one: Group, other: Group) -> bool:
+    waiting: list[tuple[Node | Group, Node | Group]] = [(one, other)]
+    met: set[tuple[int, int]] = set()
+    while waiting:
+        mine, theirs = waiting.pop()
+        if mine is theirs or (at := (id(mine), id(theirs))) in met:
+            continue
+        if isinstance(mine, Group) and isinstance(theirs, Group):
+            met.add(at)
+            if mine._hash != theirs._hash or type(mine) is not type(theirs) or len(mine.parts) != len(theirs.parts):
+                return False
+            if isinstance(mine, AtLeast) and isinstance(theirs, AtLeast) and mine.times != theirs.times:
+                return False
+            waiting.extend(zip(mine.parts, theirs.parts, strict=True))
+        elif mine != theirs:
+            return False
+    return True
+
+
 def walk(node: Node) -> Iterator[Node]:
-    """The node and every node below it."""
-    waiting = [node]
+    """The node and every node below it, what is shared once."""
+    waiting, met = [node], set[int]()
     while waiting:
         one = waiting.pop()
-        yield one
-        match one:
-            case AllOf(parts) | AnyOf(parts) | AtLeast(_, parts):
-                waiting.extend(parts)
-            case Except(part):
-                waiting.append(part)
-            case _:
-                pass
+        if id(one) not in met:
+            met.add(id(one))
+            yield one
+            if isinstance(one, Group):
+                waiting.extend(one.parts)
 
 
 def feeds(view: View, node: Node) -> set[str]:

@@ -5,8 +5,7 @@ joins them as a plane, unless so few are left that it is cheaper to look each of
 done by Roaring, the smallest first.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from pyroaring import BitMap
 
@@ -17,54 +16,50 @@ _PAIRWISE_BELOW = 4096
 _LOOKED_UP_BELOW = 30_000
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Some:
     """Those in any of two or more Roaring bitmaps, not united yet: as a plane they never need to be."""
 
-    parts: tuple[BitMap, ...]
+    __slots__ = ("parts",)
+    __match_args__ = ("parts",)
+
+    def __init__(self, parts: tuple[BitMap, ...]) -> None:
+        self.parts = parts
 
 
 Sparse = BitMap | Some
 Members = Sparse | Dense
+Found = tuple[Members, bool]
+"""(these, False), or (these, True): everyone but these."""
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """`these`, or everyone but these."""
-
-    these: Members
-    inverted: bool = False
-
-
-def invert(found: Found) -> Found:
-    """Everyone else."""
-    return Found(found.these, not found.inverted)
-
-
-def all_of(sets: Iterable[Found]) -> Found:
+def all_of(sets: Sequence[Found]) -> Found:
     """The members of every set; without sets everyone."""
-    inside, outside = list[Members](), list[Members]()
-    for found in sets:
-        (outside if found.inverted else inside).append(found.these)
-    if not inside:
-        return Found(union(outside), inverted=True)
+    inside = [these for these, inverted in sets if not inverted]
+    outside = [these for these, inverted in sets if inverted]
+    return (_but(inside, outside), False) if inside else (union(outside), True)
+
+
+def any_of(sets: Sequence[Found]) -> Found:
+    """The members of any set; without sets nobody."""
+    inside = [these for these, inverted in sets if not inverted]
+    outside = [these for these, inverted in sets if inverted]
+    # a or not b = not (b and not a)
+    return (_but(outside, inside), True) if outside else (union(inside), False)
+
+
+def _but(inside: Sequence[Members], outside: Sequence[Members]) -> Members:
+    """The members of all of `inside`, at least one, and of none of `outside`."""
     dense, sparse = _apart(inside)
     not_dense, not_sparse = _apart(outside)
     if not dense and not not_dense:
-        return Found(_roaring(sparse, not_sparse))
+        return _roaring(sparse, not_sparse)
     if sparse and _size(sparse[0]) < _LOOKED_UP_BELOW:
-        return Found(_looked_up(_roaring(sparse, not_sparse), dense, not_dense))
+        return _looked_up(_roaring(sparse, not_sparse), dense, not_dense)
     if sparse:
         dense = (*dense, *(Plane.union(_parts([part])) for part in sparse))
     if not_sparse:
         not_dense = (*not_dense, Plane.union(_parts(not_sparse)))
-    return Found(Meet(dense, not_dense) if len(dense) > 1 or not_dense else dense[0])
-
-
-def any_of(sets: Iterable[Found]) -> Found:
-    """The members of any set; without sets nobody."""
-    # a or b = not (not a and not b)
-    return invert(all_of([invert(found) for found in sets]))
+    return Meet(dense, not_dense) if len(dense) > 1 or not_dense else dense[0]
 
 
 def union(parts: Sequence[Members]) -> Members:

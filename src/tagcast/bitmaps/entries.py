@@ -22,7 +22,7 @@ class DamagedBlock(Exception):
 class Entry:
     """A key's set at one version. `count` is known without loading the members."""
 
-    __slots__ = ("_load", "_parts", "base_version", "count", "version")
+    __slots__ = ("_load", "_parts", "base_version", "count", "settled", "version")
 
     def __init__(
         self,
@@ -37,6 +37,7 @@ class Entry:
         self.base_version = base_version
         self._parts = parts  # base (None = not loaded yet), plus (disjoint from base), minus (a part of base)
         self._load = load
+        self.settled: BitMap | None = None  # the members, once it is decided that they stay as they are
 
     @classmethod
     def empty(cls) -> "Entry":
@@ -120,6 +121,7 @@ class Entry:
             losses -= delta
         else:
             gains |= delta
+        self.settled = None
         self.count += len(delta) if op == "add" else -len(delta)
         self.version = version
         if base is not None and len(plus) + len(minus) > _MERGE_ABOVE:

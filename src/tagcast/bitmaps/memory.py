@@ -67,6 +67,7 @@ class Planes:
                 self._hold(name, entry, self._extra(whole.nbytes, entry.count))
             return whole
         if not self._dense(whole):
+            entry.settled = whole
             return whole
         with self._lock:
             if not self._admits(whole):

@@ -50,6 +50,9 @@ class Past(View):
         """The seq of the key's last change then, or 0."""
         return store.seq_at(self._connection, self._workspace, key, self._moment)
 
+    def moment(self) -> None:
+        """No number stands for all sets of the past."""
+
     def _record(self, *_args: object, **_kinds: object) -> NoReturn:
         raise TypeError("the past cannot be changed")
 

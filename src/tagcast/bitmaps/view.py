@@ -1,5 +1,6 @@
 """The sets of one workspace as one transaction sees them, and the verbs that change them."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
@@ -13,7 +14,7 @@ from tagcast.bitmaps.records import AlreadyUndone, Change, Difference, Only, Op,
 from tagcast.bitmaps.store import Row
 
 if TYPE_CHECKING:
-    from tagcast.bitmaps.cache import Bitmaps
+    from tagcast.bitmaps.cache import Bitmaps, Local
 
 
 class View:
@@ -28,16 +29,21 @@ class View:
         self._workspace = workspace
         self._who = who
         self._at_ms = at_ms
+        self._transaction: sa.RootTransaction | None = None
+        self._seen: Local | None = None
 
     def read(self, key: str) -> BitMap:
         """The key's members, empty for an unknown key. Shared with others: never mutate it."""
-        entry = self._owner.local(self._connection, self._workspace).get(key)
+        entry = self._local().get(key)
         return BitMap() if entry is None else self._members(key, entry)
 
     def whole(self, key: str) -> BitMap | Plane:
         """The key's members in the form that combines fastest. Shared with others: never mutate it."""
-        entry = self._owner.local(self._connection, self._workspace).get(key)
-        return BitMap() if entry is None else self._owner.whole(self._connection, self._workspace, key, entry)
+        entry = self._local().get(key)
+        if entry is None:
+            return BitMap()
+        settled = entry.settled
+        return self._owner.whole(self._connection, self._workspace, key, entry) if settled is None else settled
 
     def plane(self, key: str) -> Plane:
         """The key's members as a plane, whatever its form. Shared with others."""
@@ -65,12 +71,12 @@ class View:
 
     def count(self, key: str) -> int:
         """How many members the key has; cheaper than reading them."""
-        entry = self._owner.local(self._connection, self._workspace).get(key)
+        entry = self._local().get(key)
         return 0 if entry is None else entry.count
 
     def present(self, key: str, members: BitMap) -> BitMap:
         """Those of `members` that the key has; costs what they cost, while a set is being changed again and again."""
-        entry = self._owner.local(self._connection, self._workspace).get(key)
+        entry = self._local().get(key)
         if entry is None:
             return BitMap()
         self._owner.load(self._connection, self._workspace, key, entry)
@@ -78,7 +84,7 @@ class View:
 
     def keys(self, prefix: str = "") -> list[str]:
         """The keys that begin with `prefix` and have members, sorted."""
-        local = self._owner.local(self._connection, self._workspace)
+        local = self._local()
         found = local.state.keys(prefix) | {key for key in local.overlay if key.startswith(prefix)}
         return sorted(key for key in found if (entry := local.get(key)) is not None and entry.count)
 
@@ -88,12 +94,21 @@ class View:
         It is the seq of the key's last change, or 0. A change of this transaction has a negative number that this
         process never gives again, because its seq may be given again if the transaction fails.
         """
-        entry = self._owner.local(self._connection, self._workspace).get(key)
+        entry = self._local().get(key)
         return 0 if entry is None else entry.version
+
+    def versions(self, keys: Iterable[str]) -> tuple[int, ...]:
+        """The version of each key, as `version` says it."""
+        return tuple([self.version(key) for key in keys])
+
+    def moment(self) -> int | None:
+        """A number that stands for all sets: while it is the same, none has changed. None after a change made here."""
+        local = self._local()
+        return None if local.wrote or local.overlay else local.state.seq
 
     def last_seq(self) -> int:
         """The seq of the newest change that this transaction sees, 0 if there is none."""
-        return self._owner.local(self._connection, self._workspace).seq
+        return self._local().seq
 
     def changes_since(self, seq: int, *, limit: int) -> list[Row]:
         """The changes of all keys after `seq`, oldest first, at most `limit`; members are the caller's own."""
@@ -148,7 +163,7 @@ class View:
 
     def members(self, seq: int) -> BitMap:
         """The members that one change added or removed, as a set of the caller's own. Raises UnknownChange."""
-        last = self._owner.local(self._connection, self._workspace).last
+        last = self._local().last
         if last is not None and last[0] == seq:
             return last[1].copy()
         found = store.members(self._connection, self._workspace, seq)
@@ -177,7 +192,7 @@ class View:
     def as_of_seq(self, key: str, seq: int) -> BitMap:
         """The members after the change `seq`, as a set of the caller's own."""
         members = self.read(key).copy()
-        seen = self._owner.local(self._connection, self._workspace).seq
+        seen = self._local().seq
         for row in reversed(list(store.key_tail(self._connection, self._workspace, key, seq, seen))):
             if row.op == "add":
                 members -= row.members
@@ -189,6 +204,15 @@ class View:
         """Who came and who left between two moments; who came and left again is in neither."""
         before, after = self.as_of(key, from_ms), self.as_of(key, to_ms)
         return Difference(added=after - before, removed=before - after)
+
+    def _local(self) -> "Local":
+        """What the present transaction sees; asked of the owner once a transaction, for each leaf needs it."""
+        transaction = self._connection.get_transaction()
+        if self._seen is None or transaction is None or transaction is not self._transaction or self._seen.stale:
+            self._seen = self._owner.local(self._connection, self._workspace)
+            found = self._connection.get_transaction()
+            self._transaction = found if isinstance(found, sa.RootTransaction) else None
+        return self._seen
 
     def _members(self, key: str, entry: Entry) -> BitMap:
         return self._owner.members(self._connection, self._workspace, key, entry)
