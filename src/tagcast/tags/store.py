@@ -34,24 +34,19 @@ def every(work: Work, account: int | None = None, *, anywhere: bool = False) -> 
 
 def get(work: Work, tag_id: int) -> Tag | None:
     """One tag with its path."""
-    row = work.connection.execute(sa.select(tags).where(_t.workspace == work.workspace, _t.id == tag_id)).first()
+    row = work.connection.execute(_one, {"workspace": work.workspace, "tag": tag_id}).first()
     if row is None:
         return None
     names, rivals = [row.name], False
     if row.parent:
-        up = _above(work, _t.id == row.parent).cte(recursive=True)
-        up = up.union_all(_above(work, _t.id == up.c.parent))
-        for _, name, exclusive in work.connection.execute(sa.select(up)):
+        for _, name, exclusive in work.connection.execute(_above, {"workspace": work.workspace, "tag": row.parent}):
             names.append(name)
             rivals = rivals or exclusive is not None
     return _tag(row, SEPARATOR.join(reversed(names)), len(names), rivals=rivals)
 
 
-def _above(work: Work, which: sa.ColumnElement[bool]) -> sa.Select[tuple[Any, Any, Any]]:
-    return sa.select(_t.parent, _t.name, _t.exclusive).where(_t.workspace == work.workspace, which)
-
-
-# Built once: putting them together costs more than asking them, and every expression asks them.
+# Built once: putting them together costs more than asking them, and every expression and every change asks them.
+_one = sa.select(tags).where(_t.workspace == sa.bindparam("workspace"), _t.id == sa.bindparam("tag"))
 _children = sa.select(_t.account, _t.parent, _t.key, _t.id).where(
     _t.workspace == sa.bindparam("workspace"),
     _t.archived_at.is_(None),
@@ -72,6 +67,15 @@ def _made_branches() -> sa.Select[int, int]:
 
 
 _branches = _made_branches()
+
+
+def _made_above() -> sa.Select[int, str, str | None]:
+    here = sa.select(_t.parent, _t.name, _t.exclusive).where(_t.workspace == sa.bindparam("workspace"))
+    up = here.where(_t.id == sa.bindparam("tag")).cte(recursive=True)
+    return sa.select(up.union_all(here.where(_t.id == up.c.parent)))
+
+
+_above = _made_above()
 
 
 def child(work: Work, account: int | None, parent: int | None, key: str) -> sa.Row[Any, Any] | None:

@@ -5,6 +5,7 @@ What follows from a change (how long, which tags of an exclusive group) is undon
 """
 
 from collections.abc import Iterable
+from contextlib import nullcontext
 from datetime import datetime
 
 from pyroaring import BitMap
@@ -17,7 +18,7 @@ from tagcast.kit.uow import Work
 from tagcast.tags import exclusive, lasting, rules, store
 from tagcast.tags.actions import bound, every, get, key, usable
 from tagcast.tags.events import TagAssigned, TagRemoved
-from tagcast.tags.rules import Tag
+from tagcast.tags.rules import Bound, Tag
 
 EXPIRE = "tags.expire"
 
@@ -37,7 +38,9 @@ def assign(
         rules.check_keeper(tag, work.actor)
     if until is not None and until <= work.now:
         raise Invalid("tags.until_past", until=until.isoformat())
-    if unknown := members - contacts.everyone(work):
+    known = work.bitmaps.present(contacts.EVERYONE, members)
+    if len(known) < len(members):
+        unknown = members - known
         raise NotFound("tags.unknown_contacts", count=len(unknown), first=unknown.min())
     if until is None and not forever:
         until = rules.ends(tag, work.now)
@@ -49,14 +52,17 @@ def give_ending(
     work: Work, tag: Tag, members: BitMap, *, why: str, until_ms: int | None
 ) -> tuple[Change | None, list[Change]]:
     """As `assign`, for what was checked already; also what followed from it: it is undone with the change, if any."""
-    with work.connection.begin_nested():
+    # Only where something may still be refused is a way back needed.
+    refusable = tag.rivals or any(limit.most is not None for limit in _limits(work, tag))
+    with work.connection.begin_nested() if refusable else nullcontext():
         taken = exclusive.make_room(work, tag, members - work.bitmaps.read(key(tag.id)), why=why) if tag.rivals else []
         change = work.bitmaps.add(key(tag.id), members, why=why, until_ms=until_ms)
         new = work.bitmaps.members(change.seq) if change is not None else BitMap()
         follows = [*taken, *(one for rival in taken for one in forgotten(work, rival))]
         follows += lasting.prolong(work, tag.id, members, new, until_ms)
         if change is not None:
-            check_room(work, tag, change)
+            if refusable:
+                check_room(work, tag, change)
             store.put_together(work, change.seq, [one.seq for one in follows])
     if until_ms is not None:
         expire_at(work, until_ms)
@@ -123,8 +129,8 @@ def _held(work: Work, tags: Iterable[Tag]) -> list[Tag]:
 def check_room(work: Work, tag: Tag, change: Change) -> None:
     """Judge the tag as it stands after the change: only then does nobody else add to it."""
     after = work.bitmaps.count(key(tag.id))
-    rules.check_holders(tag.path, after - change.size, after, bound(work, tag.account, "tags.members"))
-    most = bound(work, tag.account, "tags.per_contact")
+    holders_most, most = _limits(work, tag)
+    rules.check_holders(tag.path, after - change.size, after, holders_most)
     if most.most is None:
         return
     held = _held(work, store.every(work, tag.account))
@@ -139,14 +145,19 @@ def check_room(work: Work, tag: Tag, change: Change) -> None:
 def check_fits(work: Work, tag_id: int, members: BitMap, fewer: int = 0) -> None:
     """Whether `members`, who do not hold the tag, could get it, `fewer` others losing it first. Raises Refused."""
     tag, after = get(work, tag_id), work.bitmaps.count(key(tag_id)) - fewer + len(members)
-    rules.check_holders(tag.path, after - len(members), after, bound(work, tag.account, "tags.members"))
-    most = bound(work, tag.account, "tags.per_contact")
+    holders_most, most = _limits(work, tag)
+    rules.check_holders(tag.path, after - len(members), after, holders_most)
     others = [one for one in _held(work, store.every(work, tag.account)) if one.id != tag_id]
     if most.most is None or len(others) < most.most:
         return
     beyond = bitmaps.counting.at_least([members & work.bitmaps.read(key(one.id)) for one in others], most.most)
     if beyond:
         raise most.refuse("tags.holds_too_many", contacts=len(beyond), first=beyond.min())
+
+
+def _limits(work: Work, tag: Tag) -> tuple[Bound, Bound]:
+    """How many may hold the tag, and how many tags of its account a contact may hold."""
+    return bound(work, tag.account, "tags.members"), bound(work, tag.account, "tags.per_contact")
 
 
 def forgotten(work: Work, change: Change) -> list[Change]:
