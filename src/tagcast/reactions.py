@@ -3,9 +3,10 @@
 from collections.abc import Callable, Sequence
 
 import sqlalchemy as sa
+from pyroaring import BitMap
 from sqlalchemy.engine import Connection
 
-from tagcast import accounts, broadcasts, contacts, groups, inbox, tags
+from tagcast import accounts, behaviour, broadcasts, contacts, features, groups, inbox, tags, tracking
 from tagcast.kit import events, logs
 from tagcast.kit.events import Recorded
 from tagcast.kit.uow import Runtime, Work
@@ -57,12 +58,23 @@ def _chats(work: Work, batch: Sequence[Recorded]) -> None:
         groups.note_changed(work, account, (str(fact.data["chat"]) for fact in facts))
 
 
+def _erased(work: Work, batch: Sequence[Recorded]) -> None:
+    """Nothing of a person stays: events, visits and what was derived from them, also what came in meanwhile."""
+    numbers = BitMap(event.payload["number"] for event in batch)
+    for number in numbers:
+        behaviour.forget(work, number)
+        features.forget(work, number)
+        tracking.forget(work, number)
+    contacts.take_out(work, numbers)
+
+
 def _identity(work: Work, account: int) -> contacts.Identity:
     kind = "external_userid" if accounts.get(work, account).kind == "wecom" else "openid"
     return contacts.Identity(kind, account)
 
 
 REACTIONS: dict[str, tuple[Reaction, ...]] = {
+    "contacts.erased": (_erased,),
     "inbox.template_finished": (_receipts,),
     "inbox.mass_finished": (_receipts,),
     "inbox.followed": (_came,),

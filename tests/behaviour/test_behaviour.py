@@ -179,7 +179,7 @@ def test_what_is_not_declared_or_known_is_refused(ready: Work) -> None:
 def test_a_forgotten_contact_leaves_no_events(ready: Work) -> None:
     both = [EventIn("purchase", n, ms("2026-03-01") + n, n * 100, 1, {"sku": str(n)}) for n in (1, 2, 1)]
     behaviour.record(ready, both, batch_key="a", zone=ZONE)
-    assert behaviour.forget(ready, 1, zone=ZONE) == 2
+    assert behaviour.forget(ready, 1) == 2
     assert behaviour.events_of(ready, "purchase").contact.tolist() == [2]
     assert behaviour.events_of(ready, "purchase").properties == [{"sku": "2"}]
     assert list(rows(behaviour.aggregates(ready, "purchase"))) == [2]

@@ -317,6 +317,6 @@ def test_rebuilt_events_are_seen(work: Work) -> None:
     record(work, [Event(1, "purchase", 1, 100), Event(2, "purchase", 1, 100)])
     features.define(work, parse("orders", {"events": ["purchase"]}))
     features.compute(work, "orders", as_of=TODAY)
-    behaviour.forget(work, 1, zone=work.zone)
+    behaviour.forget(work, 1)
     features.compute(work, "orders", as_of=TODAY, full=True)
     assert features.values_of(work, "orders", [1, 2]) == {2: 1}

@@ -13,7 +13,8 @@ import pytest
 import sqlalchemy as sa
 from pyroaring import BitMap
 
-from tagcast import access, tracking
+from tagcast import access, contacts, tracking
+from tagcast.contacts import Identity, PersonIn
 from tagcast.kit.errors import Conflict, Invalid
 from tagcast.kit.uow import Runtime, Work, open_runtime
 from tagcast.tracking.rules import Hit, Kind
@@ -39,8 +40,13 @@ def numbers(runtime: Runtime) -> list[int]:
     return sorted(hit.number for hit in stored_hits(runtime))
 
 
+def people(work: Work) -> None:
+    contacts.ensure(work, [PersonIn({Identity("customer_id"): f"P{n}"}) for n in (1, 2, 3)])
+
+
 def test_a_click_is_stored_then_redirected(runtime: Runtime) -> None:
     with runtime.work(1, "test") as work:
+        people(work)
         link = tracking.make_link(work, "broadcast:1", "https://shop.example/sale?x=1")
         urls = tracking.personal_urls(work, link, [1, 2, 3], BASE)
     visits = tracking.Visits(runtime)
@@ -118,13 +124,14 @@ def test_all_that_is_not_ours_gets_the_same_page(runtime_sqlite: Runtime) -> Non
 
 def test_the_message_page_escapes_and_its_button_counts(runtime: Runtime) -> None:
     with runtime.work(1, "test") as work:
+        people(work)
         link = tracking.make_link(work, "broadcast:4", "https://shop.example/")
         page = tracking.make_page(
             work, "broadcast:4", title="<b>双11</b>", body="第一段\n换行\n\n<script>{{7*7}}</script>",
             button_label="去看看", link=link,
         )  # fmt: skip
-        url = path(tracking.message_url(work, page, BASE, number=77))
-        button = path(tracking.personal_urls(work, link, [77], BASE)[0])
+        url = path(tracking.message_url(work, page, BASE, number=2))
+        button = path(tracking.personal_urls(work, link, [2], BASE)[0])
     visits = tracking.Visits(runtime)
     visits.start()
     with serving(visits) as port:
@@ -145,8 +152,8 @@ def test_the_message_page_escapes_and_its_button_counts(runtime: Runtime) -> Non
     visits.close()
     with runtime.work(1, "test") as work:
         assert tracking.fold(work) == 3
-        assert work.bitmaps.read("broadcast:4:opened") == BitMap([77])
-        assert work.bitmaps.read("broadcast:4:clicked") == BitMap([77])
+        assert work.bitmaps.read("broadcast:4:opened") == BitMap([2])
+        assert work.bitmaps.read("broadcast:4:clicked") == BitMap([2])
         assert tracking.totals(work, "broadcast:4") == tracking.Totals(2, 1, 0, 0)
 
 
@@ -231,7 +238,8 @@ SERVER = """
 import asyncio, socket, sys
 from pathlib import Path
 import uvicorn
-from tagcast import access, tracking
+from tagcast import access, contacts, tracking
+from tagcast.contacts import Identity, PersonIn
 from tagcast.kit.settings import Settings
 from tagcast.kit.uow import open_runtime
 visits = tracking.Visits(open_runtime(Settings(home=Path(sys.argv[1]))))

@@ -121,16 +121,16 @@ def rebuild(work: Work, name: str, *, zone: str) -> int:
     return len(whole)
 
 
-def forget(work: Work, number: int, *, zone: str = "") -> int:
+def forget(work: Work, number: int) -> int:
     """Delete all events of a contact; returns how many. The lake leaves them out at once and is rewritten later."""
     recording.lock(work)
     gone, one = 0, BitMap([number])
     for name in store.all_types(work):
-        found = len(history.events(work, name, within=one))
-        if not found:
+        found = history.events(work, name, within=one).at_ms
+        if not len(found):
             continue
-        gone += found
-        for seq, batch in store.read_batches(work, name, None, None):
+        gone += len(found)
+        for seq, batch in store.read_batches(work, name, int(found.min()), int(found.max()) + 1):
             keep = batch.contact != number
             if not keep.all():
                 fresh = kept.fresh_of(store.fresh(work, seq), len(batch))[keep]

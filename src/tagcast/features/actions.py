@@ -141,8 +141,9 @@ def keep(work: Work, computed: Computed, progress: Progress = nothing) -> Run:
         raise Conflict("features.changed_meanwhile", name=definition.name)
     why = f"{definition.name} as of {measures.day_of(computed.as_of)}"
     changed = bitmaps.pack([])
+    everyone = contacts.everyone(work)
     for index, column in enumerate(computed.columns, 1):
-        changed |= keeping.keep(work, column, why=why)
+        changed |= keeping.keep(work, keeping.among(column, everyone), why=why)
         progress(index, len(computed.columns))
     details = {"contacts": len(values.has(work, next(iter(rules.fields_of(definition).values()))))} | computed.details
     details["changed"] = len(changed)

@@ -1,6 +1,6 @@
 """Computed columns written into sets, so that only what differs is written."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,15 @@ class Column:
     contact: NDArray[np.uint32]
     values: NDArray[np.int64] | NDArray[np.uint8]
     concerned: BitMap | None = None
+
+
+def among(column: Column, everyone: BitMap) -> Column:
+    """The column without contacts who are no more: they may have been erased since it was computed."""
+    gone = bitmaps.pack(column.contact) - everyone
+    if not gone:
+        return column
+    there = ~np.isin(column.contact, bitmaps.unpack(gone))
+    return replace(column, contact=column.contact[there], values=column.values[there])
 
 
 def keep(work: Work, column: Column, *, why: str) -> BitMap:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 from pyroaring import BitMap
 
+from tagcast import contacts
 from tagcast.kit.errors import Conflict, Invalid
 from tagcast.kit.uow import Work
 from tagcast.tracking import rules, store
@@ -70,6 +71,7 @@ def fold(work: Work) -> int:
     programs enter the totals only.
     """
     folded = 0
+    everyone = contacts.everyone(work)
     while batches := store.take_open_batches(work, FOLD_BATCHES):
         hits = rules.unpack_hits(b"".join(batches))
         folded += len(hits)
@@ -82,7 +84,8 @@ def fold(work: Work) -> int:
             key = f"{ref}:{'opened' if kind is Kind.OPEN else 'clicked'}"
             reached.setdefault(key, BitMap()).update(numbers[numbers > 0].tolist())
         for key, members in sorted(reached.items()):
-            if members:
+            # Who was erased since the visit does not come back.
+            if members := members & everyone:
                 work.bitmaps.add(key, members, why="visits")
         counted = {
             link: (int((people["link"] == link).sum()), int(((hits["link"] == link) & (hits["flags"] != 0)).sum()))
