@@ -5,7 +5,7 @@ import sqlalchemy as sa
 from pyroaring import BitMap
 from tests.tags.people import account, crowd, people
 
-from tagcast import audiences, broadcasts, tags, upkeep
+from tagcast import audiences, broadcasts, tag_rules, tags, upkeep
 from tagcast.broadcasts.tables import broadcasts as broadcast_table
 from tagcast.groups.tables import ways
 from tagcast.kit import db
@@ -110,13 +110,31 @@ def test_a_use_changed_since_stops_the_undo_and_nothing_is_taken_back(work: Work
 
 def test_a_merge_is_taken_back_though_the_tags_have_other_names_by_now(work: Work) -> None:
     old, new = used(work)
+    audiences.create(work, "all of them", audiences.parse("all"))
+    both = audiences.parse('tag("老会员/金") and segment("all of them")')
+    audiences.create(work, "both", both)
+    rule = tag_rules.create(work, tags.create(work, "kept").id, both)
     act = upkeep.apply(work, [Operation("merge", old, new)])
     tags.rename(work, tags.find(work, "会员").id, "众")
     assert broadcasts.get(work, 1).audience == {"tag": "众/金"}
     tags.rename(work, tags.find(work, "老会员").id, "旧")
+    audiences.rename(work, audiences.find(work, "all of them").id, "everyone")
     upkeep.undo(work, act.id)
     assert [broadcasts.get(work, number).audience["tag"] for number in (1, 2)] == ["旧/金", "老会员/金"]
     assert audiences.to_text(audiences.find(work, "gold").expression) == 'tag("旧/金") and not tag("众/金/星")'
+    found = (audiences.find(work, "both").expression, tag_rules.get(work, rule.id).definition.expression)
+    assert {audiences.to_text(one) for one in found} == {'tag("旧/金") and segment("everyone")'}
+
+
+def test_a_rule_that_says_something_else_by_now_is_not_overwritten(work: Work) -> None:
+    old, new = used(work)
+    rule = tag_rules.create(work, tags.create(work, "kept").id, audiences.parse('tag("老会员/金")'))
+    act = upkeep.apply(work, [Operation("merge", old, new)])
+    tag_rules.edit(work, rule.id, expression=audiences.parse("all"))
+    with pytest.raises(Conflict) as caught:
+        upkeep.undo(work, act.id)
+    assert caught.value.code == "tag_rules.moved"
+    assert audiences.to_text(tag_rules.get(work, rule.id).definition.expression) == "all"
 
 
 def test_a_tag_does_not_come_back_below_one_that_was_put_away(work: Work) -> None:

@@ -36,7 +36,7 @@ from tagcast.audiences.past import count as past_count
 from tagcast.audiences.past import members as past_members
 from tagcast.audiences.planning import Plan, Planned, plan
 from tagcast.audiences.regions import Overlap, Pair, Region, matrix, overlap, region
-from tagcast.audiences.rewriting import moved_tags, tag_uses, with_tag
+from tagcast.audiences.rewriting import moved_tags, noted, recalled, tag_uses, with_tag
 from tagcast.audiences.rules import (
     All,
     And,
@@ -116,12 +116,14 @@ __all__ = [
     "members",
     "moved",
     "moved_tags",
+    "noted",
     "on_rename",
     "overlap",
     "parse",
     "past_count",
     "past_members",
     "plan",
+    "recalled",
     "record_due",
     "record_size",
     "region",

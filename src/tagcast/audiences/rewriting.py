@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from tagcast import tags
 from tagcast.audiences import actions, catalogue, rules, store
-from tagcast.audiences.rules import Expression, Leaf, TagLeaf
+from tagcast.audiences.rules import Expression, Leaf, SegmentLeaf, TagLeaf
 from tagcast.audiences.tables import frozen
 from tagcast.kit.uow import Work
 
@@ -48,6 +48,27 @@ def repathed(expression: Expression, refs: Refs, paths: Mapping[int, str]) -> Ex
     return rules.substitute(expression, change)
 
 
+def noted(work: Work, expression: Expression, refs: Refs) -> dict[str, Any]:
+    """An expression to be kept as JSON with what its names mean today: `recalled` brings it back."""
+    ids = {one.name: one.id for one in store.every(work)}
+    over = {name: ids[name] for name in catalogue.used_by(expression) if name in ids}
+    return {"expression": rules.to_json(expression), "tags": [list(ref) for ref in refs], "segments": over}
+
+
+def recalled(work: Work, note: Mapping[str, Any]) -> Expression:
+    """What was noted, its tags and segments under the names that they have today."""
+    paths = {number: tag.path for number, tag in tags.every(work).items()}
+    refs = [(account, path, number) for account, path, number in note["tags"]]
+    names = {one.id: one.name for one in store.every(work)}
+
+    def change(leaf: Leaf) -> Leaf:
+        if isinstance(leaf, SegmentLeaf):
+            return replace(leaf, name=names.get(note["segments"].get(leaf.name), leaf.name))
+        return leaf
+
+    return rules.substitute(repathed(rules.from_json(note["expression"]), refs, paths), change)
+
+
 def moved_tags(expression: Expression, paths: tags.Paths) -> Expression:
     """An expression with the new paths of tags that moved."""
 
@@ -70,17 +91,14 @@ def _rewrite(work: Work, old: tags.Tag, new: tags.Tag) -> tags.Notes:
     for one in actions.every(work):
         if any(number == old.id for _, _, number in one.tags):
             made = actions.update(work, one.id, with_tag(one.expression, old, new))
-            before = {"expression": rules.to_json(one.expression), "tags": [list(ref) for ref in one.tags]}
+            before = noted(work, one.expression, one.tags)
             notes.append({"name": one.name, "id": one.id, "version": made.version, **before})
     return notes
 
 
 def _restore(work: Work, notes: Sequence[dict[str, Any]]) -> None:
-    paths = {number: tag.path for number, tag in tags.every(work).items()}
     for note in reversed(notes):
-        refs = [(account, path, number) for account, path, number in note["tags"]]
-        before = repathed(rules.from_json(note["expression"]), refs, paths)
-        actions.update(work, note["id"], before, version=note["version"])
+        actions.update(work, note["id"], recalled(work, note), version=note["version"])
 
 
 def _frozen(work: Work) -> Iterator[tags.Use]:

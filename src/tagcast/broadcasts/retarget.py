@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from tagcast import audiences, tags
-from tagcast.audiences import live
+from tagcast.audiences import Expression
 from tagcast.broadcasts import store
 from tagcast.broadcasts.rules import State
 from tagcast.broadcasts.tables import broadcasts
@@ -33,15 +33,17 @@ def _uses(work: Work) -> Iterator[tags.Use]:
 def _rewrite(work: Work, old: tags.Tag, new: tags.Tag) -> tags.Notes:
     notes: tags.Notes = []
     refs = [(one.account, one.path, one.id) for one in tags.every(work).values()]
+
+    def noted(said: Expression) -> dict[str, Any]:
+        branches, exactly, _ = audiences.tag_uses(said, refs)
+        return audiences.noted(work, said, [ref for ref in refs if ref[2] in (*branches, *exactly)])
+
     for row in _rows(work):
         before = audiences.from_json(row.audience)
         after = audiences.with_tag(before, old, new)
         if row.state == State.DRAFT and after != before:
             store.update(work, row.id, audience=audiences.to_json(after))
-            named = {number for one in (before, after) for some in audiences.tag_uses(one, refs)[:2] for number in some}
-            meant = [list(ref) for ref in refs if ref[2] in named]
-            said = {"before": row.audience, "after": audiences.to_json(after), "tags": meant}
-            notes.append({"name": row.name, "id": row.id, **said})
+            notes.append({"name": row.name, "id": row.id, "before": noted(before), "after": noted(after)})
     return notes
 
 
@@ -50,8 +52,7 @@ def _restore(work: Work, notes: Sequence[dict[str, Any]]) -> None:
     for note in reversed(notes):
         found = store.get(work, note["id"], lock=True)
         if found.state is State.DRAFT:
-            refs = [(account, path, number) for account, path, number in note["tags"]]
-            before, after = (live.today(work, audiences.from_json(note[one]), refs) for one in ("before", "after"))
+            before, after = (audiences.recalled(work, note[one]) for one in ("before", "after"))
             if found.audience != audiences.to_json(after):
                 raise Conflict("broadcasts.audience_moved", broadcast=found.name)
             store.update(work, note["id"], audience=audiences.to_json(before))

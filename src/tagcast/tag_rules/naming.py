@@ -24,22 +24,23 @@ def _rewrite(work: Work, old: tags.Tag, new: tags.Tag) -> tags.Notes:
         said = rule.definition
         if any(number == old.id for _, _, number in said.tags):
             now = audiences.with_tag(said.expression, old, new)
-            made = _rewritten(work, rule, now, live.prove(work, now))
-            before = {"expression": audiences.to_json(said.expression), "tags": [list(ref) for ref in said.tags]}
-            notes.append({"name": tags.get(work, rule.tag).path, "id": rule.id, "version": made.version, **before})
+            refs = live.prove(work, now)
+            before, after = audiences.noted(work, said.expression, said.tags), audiences.noted(work, now, refs)
+            made = _rewritten(work, rule, now, refs)
+            told = {"name": tags.get(work, rule.tag).path, "id": rule.id, "version": made.version}
+            notes.append({**told, "before": before, "after": after})
     return notes
 
 
 def _restore(work: Work, notes: Sequence[dict[str, Any]]) -> None:
-    """A rule that was deleted meanwhile stays deleted; one that was edited is not overwritten."""
+    """A rule that was deleted meanwhile stays deleted; one that says something else by now is not overwritten."""
     for note in reversed(notes):
-        rule = store.get(work, note["id"])
-        if rule is None:
+        if store.get(work, note["id"]) is None:
             continue
-        if rule.version != note["version"]:
+        rule = actions.get(work, note["id"])
+        if rule.definition.expression != audiences.recalled(work, note["after"]):
             raise Conflict("tag_rules.moved", rule=rule.id, found=rule.version, expected=note["version"])
-        refs = [(account, path, number) for account, path, number in note["tags"]]
-        before = live.today(work, audiences.from_json(note["expression"]), refs)
+        before = audiences.recalled(work, note["before"])
         _rewritten(work, rule, before, live.prove(work, before))
 
 
