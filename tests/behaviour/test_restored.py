@@ -1,4 +1,4 @@
-"""A database restored from a backup that is older than its lake: nothing recorded later is lost, nothing stays twice."""
+"""A database restored from a backup older than its lake: nothing recorded later is lost, nothing stays twice."""
 
 import shutil
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Events over HTTP: types, and intake, which answers after the disk has it."""
+"""Events over HTTP: types, and intake, which answers after the disk has it; the lake they go to."""
 
 from typing import Annotated
 
@@ -7,11 +7,11 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr
 
 from tagcast.access import Guarded
-from tagcast.behaviour import actions, intake, store
+from tagcast.behaviour import actions, intake, lake_routes, store
 from tagcast.behaviour.rules import EventType, Kind
 from tagcast.kit.errors import Invalid
 
-router = APIRouter(prefix="/events")
+events = APIRouter(prefix="/events")
 
 MOST = 5000
 
@@ -100,30 +100,30 @@ class BatchOut(BaseModel):
     refused: list[RefusedOut] = Field(default_factory=list)
 
 
-@router.get("/types", summary="事件类型 · Event types")
+@events.get("/types", summary="事件类型 · Event types")
 def types(entry: Guarded) -> TypesOut:
     with entry.read() as work:
         return TypesOut(types=[_type(one) for one in store.all_types(work).values()])
 
 
-@router.put("/types/{name}", summary="声明事件类型 · Declare an event type")
+@events.put("/types/{name}", summary="声明事件类型 · Declare an event type")
 def declare(entry: Guarded, name: str, body: TypeIn) -> TypeOut:
     return entry.write(lambda work: _type(actions.declare_event(work, name, body.purpose, body.properties)))
 
 
-@router.post("", summary="上报事件 · Record events")
+@events.post("", summary="上报事件 · Record events")
 async def record(entry: Guarded, request: Request, body: BatchIn) -> BatchOut:
     """All or, with `partial`, the good ones; a bad event comes back with its reason. Answered once it is durable."""
     return await _record(entry, request, body)
 
 
-@router.post("/one", summary="上报一个事件 · Record one event")
+@events.post("/one", summary="上报一个事件 · Record one event")
 async def record_one(entry: Guarded, request: Request, body: RowIn) -> BatchOut:
     """As a batch of one; give it an `id`, so that a repetition changes nothing."""
     return await _record(entry, request, BatchIn(events=[body]))
 
 
-@router.post("/types/{name}/rebuild", summary="重新统计事件 · Derive a type's sets and records anew")
+@events.post("/types/{name}/rebuild", summary="重新统计事件 · Derive a type's sets and records anew")
 def rebuild(entry: Guarded, name: str) -> RebuiltOut:
     """From all events, in the workspace's present time zone."""
     return entry.write(lambda work: RebuiltOut(events=actions.rebuild(work, name, zone=work.zone)))
@@ -164,3 +164,8 @@ def _sent(row: RowIn) -> intake.Sent:
 
 def _type(one: EventType) -> TypeOut:
     return TypeOut(name=one.name, purpose=one.purpose, properties=dict(one.properties))
+
+
+router = APIRouter()
+router.include_router(events)
+router.include_router(lake_routes.router)

@@ -22,13 +22,21 @@ def status(ctx: typer.Context) -> None:
         )
     frame.table(
         rows,
-        ["type", "rows", "files", "bytes", "first_ms", "last_ms", "upto", "waiting", "version"],
+        ["type", "rows", "files", "bytes", "first_ms", "last_ms", "upto", "waiting", "agrees", "version"],
         none=(
             "No type of event is declared yet. Declare one: tagcast events declare purchase --purpose …",
             "还没有声明事件类型。请先声明：tagcast events declare purchase --purpose …",
         ),
         of="lake",
     )
+    if not all(one.agrees for one in rows):
+        frame.say(
+            "Where `agrees` is no, the lake holds another history than the database, as after a backup was restored: "
+            "a worker takes it back within a minute, or `tagcast lake compact` does. If it stays so, put the lake's "
+            "folder back from the same backup.",
+            "“与数据库一致”为否的类型：数据湖与数据库的历史不同（例如恢复了数据库备份）。工作进程会在一分钟内自动回退，"
+            "也可运行 `tagcast lake compact`；若仍为否，请用同一备份恢复数据湖目录。",
+        )
 
 
 @app.command()
