@@ -77,6 +77,9 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
 def _listen(port: int) -> socket.socket:
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    # Inherited by every connection: head and body of an answer are two writes, and the second would wait up to 40 ms
+    # for the caller to confirm the first.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     listener.bind(("127.0.0.1", port))
     listener.listen(1024)
     return listener

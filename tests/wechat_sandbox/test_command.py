@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from tests.wechat_sandbox.conftest import start
 
+from wechat_sandbox.server import _listen
+
 
 def _refused(*options: str) -> str:
     done = subprocess.run(
@@ -91,3 +93,10 @@ def test_accounts_keep_their_order_over_a_restart(tmp_path: Path) -> None:
         assert one.process.stdout is not None
         one.process.stdout.close()
     assert listed == list(range(1, 12))
+
+
+def test_no_answer_waits_for_the_callers_confirmation() -> None:
+    with _listen(0) as listener, socket.create_connection(listener.getsockname()):
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
