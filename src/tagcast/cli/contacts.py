@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from tagcast import access, accounts, compliance, contacts, files
+from tagcast import access, accounts, compliance, contacts, files, tags
 from tagcast.cli.account import which
 from tagcast.cli.frame import REFUSED, Frame, actor, readable
 from tagcast.kit import clock
@@ -24,18 +24,21 @@ def import_(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(help="CSV or Parquet; - is stdin.")],
     mapping: Annotated[Path, typer.Option("--map", help='TOML or JSON: column = "identity:customer_id" …')],
+    tag: Annotated[list[str] | None, typer.Option(help="Path of a tag for every row; repeatable.")] = None,
+    make_tags: Annotated[bool, typer.Option("--make-tags", help="Make tags that are not there.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Read and check all, change nothing.")] = False,
     errors: Annotated[Path | None, typer.Option(help="Copy the refused rows with their reasons here.")] = None,
     encoding: Annotated[str | None, typer.Option(help="Else found out: UTF-8, GB18030 …")] = None,
 ) -> None:
     """Import people. Running it again goes on where it stopped, or changes nothing."""
     frame = Frame.of(ctx)
-    targets = contacts.load_mapping(mapping)
+    targets = contacts.with_tags(contacts.load_mapping(mapping), tag or [])
     with readable(file) as source, frame.runtime() as runtime, reading(frame, file) as progress:
         table = files.open_table(source, encoding=encoding)
+        above = contacts.Above(compliance.on_import, tags.ON_IMPORT, make_tags)
         result = contacts.import_contacts(
-            runtime, access.only_workspace(runtime), table, targets, actor=actor(), on_consent=compliance.on_import,
-            dry_run=dry_run, progress=progress,
+            runtime, access.only_workspace(runtime), table, targets, actor=actor(), above=above, dry_run=dry_run,
+            progress=progress,
         )  # fmt: skip
     tell(frame, result, errors)
 

@@ -20,6 +20,7 @@ from tagcast.contacts.actions import (
 )
 from tagcast.contacts.evidence import Evidence, evidence
 from tagcast.contacts.imports import (
+    Above,
     ChunkOutcome,
     Handler,
     OnConsent,
@@ -31,6 +32,7 @@ from tagcast.contacts.imports import (
 from tagcast.contacts.rules import ACCOUNT_KINDS, EVERYONE, Attribute, Identity, PersonIn, parse_day, parse_value, shown
 from tagcast.contacts.sync import KIND as SYNC
 from tagcast.contacts.sync import SyncResult, schedule, start_due, sync_account, work_off
+from tagcast.contacts.tag_columns import OnTags, with_tags
 from tagcast.contacts.values import (
     ContactView,
     attributes,
@@ -62,6 +64,7 @@ from tagcast.contacts.workflows import (
 __all__ = [
     "ACCOUNT_KINDS",
     "EVERYONE",
+    "Above",
     "Attribute",
     "ChunkOutcome",
     "ContactView",
@@ -71,6 +74,7 @@ __all__ = [
     "Identity",
     "ImportResult",
     "OnConsent",
+    "OnTags",
     "PersonIn",
     "Problem",
     "Progress",
@@ -116,5 +120,6 @@ __all__ = [
     "values_in_use",
     "values_of",
     "values_of_field",
+    "with_tags",
     "work_off",
 ]

@@ -3,7 +3,7 @@
 import json
 import shutil
 import uuid
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path as FilePath
 from typing import Annotated, Any, Literal
@@ -16,8 +16,10 @@ from starlette.background import BackgroundTask
 from tagcast import bitmaps, files
 from tagcast.access import Guarded
 from tagcast.contacts import actions, store, values, workflows
+from tagcast.contacts.imports import NOTHING_ABOVE
 from tagcast.contacts.rules import Attribute, AttributeType
 from tagcast.contacts.sync import schedule, sync_account
+from tagcast.contacts.tag_columns import with_tags
 from tagcast.kit import clock
 from tagcast.kit.errors import Invalid
 from tagcast.kit.uow import Runtime, Work
@@ -184,6 +186,8 @@ def import_file(
     *,
     file: Annotated[UploadFile, File(description="CSV or Parquet.")],
     mapping: Annotated[str, Form(description='JSON: {"column": "identity:customer_id", …}.')],
+    tag: Annotated[list[str] | None, Form(description="Path of a tag for every row; repeatable.")] = None,
+    make_tags: Annotated[bool, Form(description="Make tags that are not there.")] = False,
     dry_run: Annotated[bool, Form()] = False,
     encoding: Annotated[str | None, Form(description="Else found out.")] = None,
 ) -> ImportOut:
@@ -193,9 +197,9 @@ def import_file(
             entry.runtime,
             entry.caller.workspace,
             files.open_table(path, encoding=encoding),
-            _mapping(mapping),
+            with_tags(_mapping(mapping), tag or []),
             actor=entry.caller.actor,
-            on_consent=getattr(request.app.state, "on_consent", None),
+            above=replace(getattr(request.app.state, "above", NOTHING_ABOVE), make_tags=make_tags),
             dry_run=dry_run,
         )
     return import_out(request, result)

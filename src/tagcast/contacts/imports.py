@@ -14,6 +14,7 @@ from pyroaring import BitMap
 from tagcast import accounts, bitmaps
 from tagcast.contacts import matching, rules, store
 from tagcast.contacts.rules import KINDS, Attribute, Identity
+from tagcast.contacts.tag_columns import ALL, OnTags, TagColumns, check_all
 from tagcast.contacts.values import put_kept
 from tagcast.files import Rows
 from tagcast.kit.errors import Invalid, NotFound, TagcastError
@@ -36,6 +37,18 @@ class ChunkOutcome:
     matched: int = 0
     changed: int = 0
     problems: dict[int, TagcastError] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Above:
+    """What the floors above do with columns of theirs; without them such columns are unknown targets."""
+
+    on_consent: OnConsent | None = None
+    on_tags: OnTags | None = None
+    make_tags: bool = False
+
+
+NOTHING_ABOVE = Above()
 
 
 class Handler(Protocol):
@@ -68,7 +81,7 @@ def load_mapping(path: Path) -> dict[str, str]:
 def check_columns(mapping: Mapping[str, str], columns: Sequence[str]) -> None:
     """Raises Invalid for a mapped column that the file does not have."""
     for column in mapping:
-        if column not in columns:
+        if column not in columns and column != ALL:
             raise Invalid("contacts.no_column", column=column, known=", ".join(columns))
 
 
@@ -93,14 +106,15 @@ def identity_of(work: Work, target: str, column: str) -> Identity:
 
 
 class PeopleHandler:
-    """Imports contacts: identities, attributes, private texts and consents by column."""
+    """Imports contacts: identities, attributes, private texts, consents and tags by column; tags for all."""
 
     kind = "contacts"
-    chunk = 10_000
+    chunk = 20_000
 
-    def __init__(self, mapping: Mapping[str, str], on_consent: OnConsent | None = None) -> None:
+    def __init__(self, mapping: Mapping[str, str], above: Above) -> None:
         self.mapping = dict(mapping)
-        self.on_consent = on_consent
+        self.on_consent = above.on_consent
+        self.tags = TagColumns(above.on_tags, make=above.make_tags)
         self.identities: dict[str, Identity] = {}
         self.attributes: dict[str, Attribute] = {}
         self.consents: dict[str, str] = {}
@@ -121,7 +135,8 @@ class PeopleHandler:
             elif what == "consent" and self.on_consent is not None and _PURPOSE.fullmatch(name):
                 self.consents[column] = name
                 self._parsed[column] = _Cells(partial(_consent_flag, name))
-            elif target != IGNORE:
+            elif not self.tags.take(work, column, target) and target != IGNORE:
+                check_all(self.mapping, column)
                 raise Invalid("contacts.unknown_target", column=column, target=target, known=self._known(declared))
         if not self.identities:
             raise Invalid("contacts.no_identity_column", known=", ".join(KINDS))
@@ -129,7 +144,8 @@ class PeopleHandler:
     def _known(self, declared: Mapping[str, Attribute]) -> str:
         consent = ["consent:<purpose>"] if self.on_consent is not None else []
         named = [f"{'text' if one.type == 'text' else 'attribute'}:{name}" for name, one in declared.items()]
-        return ", ".join([*(f"identity:{kind}" for kind in KINDS), *named, *consent, IGNORE])
+        tags = ["tag", "tag:<account>"] if self.tags.on_tags is not None else []
+        return ", ".join([*(f"identity:{kind}" for kind in KINDS), *named, *consent, *tags, IGNORE])
 
     def apply(self, work: Work, rows: Rows, why: str) -> ChunkOutcome:
         """Apply rows; a row with a problem has no effect at all."""
@@ -145,13 +161,14 @@ class PeopleHandler:
         consents: dict[str, list[bool | None]] = {}
         for column, purpose in self.consents.items():
             consents[purpose] = _over(consents.get(purpose), self._parsed[column].parse(rows.columns[column], bad))
-        identities = self._identities_of(rows)
+        identities, tagged = self._identities_of(rows), self.tags.read(work, rows.columns, bad)
         found = matching.match(work, identities, texts, size=len(rows), skip=bad)
         numbers = found.numbers
         self._members(work, identities, numbers, why)
         changed = BitMap(found.changed)
         changed |= self._write(work, {name: _given(numbers, values) for name, values in kept.items()}, why)
         self._consent(work, {purpose: _given(numbers, given) for purpose, given in consents.items()})
+        changed |= self.tags.give(work, tagged, numbers, why)
         made = BitMap(found.made)
         there = len(numbers) - numbers.count(0)
         return ChunkOutcome(len(made), there - len(made), len(changed - made), bad | found.problems)

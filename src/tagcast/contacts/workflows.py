@@ -14,10 +14,10 @@ from pyroaring import BitMap
 
 from tagcast import bitmaps, files
 from tagcast.contacts import actions, store, values
-from tagcast.contacts.imports import IGNORE, Handler, OnConsent, PeopleHandler, parse_identity
+from tagcast.contacts.imports import IGNORE, NOTHING_ABOVE, Above, Handler, PeopleHandler, parse_identity
 from tagcast.files import Batch, Refusal, RefusedRows, Row, Table
 from tagcast.kit.crypto import digest
-from tagcast.kit.errors import Conflict, Invalid, NotFound, TagcastError
+from tagcast.kit.errors import Conflict, Invalid, NotFound, Refused, TagcastError
 from tagcast.kit.uow import Runtime, Work
 
 _SHOWN_PROBLEMS = 20
@@ -77,7 +77,11 @@ class _Run:
     def chunk(self, work: Work, batch: Batch, refused: RefusedRows | None) -> None:
         """Apply one chunk in the transaction given, and count it."""
         rows = batch.rows
-        outcome = self.handler.apply(work, rows, f"import {self.result.job or 'rehearsal'}")
+        try:
+            outcome = self.handler.apply(work, rows, f"import {self.result.job or 'rehearsal'}")
+        except Refused as full:
+            zh, en = full.text("zh") + full.remedy("zh"), f"{full.text('en')} {full.remedy('en')}"
+            raise Refused("contacts.import_stopped", rows=self.result.rows, size=len(batch), zh=zh, en=en) from full
         problems: list[tuple[Row | Refusal, TagcastError]] = [
             *((rows[at], error) for at, error in outcome.problems.items()),
             *((row, Invalid(f"files.{row.reason}")) for row in batch.refused),
@@ -113,19 +117,24 @@ def import_contacts(
     mapping: Mapping[str, str],
     *,
     actor: str = "import",
-    on_consent: OnConsent | None = None,
+    above: Above = NOTHING_ABOVE,
     dry_run: bool = False,
     progress: Progress | None = None,
 ) -> ImportResult:
     """Import people from a CSV or Parquet file, or from a table opened with an encoding of its own.
 
-    `mapping`: column → `identity:<kind>[:<account>]`, `attribute:<name>`, `text:<name>`, `consent:<purpose>`, `ignore`.
-    Columns without a target are dropped. Empty cells change nothing. Raises NotFound and Invalid before anything is
-    changed, Conflict when the same import runs elsewhere at the same time.
+    `mapping`: column → `identity:<kind>[:<account>]`, `attribute:<name>`, `text:<name>`, `consent:<purpose>`,
+    `tag[:<account>]` (paths between ; or 、), `ignore`; `*` → `tag[:<account>]=<paths>` for every row. `above`: who
+    takes consents and tags, and whether tags that are not there are made; they refuse their row else. Columns without
+    a target are dropped. Empty cells change nothing. Raises NotFound and Invalid before anything is changed, Conflict
+    when the same import runs elsewhere at the same time, Refused when a chunk does not fit a limit: those before it
+    stand, and running it again goes on there.
     """
-    handler = PeopleHandler(mapping, on_consent)
+    handler = PeopleHandler(mapping, above)
     table = files.open_table(source) if isinstance(source, Path) else source
-    return run_import(runtime, workspace, table, mapping, handler, actor=actor, dry_run=dry_run, progress=progress)
+    # No column has an empty name: with tags made, it is another import than without.
+    wanted = {**mapping, "": "make_tags"} if above.make_tags else mapping
+    return run_import(runtime, workspace, table, wanted, handler, actor=actor, dry_run=dry_run, progress=progress)
 
 
 def run_import(

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
-from tagcast import behaviour, compliance, inbox, tracking
+from tagcast import behaviour, compliance, contacts, inbox, tags, tracking
 from tagcast.kit.uow import Runtime
 from tagcast.server import health, problems
 from tagcast.server.front import App, Front
@@ -69,7 +69,7 @@ def _api(runtime: Runtime, fast: dict[str, App]) -> FastAPI:
         lifespan=lifespan,
     )
     api.state.runtime = runtime
-    api.state.on_consent = compliance.on_import
+    api.state.above = contacts.Above(compliance.on_import, tags.ON_IMPORT)
     problems.install(api)
     api.include_router(health.router)
     for name in MODULES:

@@ -31,7 +31,7 @@ from tagcast.tags.actions import (
 from tagcast.tags.events import TagAssigned, TagRemoved
 from tagcast.tags.evidence import Evidence, evidence
 from tagcast.tags.exclusive import Violation, violations
-from tagcast.tags.intake import Intake, Source, assign_file
+from tagcast.tags.intake import ON_IMPORT, Intake, Source, assign_file
 from tagcast.tags.lasting import until_of
 from tagcast.tags.past import as_of, contact_history, diff, history
 from tagcast.tags.rules import EXCLUSIVE, Bound, Exclusive, Node, Tag
@@ -46,6 +46,7 @@ from tagcast.tags.uses import rewrite as rewrite_uses
 __all__ = [
     "EXCLUSIVE",
     "EXPIRE",
+    "ON_IMPORT",
     "MEMBERS",
     "Evidence",
     "SAME",

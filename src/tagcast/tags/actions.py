@@ -60,6 +60,26 @@ def ensure(work: Work, path: str, *, account: int | None = None) -> Tag:
         return create(work, path, account=account, parents=True)
 
 
+def missing(work: Work, path: str, *, account: int | None = None) -> bool:
+    """Whether no tag, archived or not, stands at a path."""
+    parent = None
+    for name in rules.split(path):
+        row = store.child(work, account, parent, rules.normal(name))
+        if row is None:
+            return True
+        parent = row.id
+    return False
+
+
+def check_new(work: Work, path: str, *, account: int | None = None) -> None:
+    """Whether a tag could stand at `path`, but for how many there are. Raises Invalid, Refused (name, depth)."""
+    names, longest = rules.split(path), bound(work, account, "tags.name_chars")
+    rules.check_depth(path, len(names), bound(work, account, "tags.depth"))
+    rules.check_path(path)
+    for name in names:
+        rules.check_name(name, longest)
+
+
 def get(work: Work, tag_id: int) -> Tag:
     """A tag by its id, archived or not. Raises NotFound."""
     found = store.get(work, tag_id)
