@@ -1,9 +1,10 @@
 """From an event to the tag that a rule gives for it, as a segment sees it: real intake, a real worker, many rules.
 
 Three processes share the machine: one takes events in (1,000 a second, in batches of 50, each acknowledged when it is
-durable), the worker keeps 100 rules true, and this one counts a segment of the rules' tags again and again. The latency
-of an event runs from its acknowledgement to the first count that includes its contact. No peer can be run beside it:
-Dittofeed says that it computes segments every 120 s; Mautic does when cron starts it.
+durable), the worker keeps 100 rules true, and this one looks at a segment of the rules' tags again and again. Latencies
+run from an event's acknowledgement to the first look that has its contact: in the segment, and with each tag that any
+of the rules gave or took. The bound is the same look's latency for the event itself, without any rule. No peer can be
+run beside it: Dittofeed says that it computes segments every 120 s; Mautic does when cron starts it.
 """
 
 import multiprocessing
@@ -13,7 +14,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cached_property
 from multiprocessing.queues import Queue
 from pathlib import Path
 
@@ -30,6 +33,7 @@ RATE, BATCH, SECONDS, RULES = 1000, 50, 20, 100
 TYPES, GROUPS, TAGS = 10, 4, 20
 PAST = 60
 QUOTED_MS = 120_000.0
+SEGMENT, EVENT, SETS, SUMS, CHAINS = "segment", "event", "sets", "sums", "chains"
 
 
 def run(size: int) -> Iterator[Bar]:
@@ -100,23 +104,41 @@ def _measured(runtime: Runtime, home: Path, size: int, segment: audiences.Expres
         told: Queue[tuple[float, list[int], list[int]]] = fork.Queue()
         intake = fork.Process(target=_take_in, args=(str(home), size, RATE * SECONDS, told))
         intake.start()
-        acknowledged, seen = _watch(runtime, segment, told)
+        seen = _watch(runtime, segment, told)
         intake.join()
-        late = [(seen[key] - at) * 1000 for key, at in acknowledged.items() if key in seen]
-        late.sort()
         _wait(runtime)
-        right = len(late) == len(acknowledged) and _true(runtime)
+        in_segment = sum(key == SEGMENT for key, _ in seen.late)
+        right = in_segment == len(seen.acknowledged) and _true(runtime)
     finally:
         worker.terminate()
         worker.wait()
-    taken = len(acknowledged) / SECONDS
-    for name, share, most in (("p50", 0.5, 1000.0), ("p99", 0.99, 1000.0), ("longest", 1.0, 2000.0)):
-        ours = max(0.0, late[min(len(late) - 1, int(share * len(late)))])
-        work = f"event → rule → tag in a segment, {name}, {RULES} rules, {taken:,.0f} events/s"
+    yield from _bars(seen, size, right)
+
+
+def _bars(seen: "_Seen", size: int, right: bool) -> Iterator[Bar]:
+    taken = len(seen.acknowledged) / SECONDS
+    late: dict[str, list[float]] = {}
+    for (key, _), ms in sorted(seen.late.items(), key=lambda one: one[1]):
+        late.setdefault(seen.kinds.get(key, key), []).append(ms)
+    asked = (
+        ("tag in a segment", SEGMENT, "p50", 0.5, 1000.0),
+        ("tag in a segment", SEGMENT, "p99", 0.99, 1000.0),
+        ("tag in a segment", SEGMENT, "longest", 1.0, 2000.0),
+        ("tag, rules on sets", SETS, "p99", 0.99, 1000.0),
+        ("tag, rules on sums of amounts", SUMS, "p99", 0.99, 1000.0),
+        ("tag, rules on rules", CHAINS, "p99", 0.99, 1000.0),
+    )
+    for what, kind, name, share, most in asked:
+        ours, floor = _part(late.get(kind, []), share), _part(late.get(EVENT, []), share)
+        work = f"event → rule → {what}, {name}, {RULES} rules, {taken:,.0f} events/s"
         yield Bar(
             work, size, ours, "Dittofeed (its documents)", QUOTED_MS, "ms", QUOTED_MS / max(ours, 0.1),
-            f"<= {most:g} ms", ours <= most, right,
+            f"<= {most:g} ms", ours <= most, right, QUOTED_MS / max(floor, 0.1),
         )  # fmt: skip
+
+
+def _part(ordered: list[float], share: float) -> float:
+    return max(0.0, ordered[min(len(ordered) - 1, int(share * len(ordered)))]) if ordered else float("nan")
 
 
 def _take_in(home: str, size: int, events: int, told: "Queue[tuple[float, list[int], list[int]]]") -> None:
@@ -136,27 +158,63 @@ def _take_in(home: str, size: int, events: int, told: "Queue[tuple[float, list[i
     runtime.close()
 
 
-def _watch(
-    runtime: Runtime, segment: audiences.Expression, told: "Queue[tuple[float, list[int], list[int]]]"
-) -> tuple[dict[int, float], dict[int, float]]:
-    """When each contact's event was acknowledged, and when a count of the segment first had it."""
-    acknowledged: dict[int, float] = {}
-    seen: dict[int, float] = {}
+@dataclass
+class _Seen:
+    """When each contact's event was acknowledged; how many ms later each change about it was seen first.
+
+    `kinds` says of which kind of rule the tag of a key is.
+    """
+
+    kinds: dict[str, str]
+    acknowledged: dict[int, float] = field(default_factory=dict)
+    at: dict[tuple[str, int], float] = field(default_factory=dict)
+
+    @cached_property
+    def late(self) -> dict[tuple[str, int], float]:
+        """Milliseconds by (what, contact)."""
+        known = self.acknowledged
+        return {(key, number): (at - known[number]) * 1000 for (key, number), at in self.at.items() if number in known}
+
+
+def _watch(runtime: Runtime, segment: audiences.Expression, told: "Queue[tuple[float, list[int], list[int]]]") -> _Seen:
+    """Look until the segment has every contact of whom an event was acknowledged."""
+    with runtime.read(1, "bench") as work:
+        seen, seq = _Seen(_kinds(work)), work.bitmaps.last_seq()
     before, over, last = BitMap(), False, time.monotonic()
-    while not over or (len(seen) < len(acknowledged) and time.monotonic() - last < 30):
+    waiting: set[int] = set()
+    while not over or (waiting and time.monotonic() - last < 30):
         with runtime.read(1, "bench") as work:
             found = audiences.members(work, segment)
+            changes = work.bitmaps.changes_since(seq, limit=10_000)
         moment = time.monotonic()
         for number in found - before:
-            seen[number] = moment
+            seen.at[SEGMENT, number] = moment
+        for change in changes:
+            key = EVENT if change.key.startswith("event:") else change.key
+            if key == EVENT or key in seen.kinds:
+                for number in change.members:
+                    seen.at.setdefault((key, number), moment)
+        seq = changes[-1].seq if changes else seq
         before = found
         while not told.empty():
             at, _, numbers = told.get()
             over = over or not numbers
             last = moment
-            acknowledged.update(dict.fromkeys(numbers, at))
+            seen.acknowledged.update(dict.fromkeys(numbers, at))
+            waiting.update(numbers)
+        waiting.difference_update(found)
         time.sleep(0.02)
-    return acknowledged, seen
+    return seen
+
+
+def _kinds(work: Work) -> dict[str, str]:
+    """The kind of rule by the key of its tag."""
+    chains, sums = (6, 9), (7,)
+    return {
+        tags.key(tags.find(work, f"rule{index}").id): CHAINS if index // TYPES % 10 in chains else SUMS
+        if index // TYPES % 10 in sums else SETS
+        for index in range(RULES)
+    }  # fmt: skip
 
 
 def _wait(runtime: Runtime) -> None:

@@ -20,6 +20,7 @@ from tagcast.bitmaps.view import View
 
 Ask = Callable[[BitMap | None], BitMap]
 Due = Callable[[int, int], BitMap]
+Instead = Callable[[str, BitMap | None], BitMap | None]
 
 _NAMED_GROUPS = 256
 """What is made of more is not remembered: to name all it stands on would take longer the more is shared."""
@@ -135,15 +136,25 @@ class Evaluation:
 
     `universe` is the key that holds everyone. With `within`, all answers are cut to its members. With `remember`,
     results of parts that were asked for before are taken from and kept in the memory of the process, under the versions
-    of the keys they stand on.
+    of the keys they stand on. `instead(key, within)` gives the members of a key that are to be taken for those it has,
+    None for a key that is taken as it is; then nothing is remembered.
     """
 
-    def __init__(self, view: View, universe: str, *, within: BitMap | None = None, remember: bool = True) -> None:
+    def __init__(
+        self,
+        view: View,
+        universe: str,
+        *,
+        within: BitMap | None = None,
+        remember: bool = True,
+        instead: Instead | None = None,
+    ) -> None:
         self._view = view
         self._universe = universe
         self._everyone = view.read(universe) if within is None else view.present(universe, within)
         self._within = within
-        self._remember = remember and within is None
+        self._instead = instead
+        self._remember = remember and within is None and instead is None
         self._known: dict[Node, Found] = {}
         self._counts: dict[Node, int] = {}
 
@@ -251,6 +262,8 @@ class Evaluation:
 
     def _leaf(self, leaf: Leaf) -> BitMap | Plane:
         match leaf:
+            case Key(name) if self._instead is not None and (other := self._instead(name, self._within)) is not None:
+                return other
             case Key(name):
                 return self._view.whole(name) if self._within is None else self._view.present(name, self._within)
             case Compared(key, op, value):

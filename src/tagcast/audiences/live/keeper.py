@@ -3,6 +3,7 @@
 Everything is worked out in a read transaction, which nobody waits for, and applied in a short write transaction. A set
 is true at its mark but for those whom later changes concern; they are looked at in the next turn. So a result that is a
 little old is no mistake as long as it is stored under the mark that it belongs to, in one commit with what it changed.
+Sets that stand on each other settle together: each is worked out upon what those below it are about to become.
 """
 
 import time
@@ -30,8 +31,8 @@ ONE_AT_A_TIME = 0x7A67_0002
 class Case:
     """One target in one turn. `concerned` None: everybody. `want`: those of them who are to be members.
 
-    `change`: who would enter or leave. `held` are looked at in the next turn, since a set that this one stands on
-    changes for them in this turn; `held_for` names those sets.
+    `change`: who would enter or leave. `rests_on` are the sets that change in this turn and that this one stands on: it
+    was worked out as if they had changed already.
     """
 
     kept: Kept
@@ -42,19 +43,14 @@ class Case:
     same_node: bool
     want: BitMap = field(default_factory=BitMap)
     change: BitMap = field(default_factory=BitMap)
-    held: BitMap = field(default_factory=BitMap)
-    held_for: set[str] = field(default_factory=set)
-
-    @property
-    def differs(self) -> bool:
-        """Whether there is anything to change."""
-        return bool(self.change - self.held)
+    rests_on: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
 class Plan:
     """What a turn found: the cases to settle, who stands further without any change, and what cannot be kept.
 
+    A case comes after those that it rests on.
     `waiting` was followed, but is stored as standing where it stood until it is worked out as a whole.
     """
 
@@ -80,7 +76,7 @@ def turn(runtime: Runtime, workspace: int, memory: Memory, owners: Sequence[Owne
             # A name went after it was looked up: look all up again, which tells whose it is.
             memory.forget()
             return True
-        due = [case for case in plan.cases if case.differs or not case.same_node or case.whole]
+        due = [case for case in plan.cases if case.change or not case.same_node or case.whole]
         gone = memory.standings.keys() - owned.keys()
         codes = {target: problem.code for target, problem in plan.problems.items()}
         if due or codes != memory.told or gone or _unsaved(memory, plan):
@@ -139,8 +135,7 @@ class _Planning:
         concerned = {mark: self._concerned(found) for mark, found in tails.items()}
         for target in sorted(memory.lowered):
             self._consider(target, plan, tails, concerned)
-        self._evaluate(plan.cases)
-        _hold_back(plan.cases)
+        self._evaluate(plan)
         return plan
 
     def _tails(self) -> dict[Mark, Tail]:
@@ -226,20 +221,58 @@ class _Planning:
             self._nodes = {one.kept.target: lowering.node(one.expression) for one in asking}
         return self._nodes[lowered.kept.target]
 
-    def _evaluate(self, cases: Sequence[Case]) -> None:
-        """The members of all: those that concern few are worked out together, apart from those that ask of events."""
-        view, most = self._work.bitmaps, self._memory.pace.shared
-        shared: dict[bool, list[Case]] = {False: [], True: []}
-        for case in cases:
-            if case.concerned is not None and len(case.concerned) <= most:
-                shared[case.lowered.node is None].append(case)
-            else:
-                self._weigh(case, Evaluation(view, contacts.EVERYONE, within=case.concerned))
-        for some in shared.values():
-            few = BitMap.union(BitMap(), *[case.concerned for case in some if case.concerned is not None])
-            sets = Evaluation(view, contacts.EVERYONE, within=few)
-            for case in some:
-                self._weigh(case, sets)
+    def _evaluate(self, plan: Plan) -> None:
+        """The members of all, each set after those that it stands on, as if these had changed already.
+
+        So a chain of sets settles in one turn, and none that only grows takes somebody in for what a set below it was.
+        Those that concern few are worked out together, apart from those that ask of events.
+        """
+        cases = {case.kept.target: case for case in plan.cases}
+        plan.cases.clear()
+        changing: dict[str, Case] = {}
+        together = {asking: self._together(cases.values(), changing, asking=asking) for asking in (False, True)}
+        for target in self._memory.order:
+            lowered = self._memory.lowered[target]
+            below = lowered.stands_on & changing.keys() - {target}
+            case = cases.get(target)
+            if case is None and below and target in plan.reached and not lowered.whole:
+                case = self._case(lowered, plan.reached.pop(target), BitMap(), whole=False, same_node=True)
+            if case is None:
+                continue
+            case.rests_on = below
+            if case.concerned is not None:
+                case.concerned = BitMap.union(case.concerned, *[changing[one].change for one in below])
+            few, sets = together[lowered.node is None]
+            alone = case.concerned is None or not case.concerned.issubset(few)
+            self._weigh(case, self._sets(case.concerned, changing) if alone else sets)
+            plan.cases.append(case)
+            if case.change:
+                changing[target] = case
+
+    def _together(
+        self, cases: Iterable[Case], changing: Mapping[str, Case], *, asking: bool
+    ) -> tuple[BitMap, Evaluation]:
+        """Whom the cases that concern few concern, and what works out sets for them."""
+        some = [
+            case.concerned
+            for case in cases
+            if case.concerned is not None
+            and len(case.concerned) <= self._memory.pace.shared
+            and (case.lowered.node is None) == asking
+        ]
+        few = BitMap.union(BitMap(), *some)
+        return few, self._sets(few, changing)
+
+    def _sets(self, within: BitMap | None, changing: Mapping[str, Case]) -> Evaluation:
+        view = self._work.bitmaps
+
+        def instead(key: str, within: BitMap | None) -> BitMap | None:
+            if key not in changing:
+                return None
+            have, change = view.read(key) if within is None else view.present(key, within), changing[key].change
+            return have ^ (change if within is None else change & within)
+
+        return Evaluation(view, contacts.EVERYONE, within=within, instead=instead if changing or within else None)
 
     def _weigh(self, case: Case, sets: Evaluation) -> None:
         case.want = sets.members(self._node(case.lowered))
@@ -249,19 +282,6 @@ class _Planning:
             case.want &= case.concerned
             have = self._work.bitmaps.present(case.kept.target, case.concerned)
         case.change = case.want - have if case.kept.grow else case.want ^ have
-
-
-def _hold_back(cases: Sequence[Case]) -> None:
-    """What changes now under a set must not be mistaken for what it is worth: it comes again as that set's change.
-
-    The second time only what is not held back itself is waited for, as only that is sure to change now.
-    """
-    for _ in range(2):
-        changing = {case.kept.target: case.change - case.held for case in cases}
-        for case in cases:
-            below = [target for target in case.lowered.stands_on & changing.keys() if target != case.kept.target]
-            case.held_for = {target for target in below if changing[target]}
-            case.held = BitMap.union(BitMap(), *[changing[target] for target in case.held_for])
 
 
 class _Settling:
@@ -283,12 +303,12 @@ class _Settling:
         for target, mark in plan.reached.items():
             if self._unmoved(target, planned[target][1]):
                 steps.setdefault(mark, []).append(target)
-        done = [case for case in plan.cases if self._unmoved(case.kept.target, case.kept) and self._apply(case)]
-        failed = {case.kept.target for case in plan.cases} - {case.kept.target for case in done}
-        for case in done:
-            if case.held_for & failed:
-                continue
-            if case.same_node and not case.whole:
+        failed: set[str] = set()
+        for case in plan.cases:
+            # What a set below did not become was no ground to change this one: it is looked at again.
+            if case.rests_on & failed or not self._unmoved(case.kept.target, case.kept) or not self._apply(case):
+                failed.add(case.kept.target)
+            elif case.same_node and not case.whole:
                 steps.setdefault(case.mark, []).append(case.kept.target)
             else:
                 self._put(case)
@@ -317,7 +337,6 @@ class _Settling:
         # Who was erased since must not come back.
         added = (case.want - have) & work.bitmaps.read(contacts.EVERYONE)
         removed = BitMap() if case.kept.grow else have - case.want
-        added, removed = added - case.held, removed - case.held
         if not added and not removed:
             return True
         before = work.bitmaps.last_seq()

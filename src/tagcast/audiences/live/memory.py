@@ -103,7 +103,8 @@ class Memory:
 
     `reached` is ahead of what is stored when nothing happened that concerned anyone, or when it is `dirty`: to be
     worked out as a whole when its time comes. `told`: the code of the problem that an owner was told of.
-    `own`: the changes of each target that its owner made in the last turn that changed anything.
+    `own`: the changes of each target that its owner made in the last turn that changed anything. `order`: the targets,
+    each after those that it stands on.
     """
 
     pace: Pace = field(default_factory=pace)
@@ -116,6 +117,7 @@ class Memory:
     own: dict[str, set[int]] = field(default_factory=dict)
     by_key: dict[str, set[str]] = field(default_factory=dict)
     by_type: dict[str, set[str]] = field(default_factory=dict)
+    order: list[str] = field(default_factory=list)
     catalogue: str = ""
     lowered_at: float = float("-inf")
     looked_at: float = float("-inf")
@@ -183,6 +185,7 @@ class Memory:
                 self.by_key.setdefault(key, set()).add(target)
             for name in lowered.types:
                 self.by_type.setdefault(name, set()).add(target)
+        self.order = in_order({target: lowered.stands_on for target, lowered in self.lowered.items()})
 
     def _other_catalogue(self, work: Work, kept: Mapping[str, Kept]) -> bool:
         now = time.monotonic()
@@ -228,6 +231,15 @@ class Lowering:
             kept, expression, None if asked else node, nodes.pack(node), _source(evaluation, expression), stands_on,
             feeds, frozenset(events), any(one.whole for one in asked), any(one.due is not None for one in asked),
         )  # fmt: skip
+
+
+def in_order(stands_on: Mapping[str, frozenset[str]]) -> list[str]:
+    """The targets, each after those that it stands on; those in a ring stand last."""
+    below = {target: keys & stands_on.keys() - {target} for target, keys in stands_on.items()}
+    found: dict[str, None] = {}
+    while ready := sorted(target for target, some in below.items() if target not in found and some <= found.keys()):
+        found.update(dict.fromkeys(ready))
+    return [*found, *sorted(stands_on.keys() - found.keys())]
 
 
 def lower(work: Work, kept: Kept, expression: Expression) -> Lowered:
