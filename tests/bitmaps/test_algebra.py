@@ -214,3 +214,26 @@ def test_nodes_are_equal_by_what_they_say() -> None:
     assert AnyOf((AnyOf(parts), Key("c"))) != AnyOf((AnyOf(parts), Key("d")))
     assert Except(AllOf(parts)) == Except(AllOf(parts))
     assert len({Key("a"), algebra.Known("a")}) == 2
+
+
+@pytest.mark.parametrize("memory", [GREEDY, NONE], ids=["planes", "no planes"])
+def test_a_window_that_moves_is_what_its_days_say(sqlite_log: Log, memory: Memory) -> None:
+    days = {f"event:view:2026-{n:03}": pack(np.arange(n, 20 * CHUNK, 40 + n)) for n in range(60)}
+    filled(sqlite_log, days)
+    names, bitmaps = sorted(days), Bitmaps(sqlite_log.engine, memory=memory)
+    with reading(bitmaps, sqlite_log) as view:
+        for first in (0, 0, 1, 2, 3):
+            window = [Key(name) for name in names[first : first + 50]]
+            month = AnyOf(tuple(Key(name) for name in names[:9]))
+            wanted = BitMap.union(*[days[key.name] for key in window]) & EVERYONE
+            assert Evaluation(view, "all").members(AnyOf(tuple(window))) == wanted
+            assert Evaluation(view, "all").members(AnyOf((month, *window))) == wanted | (
+                BitMap.union(*[days[name] for name in names[:9]]) & EVERYONE
+            )
+            wanted = EVERYONE - wanted
+            assert Evaluation(view, "all").count(Except(AnyOf(tuple(window)))) == len(wanted)
+    with writing(bitmaps, sqlite_log) as view:
+        view.remove(names[20], days[names[20]], why="")
+    with reading(bitmaps, sqlite_log) as view:
+        wanted = BitMap.union(*[days[name] for name in names[3:53] if name != names[20]]) & EVERYONE
+        assert Evaluation(view, "all").members(AnyOf(tuple(Key(name) for name in names[3:53]))) == wanted

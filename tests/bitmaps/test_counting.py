@@ -3,18 +3,29 @@
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyroaring import BitMap
 
 from tagcast.bitmaps import counting, page
+from tagcast.bitmaps.planes import Plane
+
+few = st.frozensets(st.integers(0, 30) | st.integers(2**16, 2**16 + 30))
+many = st.tuples(st.integers(0, 3 * 2**16), st.integers(1, 40_000), st.integers(1, 3)).map(
+    lambda three: frozenset(range(three[0], three[0] + three[1] * three[2], three[2]))
+)
 
 
-@given(st.lists(st.frozensets(st.integers(0, 30) | st.integers(2**16, 2**16 + 30)), max_size=20), st.integers(1, 25))
-def test_at_least_counts_as_a_counter_does(sets: list[frozenset[int]], n: int) -> None:
+@settings(max_examples=60, deadline=None)
+@given(st.lists(few, max_size=20) | st.lists(few | many, max_size=6), st.integers(1, 25), st.integers(0, 2**20 - 1))
+def test_at_least_counts_as_a_counter_does(sets: list[frozenset[int]], n: int, dense: int) -> None:
     given_sets = [BitMap(members) for members in sets]
     counts = Counter(member for members in sets for member in members)
-    assert counting.at_least(given_sets, n) == BitMap(member for member, count in counts.items() if count >= n)
+    wanted = BitMap(member for member, count in counts.items() if count >= n)
+    as_planes = [Plane.union([one]) if dense >> place & 1 else one for place, one in enumerate(given_sets)]
+    found = counting.at_least_of(as_planes, n)
+    assert (found.bitmap() if isinstance(found, Plane) else found) == wanted
+    assert counting.at_least(given_sets, n) == wanted
     assert given_sets == [BitMap(members) for members in sets]
 
 

@@ -6,9 +6,10 @@ or, not (De Morgan), and the universe is touched once, at the end. Given `within
 which costs what they cost, whatever the size of the sets.
 """
 
+import zlib
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 from pyroaring import BitMap
 
@@ -25,6 +26,10 @@ Instead = Callable[[str, BitMap | None], BitMap | None]
 _NAMED_GROUPS = 256
 """What is made of more is not remembered: to name all it stands on would take longer the more is shared."""
 _LOOKED_FOR_TWICE = 16
+_LONG = 24
+"""Parts of a group that is remembered at once."""
+_RUN = 12
+"""Keys of a long row that are taken together, on average."""
 
 
 class Key(NamedTuple):
@@ -216,15 +221,14 @@ class Evaluation:
         return found
 
     def _recalled(self, node: Node) -> Found:
-        of = self._standing_on(node) if _is_shared(node) else None
-        if of is None:
+        if not _is_shared(node) or (of := self._standing_on(node)) is None:
             return self._evaluate(node)
         results, at = self._view.results, ("inverted", of)
         for key, inverted in ((of, False), (at, True)):
             if isinstance(known := results.get(key), BitMap | Plane):
                 return known, inverted
         found, inverted = self._evaluate(node)
-        if results.wants(of):
+        if results.wants(of) or len(node.parts) >= _LONG:
             found = combining.solid(found)
             results.put(at if inverted else of, found)
         return found, inverted
@@ -247,7 +251,7 @@ class Evaluation:
             case AllOf(parts):
                 return combining.all_of(self._parts(parts))
             case AnyOf(parts):
-                return combining.any_of(self._parts(parts))
+                return combining.any_of(self._parts(_in_runs(parts) if self._remember else parts))
             case Except(part):
                 these, inverted = self._set(part)
                 return these, not inverted
@@ -256,7 +260,7 @@ class Evaluation:
                     raise ValueError("times must be at least 1")
                 if times == 1:
                     return self._set(AnyOf(parts))
-                return counting.at_least([self.members(part) for part in parts], times), False
+                return counting.at_least_of([self._solid(part) for part in parts], times), False
             case _:
                 return self._leaf(node), False
 
@@ -273,6 +277,10 @@ class Evaluation:
             case Asked():
                 return leaf.ask(self._within)
 
+    def _solid(self, part: Node) -> BitMap | Plane:
+        these, inverted = self._set(part)
+        return self.members(part) if inverted else combining.solid(these)
+
     def _parts(self, parts: tuple[Node, ...]) -> list[Found]:
         found = []
         # In a loop of its own: each frame of Python counts where segments stand on segments.
@@ -281,11 +289,31 @@ class Evaluation:
         return found
 
 
-def _is_shared(node: Node) -> bool:
+def _is_shared(node: Node) -> TypeGuard[AnyOf | AtLeast]:
     """Whether it is leaves that are taken together: what expressions share, and cheap to name."""
     if not isinstance(node, AnyOf | AtLeast) or len(node.parts) < 2:
         return False
     return all(isinstance(part, Key | Compared | Known) for part in node.parts)
+
+
+def _in_runs(parts: tuple[Node, ...]) -> tuple[Node, ...]:
+    """A long row of keys in shorter ones, cut where the keys themselves say so.
+
+    Of a window that moved by a day the runs between its ends are the same, and remembered.
+    """
+    if len(parts) < _LONG or not all(isinstance(part, Key) for part in parts):
+        # Other groups among them are runs already, as whole months are.
+        loose = tuple([part for part in parts if isinstance(part, Key)])
+        if len(loose) < _LONG:
+            return parts
+        return (*_in_runs(loose), *(part for part in parts if not isinstance(part, Key)))
+    runs, run = list[Node](), list[Node]()
+    for part in parts:
+        run.append(part)
+        if isinstance(part, Key) and zlib.crc32(part.name.encode()) % _RUN == 0:
+            runs.append(AnyOf(tuple(run)))
+            run = []
+    return (*runs, *run) if runs else parts
 
 
 def _same(one: Group, other: Group) -> bool:

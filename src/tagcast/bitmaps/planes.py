@@ -144,6 +144,33 @@ def count(dense: Dense) -> int:
     return found
 
 
+def at_least(sets: Sequence[Plane], levels: Sequence[Plane]) -> Plane:
+    """Who is in as many sets as there are `levels`: those that were met once, twice, … before the first of `sets`."""
+    length = max(len(plane.words) for plane in (*sets, *levels))
+    words: Words = np.zeros(length, dtype=np.uint64)
+    met = [np.empty(BLOCK, dtype=np.uint64) for _ in levels]
+    carries = [np.empty(BLOCK, dtype=np.uint64) for _ in levels]
+    for at in range(length // BLOCK):
+        for mine, level in zip(met, levels, strict=True):
+            mine[:] = _block(level, at, 0)
+        for plane in sets:
+            left = _block(plane, at, 0)
+            if left is _ZERO:
+                continue
+            for mine, carry in zip(met[:-1], carries, strict=False):
+                again = np.bitwise_and(mine, left, out=carry)
+                np.bitwise_or(mine, left, out=mine)
+                left = again
+            np.bitwise_or(met[-1], left, out=met[-1])
+        words[at * BLOCK : (at + 1) * BLOCK] = met[-1]
+    return Plane(words)
+
+
+def everything(most: int) -> BitMap:
+    """All numbers up to `most` and some above it, each chunk as bits: what members are crossed out of. Shared."""
+    return _everything(most // _CHUNK_BITS + 1)
+
+
 def present(dense: Dense, members: BitMap) -> BitMap:
     """Those of a few `members` that are in it; nothing else is worked out."""
     match dense:
