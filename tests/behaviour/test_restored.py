@@ -1,6 +1,7 @@
 """A database restored from a backup older than its lake: nothing recorded later is lost, nothing stays twice."""
 
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -12,6 +13,7 @@ from tests.conftest import make_runtime
 
 from tagcast import behaviour, contacts
 from tagcast.behaviour import moving
+from tagcast.behaviour.packed import local_days
 from tagcast.contacts import Identity, PersonIn
 from tagcast.kit.uow import Runtime, open_runtime
 
@@ -160,3 +162,23 @@ def test_the_lake_of_another_database_is_left_alone(home: Home, tmp_path: Path) 
     check(home.runtime, told)
     assert in_lake(home) == {"buy": 0, "view": 60}
     other.runtime.close()
+
+
+def test_days_counted_anew_stay_right_when_the_lake_is_begun_anew(home: Home) -> None:
+    """A rebuild for another zone speaks of all batches, also of those that were in the lake by then."""
+    other = "America/Los_Angeles"
+    record(home.runtime, "view", 1)
+    record(home.runtime, "view", 2)
+    moving.bring(home.runtime, 1)
+    with home.runtime.work(1, "t") as work:
+        behaviour.rebuild(work, "view", zone=other)
+    copy = home.backup()
+    shutil.rmtree(home.settings.home / "lake")
+    home.restore(copy)
+    with home.runtime.read(1, "t") as work:
+        seen = behaviour.events_of(work, "view")
+        days = {
+            (who, day) for who, day in zip(seen.contact.tolist(), local_days(seen.at_ms, other).tolist(), strict=True)
+        }
+        found = behaviour.aggregates(work, "view")
+        assert dict(zip(found.contact.tolist(), found.days.tolist(), strict=True)) == Counter(who for who, _ in days)

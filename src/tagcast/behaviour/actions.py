@@ -101,8 +101,9 @@ def rebuild(work: Work, name: str, *, zone: str) -> int:
     """Derive day sets and records anew from all events, e.g. for another zone; returns the number of events."""
     declared = find_type(work, name)
     recording.lock(work)
-    # What the lake holds comes first, as when records are made from nothing; then the log goes on.
-    stored, upto = history.base(work, name)
+    # The log if it has all: what it says of each batch is then right wherever the lake stands one day. Else what the
+    # lake holds comes first, as when records are made from nothing, and the log goes on.
+    stored, upto = (packed.NONE, 0) if store.holds_all(work, name, 0) else history.base(work, name)
     tail = [(entry.seq, entry.events()) for entry in store.entries(work, name, upto, None) if entry.gone is None]
     whole = packed.join([stored, *(batch for _, batch in tail)])
     fresh = np.zeros(len(whole), dtype=np.bool_)
