@@ -80,10 +80,15 @@ def _quoted(text: str) -> str:
 def test_layers_and_families(ask: Ask) -> None:
     status, body = ask("GET", "/features/layers")
     assert (status, {one["layer"] for one in body["features"]}) == (200, {"basic", "behaviour", "value", "social"})
+    labels = {one["name"]: one["label_zh"] for one in body["features"]}
+    assert (labels["basic.age"], labels["lifetime"]) == ("年龄", "生命周期价值")
     assert "order_average" in ask("POST", "/features/layers/value")[1]["made"]
     assert "os" in ask("POST", "/features/pest/device")[1]["made"]
     status, body = ask("GET", "/features/pest")
     assert (status, [one["label_zh"] for one in body["families"]]) == (200, ["人口", "设备", "行为", "社交"])
+    members = {one["name"]: one for family in body["families"] for one in family["members"]}
+    assert (members["views_7d"]["label_zh"], members["views_7d"]["there"]) == ("近7天浏览次数", False)
+    assert members["basic.age.band"]["label_en"] == "age band"
 
 
 WRONG: list[tuple[str, str, Any, int, str]] = [

@@ -163,9 +163,10 @@ def _sendings(work: Work, leaf: SendLeaf) -> list[Sending]:
 
 
 def near(name: str, known: Iterable[str]) -> str:
-    """The known names that a wrong one looks like, for its error."""
+    """The known names that a wrong one looks like, else some of them, for its error."""
     folded = {one.casefold(): one for one in known}
-    return "、".join(folded[one] for one in get_close_matches(name.casefold(), folded, n=3, cutoff=0.5)) or "–"
+    close = get_close_matches(name.casefold(), folded, n=3, cutoff=0.5) or sorted(folded)[:5]
+    return "、".join(folded[one] for one in close) or "–"
 
 
 def _repathed(segment: Segment, paths: dict[int, str]) -> Segment:

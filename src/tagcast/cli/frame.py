@@ -118,7 +118,7 @@ class Frame:
     def word(self, name: str, of: str = "") -> str:
         """What a column or a field is called in the language of this call; `of` names a topic with words of its own."""
         if self.lang != "zh":
-            return name
+            return name.removesuffix("_ms")
         return _words(of).get(name) or _words("").get(name, name)
 
     def _shown(self, item: object, name: str, of: str) -> str:

@@ -10,7 +10,7 @@ from tagcast import audiences, contacts, tags
 from tagcast.cli.contacts import write_to
 from tagcast.cli.frame import Frame, read_text
 from tagcast.cli.tags import find_tag
-from tagcast.kit.errors import Invalid, NotFound
+from tagcast.kit.errors import Invalid, NotFound, TagcastError
 from tagcast.kit.uow import Work
 
 app = typer.Typer(no_args_is_help=True, help="Segments 人群: count, keep, explain, export.")
@@ -36,7 +36,12 @@ def expression(work: Work, given: str) -> audiences.Expression:
             return audiences.from_json(orjson.loads(text))
         except orjson.JSONDecodeError as error:
             raise Invalid("cli.bad_json", file=str(file), reason=str(error)) from None
-    return audiences.parse(given)
+    try:
+        return audiences.parse(given)
+    except TagcastError:
+        if given in {one.name for one in audiences.every(work)}:
+            raise Invalid("cli.segment_name", name=given) from None
+        raise
 
 
 @app.command()

@@ -10,7 +10,17 @@ _USAGE = (
     (re.compile(r"No such option:? '?(?P<name>[^'\s]+?)'?\.?(?: |$)"), "cli.no_option"),
     (re.compile(r"No such command '(?P<name>.*?)'"), "cli.no_command"),
     (re.compile(r"Missing (?:argument|option|parameter):? '?(?P<name>[^']+?)'?\.?(?: |$)"), "cli.missing_argument"),
-    (re.compile(r"Invalid value for '?(?P<name>[^']+?)'?: (?P<reason>.*)", re.DOTALL), "cli.bad_argument"),
+    (re.compile(r"Option '(?P<name>[^']+)' requires an argument"), "cli.no_value"),
+)
+_BAD_VALUE = re.compile(r"Invalid value for '?(?P<name>[^']+?)'?: (?:Value error, )?(?P<reason>.*)", re.DOTALL)
+# Why a value cannot be used, in the words of the library that reads it; what is none of these is shown as it is.
+_REASONS = (
+    (re.compile(r"'.*' is not one of (?P<allowed>.*?)\.?$", re.DOTALL), "cli.bad_choice"),
+    (re.compile(r"Input should be a valid integer"), "cli.bad_integer"),
+    (re.compile(r"Input should be a valid number"), "cli.bad_number"),
+    (re.compile(r"'.*' does not match the format|Input should be a valid date", re.DOTALL), "cli.bad_date"),
+    (re.compile(r"Input should be greater than or equal to (?P<least>\S+)"), "cli.too_small"),
+    (re.compile(r"Input should be less than or equal to (?P<most>\S+)"), "cli.too_large"),
 )
 
 
@@ -19,6 +29,12 @@ def usage(message: str, command: str) -> TagcastError:
     for pattern, code in _USAGE:
         if found := pattern.match(message):
             return Invalid(code, command=command, **found.groupdict())
+    if found := _BAD_VALUE.match(message):
+        name, reason = found["name"], found["reason"]
+        for pattern, code in _REASONS:
+            if why := pattern.match(reason):
+                return Invalid(code, command=command, name=name, **why.groupdict())
+        return Invalid("cli.bad_argument", command=command, name=name, reason=reason)
     return Invalid("cli.usage", command=command, reason=message)
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from tagcast import behaviour, contacts
+from tagcast.contacts import Attribute
 from tagcast.features import actions, rules, values
 from tagcast.features.rules import Definition
 from tagcast.kit.errors import NotFound
@@ -35,6 +36,13 @@ def shipped() -> dict[str, dict[str, Definition]]:
     return found
 
 
+@cache
+def fields() -> dict[str, Attribute]:
+    """Every field that RFM and the ready-made features give, used or not, by name."""
+    some = [rules.STANDARD_RFM, *(one for layer in shipped().values() for one in layer.values())]
+    return {name: field.attribute for one in some for name, field in rules.fields_of(one).items()}
+
+
 def ready(work: Work) -> list[Ready]:
     """Every ready-made feature and whether it is used or could be."""
     used = values.definitions(work)
@@ -43,8 +51,8 @@ def ready(work: Work) -> list[Ready]:
         for name, definition in some.items():
             fitted = _fitted(work, definition)
             missing = () if fitted is not None else definition.inputs or (definition.attribute,)
-            label = definition.label_zh or name, definition.label_en or name
-            found.append(Ready(name, layer, *label, name in used, fitted is not None, missing))
+            label = fields()[name]
+            found.append(Ready(name, layer, label.label_zh, label.label_en, name in used, fitted is not None, missing))
     return found
 
 

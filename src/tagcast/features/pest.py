@@ -156,14 +156,15 @@ def _feature(work: Work, name: str, found: Field | None, people: int) -> tuple[M
     some, run = BitMap(), None
     if found is not None:
         some, run = values.has(work, found), store.last_run(work, found.definition.name)
+    described = found.attribute if found is not None else layers.fields()[name]
     ages = _Ages([((work.now_ms - run.computed_ms) / _DAY_MS, len(some))] if run is not None and some else [])
     return (
         Member(
             name,
             "feature",
-            label_zh=found.attribute.label_zh if found is not None else name,
-            label_en=found.attribute.label_en if found is not None else name,
-            type=found.attribute.type if found is not None else "number",
+            label_zh=described.label_zh,
+            label_en=described.label_en,
+            type=described.type,
             source="computed from events",
             source_zh="由行为计算",
             there=found is not None,
