@@ -587,7 +587,7 @@ def test_no_key_a_wrong_one_and_a_revoked_one_open_nothing(home: Home, api: Api)
 
 def test_an_idempotency_key_is_good_for_one_request(home: Home, api: Api) -> None:
     body = {"text": "all", "tag": 1, "why": "x"}
-    assert api("POST", "/segments/overlap", {"a": {"text": "all"}, "b": {"text": "all"}}).status == 200
+    assert api("POST", "/segments/overlap", {"of": [{"text": "all"}, {"text": "nobody"}]}).status == 200
     key = "a-key-of-the-shop"
     first = api("PUT", "/events/types/visit", {"purpose": "x"}, Idempotency_Key=key)
     assert first.status == 200
