@@ -6,8 +6,11 @@ little old is no mistake as long as it is stored under the mark that it belongs 
 Sets that stand on each other settle together: each is worked out upon what those below it are about to become.
 """
 
+import fcntl
+import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 import sqlalchemy as sa
@@ -23,7 +26,7 @@ from tagcast.bitmaps.algebra import Evaluation, Node
 from tagcast.kit.errors import TagcastError
 from tagcast.kit.uow import Runtime, Work
 
-# One keeper a workspace on PostgreSQL; what two did would be thrown away by the second's commit.
+# One keeper a workspace; what two did would be thrown away by the second's commit. The lock's name on PostgreSQL.
 ONE_AT_A_TIME = 0x7A67_0002
 
 
@@ -63,8 +66,8 @@ class Plan:
 
 def turn(runtime: Runtime, workspace: int, memory: Memory, owners: Sequence[Owner]) -> bool:
     """Make every kept set true again; whether there was anything to do, so that the next turn should come at once."""
-    with runtime.read(workspace, "worker") as work:
-        if not _mine(work):
+    with _alone(runtime, workspace) as free, runtime.read(workspace, "worker") as work:
+        if not free or not _mine(work):
             return False
         owned = {target: (owner, one) for owner in owners for target, one in owner.kept(work).items()}
         memory.read_standings(work)
@@ -101,6 +104,24 @@ def _unsaved(memory: Memory, plan: Plan) -> bool:
     reached = plan.reached | {case.kept.target: case.mark for case in plan.cases}
     stored = {target: one.mark for target, one in memory.standings.items()}
     return any(replace(mark, at_ms=0) != replace(stored[target], at_ms=0) for target, mark in reached.items())
+
+
+@contextmanager
+def _alone(runtime: Runtime, workspace: int) -> Iterator[bool]:
+    """On SQLite, whose processes share a machine: whether no other takes a turn now; one that dies lets go."""
+    if runtime.engine.dialect.name == "postgresql":
+        yield True
+        return
+    handle = os.open(runtime.settings.home / f"keeper-{workspace}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+    finally:
+        os.close(handle)
 
 
 def _mine(work: Work) -> bool:
