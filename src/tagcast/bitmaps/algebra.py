@@ -205,17 +205,18 @@ class Evaluation:
 
     def _count(self, node: Node) -> int:
         these, inverted = self._set(node)
-        plane = None if isinstance(these, BitMap | Some) else self._view.plane(self._universe)
+        plane = None if isinstance(these, (BitMap, Some)) else self._view.plane(self._universe)
         inside = combining.count_within(these, self._everyone, plane)
         return len(self._everyone) - inside if inverted else inside
 
     def _set(self, node: Node) -> Found:
         if type(node) is Key:
-            return self._leaf(node), False
+            # The way of most leaves by far: nothing else is done for them.
+            return (self._view.whole(node.name) if self._within is None else self._leaf(node)), False
         found = self._known.get(node)
         if found is None:
             found = self._known[node] = self._recalled(node) if self._remember else self._evaluate(node)
-        elif not isinstance(found[0], BitMap | Plane):
+        elif not isinstance(found[0], (BitMap, Plane)):
             # Wanted again: an expression that is left as it is would be worked out again each time.
             found = self._known[node] = combining.solid(found[0]), found[1]
         return found
