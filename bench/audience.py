@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -67,7 +68,8 @@ def _rows(work: str, index: Index, asked: Sequence[Expression], folder: Path) ->
         ours, bare = _in_turns(child, index, asked[:EXPRESSIONS])
         again = [_Times(child(asked[:EXPRESSIONS], remember=True)) for _ in range(2)][-1]
         equal = first["numbers"] == ours.numbers == bare.numbers == again.numbers
-        yield from _own(make, ours, bare, again, peers.dense_read(index.size), equal=equal)
+        bound = peers.dense_read(index.size)
+        yield from _own(make, ours, bare, again, bound, equal=equal)
         taken, right = (first["resident"] - empty) / 1e6, first["numbers"] == bare.numbers
         yield make("resident after a start", taken, ("450 MB", 450.0), ("<=", 1.0), unit="MB", equal=right)
         opened = first["opened"]
@@ -76,7 +78,8 @@ def _rows(work: str, index: Index, asked: Sequence[Expression], folder: Path) ->
         for name, wanted, opened_peer in peers.EVERY:
             with ExitStack() as stack:
                 if (ask := opened_peer(stack, index, folder)) is not None:
-                    yield from _beside(make, (name, wanted, ask), child, asked[:SLOW], bare.numbers[:SLOW])
+                    given = asked[:SLOW], bare.numbers[:SLOW]
+                    yield from _beside(partial(make, floor=bound), (name, wanted, ask), child, given)
 
 
 def _own(
@@ -115,10 +118,10 @@ def _beside(
     make: Callable[..., Bar],
     peer: tuple[str, float, peers.Ask],
     child: Callable[..., dict[str, Any]],
-    asked: Sequence[Expression],
-    right: list[int],
+    given: tuple[Sequence[Expression], list[int]],
 ) -> Iterator[Bar]:
-    name, wanted, ask = peer
+    """`given` is what is asked, and the right answers."""
+    (name, wanted, ask), (asked, right) = peer, given
     ask(asked[0])
     theirs, ours = _Times(_timed(ask, asked)), _Times(child(asked))
     equal = theirs.numbers == ours.numbers == right
