@@ -158,10 +158,10 @@ class Bitmaps:
         """As `local`, after making sure that nobody else appends to the log until this transaction ends."""
         local = self.local(connection, workspace)
         if not local.locked:
-            store.lock(connection, workspace)
+            others = store.lock(connection, workspace)
             if local.wrote:
                 self._read_own(connection, workspace, local)
-            else:
+            elif others:
                 local.state = self._cache(workspace).at(connection, store.last_seq(connection, workspace))
                 local.seq = local.state.seq
             local.locked = True

@@ -50,14 +50,18 @@ def last_seq(connection: sa.Connection, workspace: int) -> int:
     return int(connection.execute(_last_seq, {"workspace": workspace}).scalar_one())
 
 
-def lock(connection: sa.Connection, workspace: int) -> None:
+def lock(connection: sa.Connection, workspace: int) -> bool:
     """Make this transaction the only one that appends to the workspace's log until it ends.
+
+    Returns whether others may have appended since this transaction first looked.
 
     PostgreSQL gives sequence numbers before commits: without the lock a reader could see 8 before 7 and skip 7 for
     ever. A SQLite write transaction is alone by itself.
     """
-    if connection.dialect.name == "postgresql":
-        connection.execute(_lock, {"class": _LOCK_CLASS, "workspace": workspace})
+    if connection.dialect.name != "postgresql":
+        return False
+    connection.execute(_lock, {"class": _LOCK_CLASS, "workspace": workspace})
+    return True
 
 
 def append(connection: sa.Connection, workspace: int, fact: Change, members: BitMap) -> int:

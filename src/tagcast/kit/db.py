@@ -1,5 +1,6 @@
 """The database: one metadata, engines for SQLite and PostgreSQL, bulk writes."""
 
+import sqlite3
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from itertools import chain
@@ -68,7 +69,14 @@ def _sqlite_connect(connection: Any, _record: Any) -> None:
 
 def _sqlite_begin(connection: Connection) -> None:
     write = connection.get_execution_options().get(WRITE, False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+    statement = "BEGIN IMMEDIATE" if write else "BEGIN"
+    # Past SQLAlchemy's cursor: every transaction does it, and nothing comes back.
+    raw = connection.connection.dbapi_connection
+    assert raw is not None
+    try:
+        raw.execute(statement).close()
+    except sqlite3.OperationalError as error:
+        raise sa.exc.OperationalError(statement, None, error) from error
 
 
 def insert_many(connection: Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
