@@ -212,7 +212,8 @@ class Evaluation:
     def _set(self, node: Node) -> Found:
         if type(node) is Key:
             # The way of most leaves by far: nothing else is done for them.
-            return (self._view.whole(node.name) if self._within is None else self._leaf(node)), False
+            plain = self._within is None and self._instead is None
+            return (self._view.whole(node.name) if plain else self._leaf(node)), False
         found = self._known.get(node)
         if found is None:
             found = self._known[node] = self._recalled(node) if self._remember else self._evaluate(node)
@@ -314,7 +315,8 @@ def _in_runs(parts: tuple[Node, ...]) -> tuple[Node, ...]:
         if isinstance(part, Key) and zlib.crc32(part.name.encode()) % _RUN == 0:
             runs.append(AnyOf(tuple(run)))
             run = []
-    return (*runs, *run) if runs else parts
+    # One run that is all of the row would be cut again, for ever.
+    return (*runs, *run) if len(runs) + bool(run) > 1 and runs else parts
 
 
 def _same(one: Group, other: Group) -> bool:
