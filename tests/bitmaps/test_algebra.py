@@ -1,6 +1,7 @@
 """Planned evaluation against plain sets: every density, runs, chunk borders, changes, with and without within."""
 
 import threading
+import zlib
 from functools import cache
 from itertools import combinations
 
@@ -237,3 +238,24 @@ def test_a_window_that_moves_is_what_its_days_say(sqlite_log: Log, memory: Memor
     with reading(bitmaps, sqlite_log) as view:
         wanted = BitMap.union(*[days[name] for name in names[3:53] if name != names[20]]) & EVERYONE
         assert Evaluation(view, "all").members(AnyOf(tuple(Key(name) for name in names[3:53]))) == wanted
+
+
+def test_a_row_with_one_cut_at_its_end_and_what_is_taken_instead_of_a_key(sqlite_log: Log) -> None:
+    cuts = [f"k{n}" for n in range(600) if zlib.crc32(f"k{n}".encode()) % algebra._RUN == 0]
+    others = [f"k{n}" for n in range(600) if f"k{n}" not in cuts]
+    sets = {name: pack(np.array([place, 1000 + place])) for place, name in enumerate([*others[:29], cuts[0]])}
+    filled(sqlite_log, sets)
+    row = AnyOf(tuple(Key(name) for name in sets))
+    with reading(Bitmaps(sqlite_log.engine), sqlite_log) as view:
+        wanted = BitMap.union(*sets.values()) & EVERYONE
+        assert Evaluation(view, "all").members(row) == wanted
+        few = BitMap([7, 500])
+        assert 500 not in wanted
+
+        def instead(key: str, within: BitMap | None) -> BitMap | None:
+            return (few if within is None else few & within) if key == cuts[0] else None
+
+        left = BitMap.union(*[sets[name] for name in others[:29]])
+        assert Evaluation(view, "all", instead=instead).members(row) == (left | few) & EVERYONE
+        assert Evaluation(view, "all", instead=instead).members(Key(cuts[0])) == few & EVERYONE
+        assert Evaluation(view, "all", within=few, instead=instead).members(row) == few & EVERYONE
