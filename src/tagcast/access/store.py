@@ -97,13 +97,15 @@ def insert_key(work: Work, key_id: str, name: str, secret_hash: bytes) -> None:
     )
 
 
+# Built once: every request asks it.
+_standing_key = sa.select(api_keys.c.workspace, api_keys.c.secret_hash).where(
+    api_keys.c.key_id == sa.bindparam("key_id"), api_keys.c.revoked_at.is_(None)
+)
+
+
 def find_key(connection: Connection, key_id: str) -> Row[int, bytes] | None:
     """(workspace, secret hash) of a key that stands, over all workspaces: the key itself says which one."""
-    return connection.execute(
-        sa.select(api_keys.c.workspace, api_keys.c.secret_hash).where(
-            api_keys.c.key_id == key_id, api_keys.c.revoked_at.is_(None)
-        )
-    ).one_or_none()
+    return connection.execute(_standing_key, {"key_id": key_id}).one_or_none()
 
 
 def revoke(work: Work, key_id: str) -> int:
