@@ -198,3 +198,31 @@ def test_an_unknown_type_is_told(ready: Runtime) -> None:
         for wanted in (lambda: history.ask(work, Did("nothing"), zone=ZONE), lambda: history.events(work, "nothing")):
             with pytest.raises(NotFound):
                 wanted()
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [(b'"appended"', b'"appendeb"'), (b'"stamp"', b'"stbmp"'), (b'{"txn"', b'{"txo"')]
+)
+def test_a_lake_that_lost_where_it_stands_is_not_believed(ready: Runtime, before: bytes, after: bytes) -> None:
+    told = record(ready, "view", 1)
+    moving.bring(ready, 1)
+    (log,) = (ready.settings.home / "lake" / "w1" / "view" / "_delta_log").glob("*1.json")
+    assert before in log.read_bytes()
+    log.write_bytes(log.read_bytes().replace(before, after))
+    ready.lake._tables.clear()
+    with ready.read(1, "t") as work:
+        assert rows(history.events(work, "view")) == sorted(one.row() for one in told)
+        assert [one.agrees for one in moving.status(work) if one.type == "view"] == [False]
+
+
+def test_a_log_of_the_lake_that_cannot_be_read_is_told(ready: Runtime) -> None:
+    record(ready, "view", 1)
+    moving.bring(ready, 1)
+    (log,) = (ready.settings.home / "lake" / "w1" / "view" / "_delta_log").glob("*1.json")
+    log.write_bytes(b"{")
+    ready.lake._tables.clear()
+    with ready.read(1, "t") as work:
+        for wanted in (lambda: history.events(work, "view"), lambda: moving.status(work)):
+            with pytest.raises(Unavailable, match="does not hold"):
+                wanted()
+    assert moving.bring(ready, 1) == 0

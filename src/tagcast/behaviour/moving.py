@@ -215,10 +215,13 @@ def release(work: Work, age: timedelta) -> int:
 
 
 def status(work: Work) -> list[Status]:
-    """The lake of each type."""
+    """The lake of each type. Raises Unavailable when its log cannot be read."""
     found = []
     for name in store.all_types(work):
-        seen = work.lake.table(history.table_name(work.workspace, name)).snapshot()
+        try:
+            seen = work.lake.table(history.table_name(work.workspace, name)).snapshot()
+        except Damaged as error:
+            raise Unavailable("behaviour.lake_damaged", file=f"{name}/{error}") from error
         waiting = store.count_after(work, name, seen.upto if seen is not None else 0)
         if seen is None:
             found.append(Status(name, 0, 0, 0, 0, 0, None, None, waiting))
@@ -264,7 +267,10 @@ def verify(
 
 def _mended(runtime: Runtime, workspace: int, name: str, error: Damaged) -> bool:
     """Whether the file that was found damaged could be written anew; told either way."""
-    seen = runtime.lake.table(history.table_name(workspace, name)).snapshot()
+    try:
+        seen = runtime.lake.table(history.table_name(workspace, name)).snapshot()
+    except Damaged:
+        seen = None
     wrong = [one for one in seen.files if one.name == str(error)] if seen is not None else []
     repaired = bool(_repair(runtime, workspace, name, wrong))
     log.error("a file was damaged", type=name, file=str(error), repaired=repaired)

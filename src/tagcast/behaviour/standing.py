@@ -34,9 +34,9 @@ def owner(work: Work) -> int:
 
 def agrees(work: Work, seen: Snapshot) -> bool:
     """Whether the lake stands on a row of the log that this transaction sees, or is empty."""
-    return not seen.upto or (
-        seen.owner == owner(work) and store.stamps_of(work, [seen.upto]) == {seen.upto: seen.stamp}
-    )
+    if not seen.upto:
+        return not seen.files
+    return seen.owner == owner(work) and store.stamps_of(work, [seen.upto]) == {seen.upto: seen.stamp}
 
 
 def agreed(work: Work, table: "LakeTable", newest: int) -> Agreed:

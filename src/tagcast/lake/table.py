@@ -53,17 +53,23 @@ class LakeTable:
         return bool(DeltaTable.is_deltatable(self._place, self._options))
 
     def snapshot(self) -> Snapshot | None:
-        """The table as it is now; None before the first append."""
+        """The table as it is now; None before the first append. Raises Damaged when its log cannot be read."""
         with self._lock:
-            if self._opened is None:
-                if not self.exists():
-                    return None
-                self._opened = self._open()
-            else:
-                self._opened.update_incremental()
-            if self._snapshot is None or self._snapshot.version != self._opened.version():
-                self._snapshot = snapshot_of(self._opened)
-            return self._snapshot
+            try:
+                return self._looked_at()
+            except (_delta_error(), KeyError, TypeError, ValueError) as error:
+                raise Damaged(f"_delta_log: {error}") from error
+
+    def _looked_at(self) -> Snapshot | None:
+        if self._opened is None:
+            if not self.exists():
+                return None
+            self._opened = self._open()
+        else:
+            self._opened.update_incremental()
+        if self._snapshot is None or self._snapshot.version != self._opened.version():
+            self._snapshot = snapshot_of(self._opened)
+        return self._snapshot
 
     def as_of(self, version: int) -> Snapshot:
         """The table at a version. Raises Gone when its files were removed."""
@@ -84,7 +90,12 @@ class LakeTable:
             return []
         return [
             Version(
-                one["version"], one["timestamp"], one["what"], int(one["rows"]), int(one["upto"]), int(one["stamp"])
+                one["version"],
+                one["timestamp"],
+                one["what"],
+                int(one["rows"]),
+                int(one["upto"]),
+                int(one.get("stamp", 0)),
             )
             for one in self._open().history(limit)
             if "what" in one
@@ -363,3 +374,9 @@ class LakeTable:
             table.alter.add_columns(Schema.from_arrow(pa.schema(new)).fields)
             table.update_incremental()
         return schema_of(table)
+
+
+def _delta_error() -> type[Exception]:
+    from deltalake.exceptions import DeltaError
+
+    return DeltaError
