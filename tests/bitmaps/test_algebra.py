@@ -2,7 +2,6 @@
 
 import threading
 import zlib
-import zlib
 from functools import cache
 from itertools import combinations
 
@@ -260,13 +259,3 @@ def test_a_row_with_one_cut_at_its_end_and_what_is_taken_instead_of_a_key(sqlite
         assert Evaluation(view, "all", instead=instead).members(row) == (left | few) & EVERYONE
         assert Evaluation(view, "all", instead=instead).members(Key(cuts[0])) == few & EVERYONE
         assert Evaluation(view, "all", within=few, instead=instead).members(row) == few & EVERYONE
-
-
-def test_a_row_whose_one_cut_is_at_its_end_is_taken_whole(sqlite_log: Log) -> None:
-    cut, uncut = list[str](), list[str]()
-    for number in range(1_000):
-        (uncut if zlib.crc32(f"k{number}".encode()) % 12 else cut).append(f"k{number}")
-    names = [*uncut[:40], cut[0]]
-    filled(sqlite_log, {name: BitMap([3 * (place + 1)]) for place, name in enumerate(names)})
-    with reading(Bitmaps(sqlite_log.engine), sqlite_log) as view:
-        assert Evaluation(view, "all").count(AnyOf(tuple(Key(name) for name in names))) == 41
