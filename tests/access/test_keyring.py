@@ -23,8 +23,9 @@ from tagcast.kit.uow import Runtime, open_runtime, sealing_keys
 
 UNSEALED = {
     "api_key.secret_hash": "a hash",
-    "behaviour_aggregate.payload": "packed numbers",
+    "behaviour_batch.fresh": "packed numbers",
     "behaviour_batch.payload": "packed numbers",
+    "behaviour_seen.mark": "a hash",
     "broadcast_chunk.msgids": "packed numbers",
     "broadcast_chunk.recipients": "packed numbers",
     "broadcast_chunk.statuses": "packed numbers",
@@ -34,6 +35,7 @@ UNSEALED = {
     "hit_batch.hits": "packed numbers",
     "identity.fingerprint": "an HMAC",
     "inbox_message.dedupe": "a hash",
+    "kept_set.node": "keys of sets",
     "tag_sync_account.plan": "packed numbers and names of tags",
     "tag_sync_run.steps": "packed numbers and names of tags",
     "workspace.data_key": "wrapped by the master key",
