@@ -109,7 +109,7 @@ class PeopleHandler:
     """Imports contacts: identities, attributes, private texts, consents and tags by column; tags for all."""
 
     kind = "contacts"
-    chunk = 20_000
+    chunk = 40_000
 
     def __init__(self, mapping: Mapping[str, str], above: Above) -> None:
         self.mapping = dict(mapping)

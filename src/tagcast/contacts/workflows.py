@@ -80,8 +80,13 @@ class _Run:
         try:
             outcome = self.handler.apply(work, rows, f"import {self.result.job or 'rehearsal'}")
         except Refused as full:
-            zh, en = full.text("zh") + full.remedy("zh"), f"{full.text('en')} {full.remedy('en')}"
-            raise Refused("contacts.import_stopped", rows=self.result.rows, size=len(batch), zh=zh, en=en) from full
+            raise Refused(
+                "contacts.import_stopped",
+                rows=self.result.rows,
+                size=len(batch),
+                said_zh=full.text("zh") + full.remedy("zh"),
+                said_en=f"{full.text('en')} {full.remedy('en')}",
+            ) from full
         problems: list[tuple[Row | Refusal, TagcastError]] = [
             *((rows[at], error) for at, error in outcome.problems.items()),
             *((row, Invalid(f"files.{row.reason}")) for row in batch.refused),
