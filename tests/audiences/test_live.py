@@ -115,6 +115,17 @@ def _parts(dice: random.Random, parts: tuple[Node, ...]) -> tuple[Node, ...]:
     return tuple(made)
 
 
+def test_a_node_whose_parts_are_shared_is_kept_in_a_few_rows() -> None:
+    node: algebra.Node = algebra.Key("a")
+    for step in range(100):
+        above = tuple(algebra.AllOf((node, algebra.Key(f"{side}{step}"))) for side in "xy")
+        node = algebra.AnyOf(above)
+    kept = nodes.pack(node)
+    assert len(kept) < 10_000
+    assert nodes.unpack(kept) == node
+    assert nodes.pack(nodes.unpack(kept)) == kept
+
+
 def test_whoever_a_changed_node_concerns_is_found_and_kept_nodes_come_back(runtime_sqlite: Runtime) -> None:
     dice = random.Random(5)
     with runtime_sqlite.work(1, "test") as work:

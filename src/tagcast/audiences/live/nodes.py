@@ -2,7 +2,7 @@
 
 import zlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import orjson
@@ -42,8 +42,14 @@ class _Difference:
     def __init__(self, sets: Evaluation, same_source: bool) -> None:
         self._sets = sets
         self._same_source = same_source
+        self._known: dict[tuple[Node, Node], BitMap] = {}
 
-    def of(self, old: Node, new: Node) -> BitMap:  # noqa: PLR0911 - one return a kind of node
+    def of(self, old: Node, new: Node) -> BitMap:
+        if (old, new) not in self._known:
+            self._known[old, new] = self._found(old, new)
+        return self._known[old, new]
+
+    def _found(self, old: Node, new: Node) -> BitMap:  # noqa: PLR0911 - one return a kind of node
         if _shown(old) == _shown(new):
             return BitMap()
         match old, new:
@@ -84,8 +90,9 @@ def _difference(some: tuple[Node, ...], others: tuple[Node, ...]) -> tuple[Node,
     """The parts of `some` that `others` does not have as often, in order."""
     left, found = Counter(_shown(part) for part in others), []
     for part in some:
-        if left[_shown(part)]:
-            left[_shown(part)] -= 1
+        shown = _shown(part)
+        if left[shown]:
+            left[shown] -= 1
         else:
             found.append(part)
     return tuple(found)
@@ -98,7 +105,23 @@ def _shown(node: Node) -> Node | bytes:
     return orjson.dumps(_plain(node))
 
 
-def _plain(node: Node) -> list[Any]:  # noqa: PLR0911 - one return a kind of node
+def _plain(node: Node) -> list[list[Any]]:
+    """One row for each distinct node, parts before what they are part of; parts are named by their place."""
+    places: dict[Node, int] = {}
+    rows: list[list[Any]] = []
+
+    def place(one: Node) -> int:
+        if one not in places:
+            row = _row(one, place)
+            places[one] = len(rows)
+            rows.append(row)
+        return places[one]
+
+    place(node)
+    return rows
+
+
+def _row(node: Node, place: Callable[[Node], int]) -> list[Any]:  # noqa: PLR0911 - one return a kind of node
     match node:
         case Key(name):
             return ["k", name]
@@ -111,17 +134,23 @@ def _plain(node: Node) -> list[Any]:  # noqa: PLR0911 - one return a kind of nod
             token = node.token if isinstance(node.token, str) and node.ask is _unknowable else repr(node.token)
             return ["q", token, list(node.feeds), node.whole, node.due is not None]
         case AtLeast(times, parts):
-            return ["t", times, [_plain(part) for part in parts]]
+            return ["t", times, [place(part) for part in parts]]
         case AllOf(parts):
-            return ["a", [_plain(part) for part in parts]]
+            return ["a", [place(part) for part in parts]]
         case AnyOf(parts):
-            return ["o", [_plain(part) for part in parts]]
+            return ["o", [place(part) for part in parts]]
         case Except(part):
-            return ["e", _plain(part)]
+            return ["e", place(part)]
 
 
-def _node(plain: list[Any]) -> Node:  # noqa: PLR0911 - one return a kind of node
-    kind, *rest = plain
+def _node(rows: list[list[Any]]) -> Node:
+    found: list[Node] = []
+    for kind, *rest in rows:
+        found.append(_made(kind, rest, found))
+    return found[-1]
+
+
+def _made(kind: str, rest: list[Any], found: list[Node]) -> Node:  # noqa: PLR0911 - one return a kind of node
     match kind:
         case "k":
             return Key(rest[0])
@@ -132,11 +161,11 @@ def _node(plain: list[Any]) -> Node:  # noqa: PLR0911 - one return a kind of nod
         case "q":
             return Asked(rest[0], _unknowable, tuple(rest[1]), rest[2], _never_due if rest[3] else None)
         case "t":
-            return AtLeast(rest[0], tuple(_node(part) for part in rest[1]))
+            return AtLeast(rest[0], tuple(found[part] for part in rest[1]))
         case "e":
-            return Except(_node(rest[0]))
+            return Except(found[rest[0]])
         case _:
-            parts = tuple(_node(part) for part in rest[0])
+            parts = tuple(found[part] for part in rest[0])
             return AllOf(parts) if kind == "a" else AnyOf(parts)
 
 
