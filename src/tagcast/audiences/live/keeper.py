@@ -6,8 +6,8 @@ little old is no mistake as long as it is stored under the mark that it belongs 
 Sets that stand on each other settle together: each is worked out upon what those below it are about to become.
 """
 
-import fcntl
 import os
+import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,6 +25,9 @@ from tagcast.audiences.live.tail import Tail
 from tagcast.bitmaps.algebra import Evaluation, Node
 from tagcast.kit.errors import TagcastError
 from tagcast.kit.uow import Runtime, Work
+
+if sys.platform != "win32":
+    import fcntl
 
 # One keeper a workspace; what two did would be thrown away by the second's commit. The lock's name on PostgreSQL.
 ONE_AT_A_TIME = 0x7A67_0002
@@ -108,8 +111,11 @@ def _unsaved(memory: Memory, plan: Plan) -> bool:
 
 @contextmanager
 def _alone(runtime: Runtime, workspace: int) -> Iterator[bool]:
-    """On SQLite, whose processes share a machine: whether no other takes a turn now; one that dies lets go."""
-    if runtime.engine.dialect.name == "postgresql":
+    """On SQLite, whose processes share a machine: whether no other takes a turn now; one that dies lets go.
+
+    Without locks of files (Windows) two may work; what the second did is thrown away by its commit.
+    """
+    if sys.platform == "win32" or runtime.engine.dialect.name == "postgresql":
         yield True
         return
     handle = os.open(runtime.settings.home / f"keeper-{workspace}.lock", os.O_RDWR | os.O_CREAT, 0o600)
