@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tagcast import access, behaviour, contacts, tags
+from tagcast import access, audiences, behaviour, contacts, tags
+from tagcast.cli.demo.story import SCENARIO
 from tagcast.kit.settings import Settings
 
 
@@ -40,6 +41,10 @@ def test_demo_ends_with_nobody_lost_doubled_or_forbidden(tmp_path: Path) -> None
             (first,) = contacts.numbers_of(work, "customer_id", ["00001"])
             assert first is not None
             assert "客户关系/活动/老客户回访" in {tag.path for tag in tags.tags_of(work, first)}
+            meant = audiences.parse(SCENARIO["rule"]["text"])
+            kept = tags.find(work, SCENARIO["rule"]["tag"], account=1)
+            assert tags.holders(work, kept.id) == audiences.members(work, meant)
+            assert len(tags.history(work, kept.id)) > 1
             for broadcast in outcome["broadcasts"].values():
                 key = f"broadcast:{broadcast}"
                 assigned, holdout = work.bitmaps.read(f"{key}:assigned"), work.bitmaps.read(f"{key}:holdout")

@@ -157,6 +157,7 @@ def test_the_tutorial_comes_true(database: str, tmp_path: Path, request: pytest.
         progress, report = ask("broadcasts/1/progress"), ask("reports/broadcasts/1")
         people = {name: ask(f"broadcasts/1/sets/{name}?limit=1000")["contacts"] for name in ("assigned", "holdout")}
         check_sums(progress, report, people)
+        check_rule(api, key)
         check_effect(report, shown)
         following = [ask(f"contacts/{number}")["identities"] for number in people["assigned"]]
         verdict = http(
@@ -176,6 +177,18 @@ def http(url: str, headers: dict[str, str], body: object = None) -> Any:
     data = None if body is None else json.dumps(body).encode()
     with urllib.request.urlopen(urllib.request.Request(url, data, headers), timeout=60) as answer:
         return json.load(answer)
+
+
+def check_rule(port: int, key: str) -> None:
+    """Who bought during the story holds the rule's tag, and nobody else."""
+    base, headers = f"http://127.0.0.1:{port}/api/v1", {"Authorization": f"Bearer {key}"}
+    end = time.monotonic() + 60
+    while (rule := http(f"{base}/rules/1", headers))["lag"] != 0:
+        assert time.monotonic() < end, rule
+        time.sleep(0.1)
+    counted = http(f"{base}/segments/count", headers | {"Content-Type": "application/json"}, {"text": rule["text"]})
+    assert rule["state"] == "active"
+    assert rule["holders"] == counted["count"] > 0
 
 
 def check_sums(progress: dict[str, Any], report: dict[str, Any], people: dict[str, list[int]]) -> None:
@@ -204,4 +217,5 @@ def check_effect(report: dict[str, Any], shown: dict[str, str]) -> None:
     assert effect["sent"]["denominator"] == report["assigned"]
     assert effect["holdout"]["denominator"] == report["holdout"]
     assert 0 < effect["sent"]["numerator"] + effect["holdout"]["numerator"] <= int(acted["bought"])
-    assert ast.literal_eval(shown["python3 report_orders.py"]) == {"recorded": int(acted["bought"]), "refused": []}
+    reported = ast.literal_eval(shown["python3 report_orders.py"])
+    assert reported == {"recorded": int(acted["bought"]), "known": 0, "already": False, "refused": []}

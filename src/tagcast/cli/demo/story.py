@@ -67,6 +67,7 @@ class Story:
                 self.api = Http(server["url"], {"Authorization": f"Bearer {key}"})
             self.import_people()
             self.tag()
+            self.keep_true()
             sent = self.broadcast()
             self.let_people_act()
             return self.conclude(sent)
@@ -135,7 +136,7 @@ class Story:
             for kind, paths in SCENARIO["tags"].items():
                 for path in paths:
                     self.run("tags", "add", path, "--account", kind, "--parents")
-            self.refused("tags", "add", SCENARIO["too_deep"], "--account", "wecom", "--parents")
+            self.show("tags", "add", SCENARIO["too_deep"], "--account", "wecom", "--parents")
             counts = []
             by_hand = SCENARIO["tags"]["wecom"][-1]
             for kind, (path, *_others) in SCENARIO["tags"].items():
@@ -148,15 +149,34 @@ class Story:
             self.run("tags", "apply", by_hand, "--account", "wecom", "--file", str(visited))
             said.append(f"高消费 {counts[0]:,}")
 
-    def refused(self, *arguments: str) -> None:
-        """A command that a limit forbids: what it says."""
+    def keep_true(self) -> None:
+        """A rule over what people did keeps a tag, and says of one person why."""
+        tag, text = SCENARIO["rule"]["tag"], SCENARIO["rule"]["text"]
+        with self.step("a rule keeps a tag true by itself", "规则自动维护标签") as said:
+            self.run("tags", "add", tag, "--account", "wecom")
+            number = str(self.run("rule", "create", tag, text, "--account", "wecom")["id"])
+            self.run("rule", "activate", number)
+            self.show("segment", "explain", text, SCENARIO["rule"]["person"])
+            said.append(self.holders())
+
+    def holders(self) -> str:
+        """How many hold the rule's tag, once the worker has followed everything."""
+
+        def followed() -> dict[str, Any] | None:
+            found: dict[str, Any] = self.api.get("/api/v1/rules/1")
+            return found if found["lag"] == 0 else None
+
+        return f"{SCENARIO['rule']['tag']} {stage.wait_for(followed, seconds=60)['holders']:,}"
+
+    def show(self, *arguments: str) -> None:
+        """A command with what it says, also when a limit forbids it."""
         from tagcast.cli.main import main
 
         self.tell_line(f"  $ tagcast {shown(arguments, self.folder)}")
-        errors = io.StringIO()
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(errors):
+        out = io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
             main([*arguments, "--lang", self.frame.lang])
-        for line in errors.getvalue().strip().splitlines():
+        for line in out.getvalue().strip().splitlines():
             self.tell_line(f"    {line}")
 
     def broadcast(self) -> dict[str, int]:
@@ -242,7 +262,7 @@ class Story:
                     for order in batch
                 ]
                 self.api.post("/api/v1/events", {"batch_key": f"orders-{orders[at]['seq']}", "events": rows})
-            said.append(f"{len(orders):,}")
+            said += [f"{len(orders):,}", self.holders()]
 
     def conclude(self, sent: Mapping[str, int]) -> dict[str, Any]:
         """The report, the HTML beside it, and the check against the sandbox's own ledger."""
