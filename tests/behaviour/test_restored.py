@@ -35,7 +35,7 @@ class Home:
         made = self.settings.home / "backup.db"
         made.unlink(missing_ok=True)
         with self.runtime.engine.connect() as connection:
-            connection.connection.dbapi_connection.execute(f"VACUUM INTO '{made}'")  # type: ignore[union-attr]
+            connection.connection.dbapi_connection.execute(f"VACUUM INTO '{made}'")  # type: ignore[union-attr]  # it is open
         return made
 
     def restore(self, copy: Path) -> None:

@@ -6,31 +6,21 @@ little old is no mistake as long as it is stored under the mark that it belongs 
 Sets that stand on each other settle together: each is worked out upon what those below it are about to become.
 """
 
-import os
-import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-import sqlalchemy as sa
 from pyroaring import BitMap
 
 from tagcast import behaviour, contacts
+from tagcast.audiences.live import alone, nodes, standing, tail
 from tagcast.audiences.live import memory as remembered
-from tagcast.audiences.live import nodes, standing, tail
 from tagcast.audiences.live.memory import Kept, Lowered, Memory, Owner
 from tagcast.audiences.live.standing import Mark, Standing
 from tagcast.audiences.live.tail import Tail
 from tagcast.bitmaps.algebra import Evaluation, Node
 from tagcast.kit.errors import TagcastError
 from tagcast.kit.uow import Runtime, Work
-
-if sys.platform != "win32":
-    import fcntl
-
-# One keeper a workspace; what two did would be thrown away by the second's commit. The lock's name on PostgreSQL.
-ONE_AT_A_TIME = 0x7A67_0002
 
 
 @dataclass(slots=True)
@@ -69,8 +59,8 @@ class Plan:
 
 def turn(runtime: Runtime, workspace: int, memory: Memory, owners: Sequence[Owner]) -> bool:
     """Make every kept set true again; whether there was anything to do, so that the next turn should come at once."""
-    with _alone(runtime, workspace) as free, runtime.read(workspace, "worker") as work:
-        if not free or not _mine(work):
+    with alone.alone(runtime, workspace) as free, runtime.read(workspace, "worker") as work:
+        if not free or not alone.mine(work):
             return False
         owned = {target: (owner, one) for owner in owners for target, one in owner.kept(work).items()}
         memory.read_standings(work)
@@ -107,34 +97,6 @@ def _unsaved(memory: Memory, plan: Plan) -> bool:
     reached = plan.reached | {case.kept.target: case.mark for case in plan.cases}
     stored = {target: one.mark for target, one in memory.standings.items()}
     return any(replace(mark, at_ms=0) != replace(stored[target], at_ms=0) for target, mark in reached.items())
-
-
-@contextmanager
-def _alone(runtime: Runtime, workspace: int) -> Iterator[bool]:
-    """On SQLite, whose processes share a machine: whether no other takes a turn now; one that dies lets go.
-
-    Without locks of files (Windows) two may work; what the second did is thrown away by its commit.
-    """
-    if sys.platform == "win32" or runtime.engine.dialect.name == "postgresql":
-        yield True
-        return
-    handle = os.open(runtime.settings.home / f"keeper-{workspace}.lock", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        yield True
-    finally:
-        os.close(handle)
-
-
-def _mine(work: Work) -> bool:
-    if work.connection.dialect.name != "postgresql":
-        return True
-    lock = sa.func.pg_try_advisory_xact_lock(ONE_AT_A_TIME, work.workspace)
-    return bool(work.connection.scalar(sa.select(lock)))
 
 
 class _Planning:

@@ -69,6 +69,7 @@ class HistoryOut(BaseModel):
 
 @router.get("", summary="数据湖状态 · The lake's state")
 def status(entry: Guarded) -> StatusOut:
+    """What is in the lake, and what waits to be brought in."""
     with entry.read() as work:
         types = [
             TableOut(
@@ -98,6 +99,7 @@ def verify(
 
 @router.get("/{type}/commits", summary="数据湖提交记录 · What was done to a type's lake")
 def commits(entry: Guarded, type: str, limit: Annotated[int, Query(ge=1, le=1000)] = 50) -> HistoryOut:  # noqa: A002 - the path's word
+    """What was brought, compacted and erased."""
     with entry.read() as work:
         found = moving.versions(work, type, limit)
     return HistoryOut(

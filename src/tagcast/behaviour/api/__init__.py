@@ -7,7 +7,8 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr
 
 from tagcast.access import Guarded
-from tagcast.behaviour import actions, intake, lake_routes, store
+from tagcast.behaviour import actions, intake, store
+from tagcast.behaviour.api import lake
 from tagcast.behaviour.rules import EventType, Kind
 from tagcast.kit.errors import Invalid
 
@@ -102,12 +103,14 @@ class BatchOut(BaseModel):
 
 @events.get("/types", summary="事件类型 · Event types")
 def types(entry: Guarded) -> TypesOut:
+    """What is collected, for what, with which properties."""
     with entry.read() as work:
         return TypesOut(types=[_type(one) for one in store.all_types(work).values()])
 
 
 @events.put("/types/{name}", summary="声明事件类型 · Declare an event type")
 def declare(entry: Guarded, name: str, body: TypeIn) -> TypeOut:
+    """Make a type of event, or describe it anew."""
     return entry.write(lambda work: _type(actions.declare_event(work, name, body.purpose, body.properties)))
 
 
@@ -168,4 +171,4 @@ def _type(one: EventType) -> TypeOut:
 
 router = APIRouter()
 router.include_router(events)
-router.include_router(lake_routes.router)
+router.include_router(lake.router)
