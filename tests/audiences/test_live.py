@@ -1,6 +1,7 @@
 """Live segments: kept true, entering and leaving told; nodes that moved differ by their buckets."""
 
 import random
+import zlib
 
 import pytest
 import sqlalchemy as sa
@@ -10,6 +11,7 @@ from tests.tags.people import crowd
 
 from tagcast import audiences, tags
 from tagcast.audiences.live import nodes
+from tagcast.audiences.tables import kept
 from tagcast.bitmaps import algebra
 from tagcast.bitmaps.algebra import AllOf, AnyOf, Asked, AtLeast, Compared, Except, Key, Known, Node
 from tagcast.kit.events import events
@@ -73,6 +75,22 @@ def test_a_live_segment_that_cannot_be_worked_out_has_no_set(runtime: Runtime) -
     settle(turning, runtime)
     with runtime.read(1, "test") as work:
         assert set(work.bitmaps.read(made.key)) == {1}
+
+
+def test_what_another_version_kept_is_worked_out_anew(runtime: Runtime) -> None:
+    with runtime.work(1, "test") as work:
+        crowd(work, 9)
+        tags.create(work, "a")
+        give(work, "a", 1, 2)
+        made = audiences.create(work, "s", audiences.parse('tag("a")'))
+        audiences.keep(work, made.id, "live")
+    settle(eager(), runtime)
+    with runtime.work(1, "test") as work:
+        work.connection.execute(sa.update(kept).values(node=zlib.compress(b'[["a",["k","tag:1"]]]')))
+        give(work, "a", 3)
+    settle(eager(), runtime)
+    with runtime.read(1, "test") as work:
+        assert set(work.bitmaps.read(made.key)) == {1, 2, 3}
 
 
 KEYS = tuple(f"k{n}" for n in range(6))

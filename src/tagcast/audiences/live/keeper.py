@@ -188,7 +188,10 @@ class _Planning:
 
     def _moved(self, stood: Standing, lowered: Lowered, found: Tail) -> BitMap | None:
         """Whom it concerns that the node is another: also those whom the old one's keys gained or lost."""
-        old = nodes.unpack(stood.node)
+        try:
+            old = nodes.unpack(stood.node)
+        except nodes.Unknowable:
+            return None
         sets = Evaluation(self._work.bitmaps, contacts.EVERYONE)
         node = self._node(lowered)
         moved = nodes.moved(old, node, sets, same_source=stood.source == lowered.source)

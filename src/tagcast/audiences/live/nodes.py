@@ -11,6 +11,9 @@ from pyroaring import BitMap
 from tagcast.bitmaps import algebra
 from tagcast.bitmaps.algebra import AllOf, AnyOf, Asked, AtLeast, Compared, Evaluation, Except, Key, Known, Node
 
+# How nodes are written now, before their bytes. Another form gets another number.
+_FORM = b"\x02"
+
 
 class Unknowable(Exception):
     """The kept form of a question cannot be asked again: only its token and its keys are known."""
@@ -18,12 +21,17 @@ class Unknowable(Exception):
 
 def pack(node: Node) -> bytes:
     """A node as bytes; equal nodes give equal bytes. Of a question its token and feeds are kept."""
-    return zlib.compress(orjson.dumps(_plain(node)), 1)
+    return _FORM + zlib.compress(orjson.dumps(_plain(node)), 1)
 
 
 def unpack(data: bytes) -> Node:
-    """The node of such bytes; its questions raise Unknowable when they are asked."""
-    return _node(orjson.loads(zlib.decompress(data)))
+    """The node of such bytes; its questions raise Unknowable when they are asked.
+
+    Raises Unknowable for what another version of the program wrote in another form.
+    """
+    if not data.startswith(_FORM):
+        raise Unknowable
+    return _node(orjson.loads(zlib.decompress(data[len(_FORM) :])))
 
 
 def moved(old: Node, new: Node, sets: Evaluation, *, same_source: bool) -> BitMap | None:
