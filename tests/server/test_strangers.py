@@ -50,12 +50,13 @@ NUMBERED: dict[tuple[str, str], object] = {
     ("POST", "/features/definitions/bought/compute"): {},
     ("GET", "/features/fields/bought/distribution"): None,
     ("POST", "/events/types/purchase/rebuild"): {},
+    ("GET", "/lake/purchase/commits"): None,
     ("POST", "/segments/explain"): {"text": "all", "number": 1},
 }
 UNKNOWN = ('segment("ours")', 'tag("ours")', 'did("purchase")', "bought > 0")
 LISTS = {
     "/rules": "rules", "/segments": "segments", "/segments/deleted": "segments", "/upkeep/acts": "acts",
-    "/events/types": "types", "/tags": "tags", "/upkeep/report": "findings",
+    "/events/types": "types", "/tags": "tags", "/upkeep/report": "findings", "/lake": "types",
 }  # fmt: skip
 
 
