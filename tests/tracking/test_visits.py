@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -186,6 +187,27 @@ def test_a_forgotten_contact_leaves_no_number(runtime: Runtime) -> None:
         assert tracking.forget(work, 5) == 0
         assert tracking.totals(work, "broadcast:1").clicks == 3
     assert numbers(runtime) == [0, 0, 6]
+
+
+def test_who_folds_second_waits_for_the_first(runtime: Runtime) -> None:
+    with runtime.work(1, "test") as work:
+        people(work)
+        link = tracking.make_link(work, "broadcast:1", "https://shop.example/")
+    with runtime.system() as connection:
+        for number in (1, 2):
+            tracking.store.insert_hits(connection, {1: [Hit(number, link.id, number, 0)]})
+
+    def second() -> tuple[int, BitMap]:
+        with runtime.work(1, "second") as work:
+            return tracking.fold(work), BitMap(work.bitmaps.read("broadcast:1:clicked"))
+
+    with ThreadPoolExecutor(1) as pool:
+        with runtime.work(1, "first") as work:
+            assert tracking.fold(work) == 2
+            waiting = pool.submit(second)
+            with pytest.raises(TimeoutError):
+                waiting.result(timeout=0.5)
+        assert waiting.result(timeout=30) == (0, BitMap([1, 2]))
 
 
 def test_a_workspace_made_later_is_found(runtime_sqlite: Runtime) -> None:

@@ -90,13 +90,16 @@ def has_open_batches(work: Work) -> bool:
 
 
 def take_open_batches(work: Work, limit: int) -> list[bytes]:
-    """Mark the oldest open batches as folded and give their hits; a batch is given once."""
+    """Mark the oldest open batches as folded and give their hits; a batch is given once.
+
+    Waits for who is folding at this moment; what they took is not given, so fewer or none may come although more wait.
+    """
     oldest = (
         sa.select(hit_batches.c.seq)
         .where(hit_batches.c.workspace == work.workspace, hit_batches.c.folded_at.is_(None))
         .order_by(hit_batches.c.seq)
         .limit(limit)
-        .with_for_update(skip_locked=True)
+        .with_for_update()
     )
     seqs = list(work.connection.scalars(oldest))
     if not seqs:
