@@ -67,12 +67,11 @@ def message_url(work: Work, page: Page, base_url: str, *, number: int = 0) -> st
 def fold(work: Work) -> int:
     """Bring hits that were stored into `<ref>:opened`, `<ref>:clicked` and the links' totals. Returns how many hits.
 
-    Each batch is marked in the same transaction, so again changes nothing; what another transaction is folding is waited
-    for, so whoever reads after it sees every visit that was answered before. Visits without a contact number and those of
-    programs enter the totals only.
+    Each batch is marked in the same transaction, so again changes nothing. What another transaction is folding is
+    waited for, so whoever reads after it sees every visit that was answered before. Visits without a contact number
+    and those of programs enter the totals only.
     """
     folded = 0
-    everyone = contacts.everyone(work)
     while store.has_open_batches(work):
         batches = store.take_open_batches(work, FOLD_BATCHES)
         hits = rules.unpack_hits(b"".join(batches))
