@@ -84,8 +84,9 @@ def fold(work: Work) -> int:
             numbers = people["number"][people["link"] == link]
             key = f"{ref}:{'opened' if kind is Kind.OPEN else 'clicked'}"
             reached.setdefault(key, BitMap()).update(numbers[numbers > 0].tolist())
+        # Who was erased since the visit does not come back; read only now, because taking batches may have waited.
+        everyone = contacts.everyone(work)
         for key, members in sorted(reached.items()):
-            # Who was erased since the visit does not come back.
             if members := members & everyone:
                 work.bitmaps.add(key, members, why="visits")
         counted = {
