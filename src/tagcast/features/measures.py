@@ -26,13 +26,6 @@ Progress = Callable[[int, int], None]
 Ints = NDArray[np.int64]
 FIELDS: Final = ("first_day", "last_day", "count", "sum")
 _MOST = np.iinfo(np.int64).max
-_EMPTY: Final[Mapping[str, int]] = {"first_day": _MOST, "last_day": -_MOST, "count": 0, "sum": 0}
-_FOLD: Final[Mapping[str, np.ufunc]] = {
-    "first_day": np.minimum,
-    "last_day": np.maximum,
-    "count": np.add,
-    "sum": np.add,
-}
 _OPS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     "<": operator.lt,
     "<=": operator.le,
@@ -106,7 +99,8 @@ def totals(
     A field that was not asked for may be empty; each that is read costs time.
     """
     if asked.kept:
-        return _merged(_kept(work, asked, fields), fields).of(asked.only)
+        kept = behaviour.aggregates(work, *asked.types, until=day_of(asked.last), fields=fields)
+        return Totals(kept.contact, *(getattr(kept, name) for name in FIELDS)).of(asked.only)
     dense = _Dense()
     for found, day in _slices(work, asked, progress):
         dense.add(found, day, asked)
@@ -146,23 +140,6 @@ def extremes(work: Work, asked: Asked, progress: Progress = nothing) -> tuple[ND
 def _kept(work: Work, asked: Asked, fields: Collection[str]) -> list[Aggregates]:
     until = day_of(asked.last)
     return [behaviour.aggregates(work, name, until=until, zone=work.zone, fields=fields) for name in asked.types]
-
-
-def _merged(parts: Sequence[Aggregates], fields: Collection[str]) -> Totals:
-    if len(parts) == 1:
-        one = parts[0]
-        return Totals(one.contact, *(getattr(one, name) for name in FIELDS))
-    wide = max((int(one.contact[-1]) + 1 for one in parts if len(one)), default=0)
-    seen = np.zeros(wide, dtype=np.bool_)
-    for one in parts:
-        seen[one.contact] = True
-    there = np.flatnonzero(seen)
-    dense = {name: np.full(wide, _EMPTY[name], dtype=np.int64) for name in fields}
-    for one in parts:
-        for name, column in dense.items():
-            column[one.contact] = _FOLD[name](column[one.contact], getattr(one, name))
-    none = np.empty(0, dtype=np.int64)
-    return Totals(there.astype(np.uint32), *(dense[name][there] if name in dense else none for name in FIELDS))
 
 
 class _Dense:
