@@ -14,6 +14,7 @@ from tagcast.access.actions import (
 from tagcast.access.home import initialise, is_current, is_initialised, migrate, open_home
 from tagcast.access.keyring import KeyStatus, KeyUse, key_status, prune_keys, rotate_keys
 from tagcast.access.store import all_keys as keys
+from tagcast.access.store import find_answers, insert_answers
 from tagcast.access.store import workspace_ids as workspaces
 
 if TYPE_CHECKING:
@@ -28,7 +29,9 @@ __all__ = [
     "KeyStatus",
     "KeyUse",
     "Replayed",
+    "find_answers",
     "initialise",
+    "insert_answers",
     "is_current",
     "is_initialised",
     "issue_key",

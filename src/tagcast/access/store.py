@@ -1,11 +1,13 @@
 """All SQL of access."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
 from tagcast.access.tables import api_keys, idempotency
+from tagcast.kit import db
 from tagcast.kit.uow import Work, sealing_keys, workspaces
 
 
@@ -124,6 +126,20 @@ def find_answer(work: Work, key: str) -> Row[str, int, str] | None:
             idempotency.c.workspace == work.workspace, idempotency.c.key == key
         )
     ).one_or_none()
+
+
+def find_answers(work: Work, keys: Iterable[str]) -> dict[str, Row[str, str, int, str]]:
+    """(key, request digest, status, body) stored under idempotency keys, by key."""
+    query = sa.select(idempotency.c.key, idempotency.c.request_digest, idempotency.c.status, idempotency.c.body)
+    rows = work.connection.execute(query.where(idempotency.c.workspace == work.workspace, idempotency.c.key.in_(keys)))
+    return {row.key: row for row in rows}
+
+
+def insert_answers(work: Work, answers: Iterable[tuple[str, str, int, str]]) -> None:
+    """Keep answers, each (key, request digest, status, body), beside the effect of their writes."""
+    names = ("key", "request_digest", "status", "body")
+    same = {"workspace": work.workspace, "created_at": work.now_ms}
+    db.insert_many(work.connection, idempotency, [same | dict(zip(names, one, strict=True)) for one in answers])
 
 
 def insert_answer(work: Work, key: str, request_digest: str, status: int, body: str) -> None:

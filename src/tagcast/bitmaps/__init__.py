@@ -11,7 +11,7 @@ from tagcast.bitmaps.cache import Bitmaps
 from tagcast.bitmaps.checkpoints import Checkpoint
 from tagcast.bitmaps.codec import from_bytes, pack, pack_pairs, page, to_bytes, unpack
 from tagcast.bitmaps.past import Past
-from tagcast.bitmaps.records import AlreadyUndone, Change, Difference, Only, UnknownChange
+from tagcast.bitmaps.records import AlreadyUndone, Change, Difference, Only, Op, UnknownChange, Wanted
 from tagcast.bitmaps.store import Row
 from tagcast.bitmaps.tables import metadata
 from tagcast.bitmaps.view import View
@@ -23,10 +23,12 @@ __all__ = [
     "Row",
     "Difference",
     "Only",
+    "Op",
     "Past",
     "Checkpoint",
     "AlreadyUndone",
     "UnknownChange",
+    "Wanted",
     "metadata",
     "pack",
     "pack_pairs",

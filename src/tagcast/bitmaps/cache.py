@@ -10,7 +10,7 @@ import threading
 import weakref
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from math import isqrt
 from pathlib import Path
@@ -22,7 +22,7 @@ from tagcast.bitmaps import checkpoints, store
 from tagcast.bitmaps.entries import DamagedBlock, Entry
 from tagcast.bitmaps.memory import Memory, Planes, Results, default
 from tagcast.bitmaps.planes import Plane
-from tagcast.bitmaps.records import Change
+from tagcast.bitmaps.records import Change, Wanted
 from tagcast.bitmaps.view import View
 
 _log = logging.getLogger(__name__)
@@ -176,6 +176,36 @@ class Bitmaps:
         entry = local.get(fact.key) or Entry.empty()
         local.overlay[fact.key] = entry.changed(fact.op, delta, next_uncommitted())
         return replace(fact, seq=local.seq)
+
+    def append_all(
+        self, connection: sa.Connection, workspace: int, wanted: Sequence[Wanted], at_ms: int
+    ) -> list[Change | None]:
+        """As `append` for those of many that change something, in their order; None for the others."""
+        local = self.local_to_write(connection, workspace)
+        # Entries of our own, which grow in place: nobody sees them before the rows are written.
+        drafts: dict[str, Entry] = {}
+        made: list[tuple[int, BitMap]] = []
+        for place, (key, op, members, *_) in enumerate(wanted):
+            entry = drafts.get(key)
+            if entry is None:
+                before = local.get(key) or Entry.empty()
+                self.load(connection, workspace, key, before)
+                entry = drafts[key] = before.changed("add", BitMap(), before.version)
+            if delta := entry.missing(members) if op == "add" else entry.present(members):
+                entry.extend(op, delta, next_uncommitted())
+                made.append((place, delta))
+        found: list[Change | None] = [None] * len(wanted)
+        if not made:
+            return found
+        local.wrote = True
+        rows = [(wanted[place], delta) for place, delta in made]
+        seqs = store.append_all(connection, workspace, rows, at_ms)
+        for seq, (place, delta) in zip(seqs, made, strict=True):
+            one = wanted[place]
+            found[place] = Change(seq, one.key, one.op, len(delta), one.who, one.why, at_ms, one.until_ms)
+        local.seq, local.last = seqs[-1], (seqs[-1], made[-1][1])
+        local.overlay.update((key, entry) for key, entry in drafts.items() if entry.version < 0)
+        return found
 
     def members(self, connection: sa.Connection, workspace: int, key: str, entry: Entry) -> BitMap:
         """The entry's members; a damaged block of the checkpoint is rebuilt from the log."""

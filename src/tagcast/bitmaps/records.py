@@ -1,7 +1,7 @@
 """What a change is, and the refusals of an undo."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pyroaring import BitMap
 
@@ -29,6 +29,17 @@ class Change:
     at_ms: int
     until_ms: int | None = None
     undoes: int | None = None
+
+
+class Wanted(NamedTuple):
+    """A change asked for by `who`: to add those of `members` that are missing, or to remove those that are there."""
+
+    key: str
+    op: Op
+    members: BitMap
+    who: str
+    why: str
+    until_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,16 @@
 """All SQL of the change log and of the register of checkpoints, always by workspace."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
+from itertools import chain
 from typing import Any, cast
 
 import sqlalchemy as sa
 from pyroaring import BitMap
 
 from tagcast.bitmaps.codec import from_bytes, to_bytes
-from tagcast.bitmaps.records import Change, Only, Op
+from tagcast.bitmaps.records import Change, Only, Op, Wanted
 from tagcast.bitmaps.tables import change, checkpoint
 
 _AnyRow = sa.Row[*tuple[Any, ...]]
@@ -33,6 +35,18 @@ _key_tail = (
 )
 _lock = sa.text("SELECT pg_advisory_xact_lock(:class, :workspace)")
 _insert = sa.insert(change)
+
+
+_PACKED, _STEP = 128, 16
+_NAMES = "workspace, key, op, members, size, low, high, who, why, at_ms, until_ms"
+# The order of the rows is that of their numbers: defaults are computed after the sort.
+_POSTGRESQL_MANY = (
+    f"INSERT INTO bitmap_change ({_NAMES})"  # noqa: S608 - names of our own table
+    " SELECT %s::int, key, op, members, size, low, high, who, why, at_ms, until_ms FROM unnest(%s::text[], %s::text[],"
+    " %s::bytea[], %s::bigint[], %s::bigint[], %s::bigint[], %s::text[], %s::text[], %s::bigint[], %s::bigint[])"
+    " WITH ORDINALITY AS one (key, op, members, size, low, high, who, why, at_ms, until_ms, place)"
+    " ORDER BY place RETURNING seq"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +98,39 @@ def append(connection: sa.Connection, workspace: int, fact: Change, members: Bit
     key = connection.execute(_insert, row).inserted_primary_key
     assert key is not None
     return int(key[0])
+
+
+def append_all(
+    connection: sa.Connection, workspace: int, rows: Sequence[tuple[Wanted, BitMap]], at_ms: int
+) -> list[int]:
+    """As `append` for at least one change and its effective members; the seqs, which ascend.
+
+    Whoever calls has the right to append, so that nobody else's rows of this workspace come between.
+    """
+    cells = []
+    for one, members in rows:
+        members.run_optimize()
+        cells.append(
+            (workspace, one.key, one.op, to_bytes(members), len(members), members.min(), members.max(),
+             one.who, one.why, at_ms, one.until_ms)
+        )  # fmt: skip
+    if connection.dialect.name == "postgresql":
+        columns = [list(column) for column in zip(*cells, strict=True)][1:]
+        return sorted(connection.exec_driver_sql(_POSTGRESQL_MANY, (workspace, *columns)).scalars())
+    start = 0
+    while left := min(len(cells) - start, _PACKED):
+        # Of few lengths, so that the driver finds the statements prepared.
+        part = cells[start : start + (left - left % _STEP or left)]
+        start += len(part)
+        connection.exec_driver_sql(_packed(len(part)), tuple(chain.from_iterable(part)))
+    last = int(connection.exec_driver_sql("SELECT last_insert_rowid()").scalar_one())
+    return list(range(last - len(cells) + 1, last + 1))
+
+
+@cache
+def _packed(size: int) -> str:
+    marks = ",".join(["(?,?,?,?,?,?,?,?,?,?,?)"] * size)
+    return f"INSERT INTO bitmap_change ({_NAMES}) VALUES {marks}"  # noqa: S608 - names and marks only
 
 
 def tail(connection: sa.Connection, workspace: int, after: int, to: int, *, limit: int | None = None) -> Iterator[Row]:

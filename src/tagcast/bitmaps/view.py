@@ -1,6 +1,6 @@
 """The sets of one workspace as one transaction sees them, and the verbs that change them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
@@ -10,7 +10,7 @@ from tagcast.bitmaps import store
 from tagcast.bitmaps.entries import Entry
 from tagcast.bitmaps.memory import Results
 from tagcast.bitmaps.planes import Plane
-from tagcast.bitmaps.records import AlreadyUndone, Change, Difference, Only, Op, UnknownChange
+from tagcast.bitmaps.records import AlreadyUndone, Change, Difference, Only, Op, UnknownChange, Wanted
 from tagcast.bitmaps.store import Row
 
 if TYPE_CHECKING:
@@ -127,6 +127,10 @@ class View:
         """Remove those of `members` that are there; None, and nothing recorded, if none is."""
         delta = self._to_write(key).present(members)
         return self._record(key, "remove", delta, why=why)
+
+    def change_all(self, wanted: Sequence[Wanted]) -> list[Change | None]:
+        """As `add` and `remove` one after the other, in a few statements; what became of each."""
+        return self._owner.append_all(self._connection, self._workspace, wanted, self._at_ms)
 
     def replace(self, key: str, members: BitMap, *, why: str) -> tuple[Change, ...] | None:
         """Make the key hold exactly `members`: at most one removal and one addition; None if it already does."""

@@ -1,8 +1,8 @@
 """Group commit: one writer thread, one transaction for all that came in while the last one was written.
 
 Who submits is answered only after the commit that holds the item, so what was acknowledged survives a kill. A quiet
-writer waits for nothing; a busy one, whose last batch had company, waits `LINGER` seconds for more, so that many items
-pay one sync. A batch has at most `BATCH` items.
+writer waits for nothing; a busy one, whose last batch had company, waits up to `LINGER` seconds for more, so that many
+items pay one sync. A batch has at most `BATCH` items.
 """
 
 import asyncio
@@ -22,6 +22,7 @@ Result = TypeVar("Result")
 BATCH = 500
 """Most items of one transaction."""
 LINGER = 0.003
+_GLANCE = 0.0003
 _BUSY = 8
 WAITING = 10_000
 """Items that may wait for their commit; beyond it the caller is told to come again instead of waiting longer."""
@@ -85,8 +86,8 @@ class GroupCommit(Generic[Item, Result]):
         while is_open:
             groups: defaultdict[int, list[_Waiter[Item, Result]]] = defaultdict(list)
             waiter = self._queue.get()
-            if size >= _BUSY and self._queue.qsize() < BATCH:
-                time.sleep(LINGER)
+            if size >= _BUSY:
+                self._linger(size)
             for size in range(BATCH):
                 if waiter is None:
                     is_open = False
@@ -100,6 +101,13 @@ class GroupCommit(Generic[Item, Result]):
                     break
             for workspace, waiters in groups.items():
                 self._commit(workspace, waiters)
+
+    def _linger(self, before: int) -> None:
+        """Wait for company; not for callers who are all here again, as many as last time and nobody more coming."""
+        until, seen = time.monotonic() + LINGER, -1
+        while (here := self._queue.qsize()) < BATCH and (here < before or here > seen) and time.monotonic() < until:
+            seen = here
+            time.sleep(_GLANCE)
 
     def _commit(self, workspace: int, waiters: Sequence[_Waiter[Item, Result]]) -> None:
         answers: Sequence[Result | Unavailable]

@@ -49,11 +49,15 @@ def _api(runtime: Runtime, fast: dict[str, App]) -> FastAPI:
         intake = behaviour.Intake(runtime)
         intake.start()
         api.state.intake = intake
+        taggings = tags.Taggings(runtime)
+        taggings.start()
+        api.state.taggings = taggings
         fast.update({"/k/": visits, "/m/": visits, "/callback/": callbacks})
         yield
         fast.clear()
         visits.close()
         intake.close()
+        taggings.close()
         callbacks.close()
 
     api = FastAPI(

@@ -33,9 +33,11 @@ from tagcast.tags.evidence import Evidence, evidence
 from tagcast.tags.exclusive import Violation, violations
 from tagcast.tags.intake import ON_IMPORT, Intake, Source, assign_file
 from tagcast.tags.lasting import until_of
+from tagcast.tags.many import Asked, change_many
 from tagcast.tags.past import as_of, contact_history, diff, history
 from tagcast.tags.rules import EXCLUSIVE, Bound, Exclusive, Node, Tag
 from tagcast.tags.tagging import EXPIRE, assign, check_fits, expire, holders, remove, tag_id_of, tags_of
+from tagcast.tags.together import Once, Outcome, Request, Taggings
 from tagcast.tags.undoing import undo
 from tagcast.tags.uniting import MEMBERS, Members, Merged, merge, unmerge
 from tagcast.tags.uniting import pairs as merge_pairs
@@ -44,6 +46,12 @@ from tagcast.tags.uses import restore as restore_uses
 from tagcast.tags.uses import rewrite as rewrite_uses
 
 __all__ = [
+    "Asked",
+    "Once",
+    "Outcome",
+    "Request",
+    "Taggings",
+    "change_many",
     "EXCLUSIVE",
     "EXPIRE",
     "ON_IMPORT",

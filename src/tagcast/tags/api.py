@@ -1,19 +1,20 @@
 """Tags over HTTP: the tree, tagging by contact numbers or identities, history, undo; synchronisation by account."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
+from fastapi.concurrency import run_in_threadpool
 from pydantic import AwareDatetime
-from pyroaring import BitMap
 
-from tagcast import bitmaps, contacts
+from tagcast import bitmaps
 from tagcast.access import Guarded
-from tagcast.bitmaps import Change
+from tagcast.bitmaps import Change, Op
 from tagcast.kit import clock
 from tagcast.kit.errors import Invalid
 from tagcast.kit.uow import Work
-from tagcast.tags import actions, past, rules, sync, tagging, undoing
+from tagcast.tags import actions, past, rules, sync, tagging, together, undoing
 from tagcast.tags.forms import (
     AssignIn,
     ChangedOut,
@@ -134,30 +135,18 @@ def restore(entry: Guarded, tag_id: int) -> TagOut:
 
 
 @tags.post("/{tag_id}/assign", summary="打标签 · Tag contacts")
-def assign(entry: Guarded, tag_id: int, body: AssignIn) -> ChangedOut:
+async def assign(entry: Guarded, request: Request, tag_id: int, body: AssignIn) -> ChangedOut:
     """Tag contacts. Rows that name nobody are reported; over a limit nobody is tagged. Repeating it changes nothing."""
     if body.until is not None and body.until.tzinfo is None:
         raise Invalid("tags.until_zone", until=body.until.isoformat())
-
-    def use_case(work: Work) -> ChangedOut:
-        rows = _resolve(work, body)
-        members = bitmaps.pack(number for number in rows if number is not None)
-        change = tagging.assign(work, tag_id, members, why=body.why, until=body.until, forever=body.forever)
-        return _changed(work, rows, change)
-
-    return entry.write(use_case)
+    asked = replace(_asked(entry, tag_id, "add", body), until=body.until, forever=body.forever)
+    return await _change_members(entry, request, asked)
 
 
 @tags.post("/{tag_id}/remove", summary="移除标签 · Take a tag from contacts")
-def remove(entry: Guarded, tag_id: int, body: MembersIn) -> ChangedOut:
+async def remove(entry: Guarded, request: Request, tag_id: int, body: MembersIn) -> ChangedOut:
     """Take a tag from contacts. Repeating it changes nothing."""
-
-    def use_case(work: Work) -> ChangedOut:
-        rows = _resolve(work, body)
-        members = bitmaps.pack(number for number in rows if number is not None)
-        return _changed(work, rows, tagging.remove(work, tag_id, members, why=body.why))
-
-    return entry.write(use_case)
+    return await _change_members(entry, request, _asked(entry, tag_id, "remove", body))
 
 
 @tags.get("/{tag_id}/history", summary="标签变更记录 · Changes of a tag")
@@ -239,31 +228,33 @@ router.include_router(tags)
 router.include_router(syncs)
 
 
-def _resolve(work: Work, body: MembersIn) -> list[int | None]:
-    """The contact of each row, None where there is none."""
+def _asked(entry: Guarded, tag_id: int, op: Op, body: MembersIn) -> together.Request:
     if (count := len(body.numbers) + len(body.identities)) > rules.ceilings()["batch"]:
         raise Invalid("tags.batch_long", count=count, most=rules.ceilings()["batch"])
-    everyone = contacts.everyone(work)
-    rows: list[int | None] = [number if number in everyone else None for number in body.numbers]
-    rows += [None] * len(body.identities)
-    groups: dict[tuple[str, int], list[int]] = {}
-    for i, identity in enumerate(body.identities):
-        groups.setdefault((identity.kind, identity.account), []).append(i)
-    for (kind, account), places in groups.items():
-        found = contacts.numbers_of(work, kind, [body.identities[i].value for i in places], account)
-        for i, number in zip(places, found, strict=True):
-            rows[len(body.numbers) + i] = number
-    return rows
+    identities = [(one.kind, one.value, one.account) for one in body.identities]
+    return together.Request(tag_id, op, body.why, entry.caller.actor, body.numbers, identities)
 
 
-def _changed(work: Work, rows: list[int | None], change: Change | None) -> ChangedOut:
-    touched = work.bitmaps.members(change.seq) if change is not None else BitMap()
+async def _change_members(entry: Guarded, request: Request, asked: together.Request) -> ChangedOut:
+    """A few contacts share a commit with those of other calls; many have one of their own."""
+    if len(asked.numbers) + len(asked.identities) > rules.ceilings()["together"]:
+        return await run_in_threadpool(entry.write, lambda work: _changed(together.take_one(work, asked)))
+    if (key := entry.idempotency_key) is not None:
+        once = together.Once(
+            key, entry.request_digest, entry.status, lambda outcome: _changed(outcome).model_dump_json()
+        )
+        asked = replace(asked, once=once)
+    taggings: together.Taggings = request.app.state.taggings
+    return _changed(await taggings.submit(entry.caller.workspace, asked))
 
+
+def _changed(outcome: together.Outcome) -> ChangedOut:
     def status(number: int | None) -> RowStatus:
-        return "unknown" if number is None else "changed" if number in touched else "unchanged"
+        return "unknown" if number is None else "changed" if number in outcome.touched else "unchanged"
 
-    shown = [RowOut(row=i, number=number, status=status(number)) for i, number in enumerate(rows)]
-    return ChangedOut(seq=change.seq if change else None, changed=len(touched), rows=shown)
+    shown = [RowOut(row=i, number=number, status=status(number)) for i, number in enumerate(outcome.rows)]
+    seq = outcome.change.seq if outcome.change is not None else None
+    return ChangedOut(seq=seq, changed=len(outcome.touched), rows=shown)
 
 
 def _change(change: Change) -> ChangeOut:

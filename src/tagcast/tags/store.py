@@ -14,13 +14,18 @@ from tagcast.tags.tables import tag_log, tags, together
 _t = tags.c
 
 
+def claim(work: Work) -> None:
+    """Take the right to change sets before looking at a tag: who archives or merges it does so before or after."""
+    work.bitmaps.add("tag:0", BitMap(), why="")
+
+
 def lock(work: Work) -> None:
     """Be the only one who changes this workspace's tree until the transaction ends.
 
     Two moves that each see the tree without the other could make a ring; two creations could each take the last place.
     The right to change sets comes first: whoever gives a tag may have to make it, and has that right by then.
     """
-    work.bitmaps.add("tag:0", BitMap(), why="")
+    claim(work)
     work.connection.execute(sa.select(workspaces.c.id).where(workspaces.c.id == work.workspace).with_for_update())
 
 

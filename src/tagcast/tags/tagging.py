@@ -33,19 +33,30 @@ def assign(
     NotFound for contacts that do not exist, Refused when more than fit would hold the tag or a contact would hold more
     tags than the account's profile allows, or two of a group; Conflict for a tag that a rule keeps.
     """
+    store.claim(work)
     tag, reason = usable(work, tag_id), rules.check_why(why)
     if members:
         rules.check_keeper(tag, work.actor)
     if until is not None and until <= work.now:
         raise Invalid("tags.until_past", until=until.isoformat())
-    known = work.bitmaps.present(contacts.EVERYONE, members)
-    if len(known) < len(members):
-        unknown = members - known
-        raise NotFound("tags.unknown_contacts", count=len(unknown), first=unknown.min())
+    check_known(work, members)
     if until is None and not forever:
         until = rules.ends(tag, work.now)
     until_ms = None if until is None else clock.to_ms(until)
     return give_ending(work, tag, members, why=reason, until_ms=until_ms)[0]
+
+
+def check_known(work: Work, members: BitMap) -> None:
+    """Raise NotFound for contacts that do not exist."""
+    known = work.bitmaps.present(contacts.EVERYONE, members)
+    if len(known) < len(members):
+        unknown = members - known
+        raise NotFound("tags.unknown_contacts", count=len(unknown), first=unknown.min())
+
+
+def refusable(work: Work, tag: Tag) -> bool:
+    """Whether giving the tag may still be refused, or take another, once it is known for whom."""
+    return tag.rivals or any(limit.most is not None for limit in _limits(work, tag))
 
 
 def give_ending(
@@ -53,15 +64,15 @@ def give_ending(
 ) -> tuple[Change | None, list[Change]]:
     """As `assign`, for what was checked already; also what followed from it: it is undone with the change, if any."""
     # Only where something may still be refused is a way back needed.
-    refusable = tag.rivals or any(limit.most is not None for limit in _limits(work, tag))
-    with work.connection.begin_nested() if refusable else nullcontext():
+    bounded = refusable(work, tag)
+    with work.connection.begin_nested() if bounded else nullcontext():
         taken = exclusive.make_room(work, tag, members - work.bitmaps.read(key(tag.id)), why=why) if tag.rivals else []
         change = work.bitmaps.add(key(tag.id), members, why=why, until_ms=until_ms)
         new = work.bitmaps.members(change.seq) if change is not None else BitMap()
         follows = [*taken, *(one for rival in taken for one in forgotten(work, rival))]
         follows += lasting.prolong(work, tag.id, members, new, until_ms)
         if change is not None:
-            if refusable:
+            if bounded:
                 check_room(work, tag, change)
             store.put_together(work, change.seq, [one.seq for one in follows])
     if until_ms is not None:
@@ -77,6 +88,7 @@ def expire_at(work: Work, until_ms: int) -> None:
 
 def remove(work: Work, tag_id: int, members: BitMap, *, why: str) -> Change | None:
     """Take the tag from `members`; None if none of them holds it. Raises NotFound, Conflict if a rule keeps it."""
+    store.claim(work)
     tag, reason = get(work, tag_id), rules.check_why(why)
     if members:
         rules.check_keeper(tag, work.actor)
@@ -167,6 +179,5 @@ def forgotten(work: Work, change: Change) -> list[Change]:
 
 def tell(work: Work, changes: Iterable[Change]) -> None:
     """Publish that contacts got tags or lost them."""
-    for change in changes:
-        fact = TagAssigned if change.op == "add" else TagRemoved
-        events.publish(work, fact(tag_id_of(change), change.seq))
+    facts = [(TagAssigned if one.op == "add" else TagRemoved)(tag_id_of(one), one.seq) for one in changes]
+    events.publish(work, *facts)
