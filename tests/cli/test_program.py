@@ -197,6 +197,10 @@ def test_events_become_rfm_classes(tagcast: Shell, tmp_path: Path) -> None:
     table = tagcast.json("features", "rfm", "--as-of", "2026-03-01")
     assert table["contacts"] == 2
     assert (table["classes"]["重要价值"], table["classes"]["一般挽留"]) == (1, 1)
+    # What cannot be deleted is told before anybody is asked; without a terminal asking would be refused.
+    tagcast("features", "define", "orders", "--event", "purchase")
+    for name, code in (("nix", "features.no_feature"), ("rfm", "features.standard"), ("orders", "cli.not_confirmed")):
+        assert json.loads(tagcast("features", "delete", name, "--json", code=2).stderr)["code"] == code
 
 
 @pytest.mark.parametrize(

@@ -107,11 +107,11 @@ def _until(work: Work, declared: EventType, wanted: Collection[str], until: date
     """The columns of a type without what happened after a day, by number as the records keep them."""
     with kept.records(work, declared) as found:
         # Copies, made while the records are ours.
-        who = np.flatnonzero(found.column("count"))
-        columns = {one: found.column(_FIELDS[one])[who] for one in {*wanted, "count", "first_day", "last_day"}}
+        there = np.flatnonzero(found.column("count"))
+        columns = {one: found.column(_FIELDS[one])[there] for one in {*wanted, "count", "first_day", "last_day"}}
     columns["first_day"] = (kept.FAR - columns["first_day"]).astype(np.int32)
     columns["last_day"] = (columns["last_day"] - 1).astype(np.int32)
-    who = _cut(work, declared, who.astype(np.uint32), columns, until)
+    who = _cut(work, declared, there.astype(np.uint32), columns, until)
     columns["first_day"] = (kept.FAR - columns["first_day"]).astype(np.uint32)
     columns["last_day"] = (columns["last_day"] + 1).astype(np.uint32)
     made = {}

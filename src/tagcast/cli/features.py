@@ -187,6 +187,8 @@ def _counts(run: features.Run) -> dict[str, int]:
 def delete(ctx: typer.Context, name: Annotated[str, typer.Argument(help="A definition.")]) -> None:
     """Delete a feature with its values, unless a segment uses it."""
     frame = Frame.of(ctx)
+    with frame.read() as work:
+        features.deletable(work, name)
     frame.confirm(f"Delete {name} and its values?", f"删除 {name} 及其取值？")
     with frame.write() as work:
         features.delete(work, name)

@@ -87,18 +87,23 @@ def define(work: Work, definition: Definition) -> Definition:
 
 
 def delete(work: Work, name: str) -> None:
-    """Delete a feature with its values; its versions and the history of its values stay.
+    """Delete a feature with its values; its versions and the history of its values stay. Raises as `deletable`."""
+    made = rules.fields_of(deletable(work, name))
+    for field in made.values():
+        keeping.clear(work, field.attribute, why="feature deleted")
+    store.retire(work, name)
+
+
+def deletable(work: Work, name: str) -> Definition:
+    """A definition that may be deleted.
 
     Raises NotFound; Conflict naming what uses it; Invalid for the standard RFM, which can only be defined anew.
     """
     definition = find(work, name)
-    made = rules.fields_of(definition)
     if not store.versions(work, name):
         raise Invalid("features.standard", name=name)
-    _check_unused(work, name, made.keys())
-    for field in made.values():
-        keeping.clear(work, field.attribute, why="feature deleted")
-    store.retire(work, name)
+    _check_unused(work, name, rules.fields_of(definition).keys())
+    return definition
 
 
 def users(work: Work, names: Collection[str]) -> list[str]:
