@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import chain
 from typing import Any
 
@@ -10,6 +10,8 @@ import orjson
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, Engine
+
+from tagcast.kit.door import BUSY_MS, Door
 
 metadata = sa.MetaData(
     naming_convention={
@@ -40,7 +42,7 @@ def open_engine(url: str, *, pool_size: int = 8) -> Engine:
         # The connection used last has its pages in memory.
         engine = sa.create_engine(url, **pool, pool_use_lifo=True, connect_args={"timeout": 60})
         sa.event.listen(engine, "connect", _sqlite_connect)
-        sa.event.listen(engine, "begin", _sqlite_begin)
+        sa.event.listen(engine, "begin", partial(_sqlite_begin, Door(engine.url.database)))
         return engine
     # A process that was stopped in the middle of a transaction must not keep its locks for ever.
     options = {"options": f"-c idle_in_transaction_session_timeout={IDLE_MS}"}
@@ -58,7 +60,7 @@ def _sqlite_connect(connection: Any, _record: Any) -> None:
         "journal_mode=WAL",
         "synchronous=FULL",
         "foreign_keys=ON",
-        "busy_timeout=60000",
+        f"busy_timeout={BUSY_MS}",
         "secure_delete=ON",
         "cache_size=-65536",
         # Pages; a commit that finds so many in the log copies them, and who waits for it waits longer.
@@ -67,16 +69,17 @@ def _sqlite_connect(connection: Any, _record: Any) -> None:
         connection.execute(f"PRAGMA {pragma}").close()
 
 
-def _sqlite_begin(connection: Connection) -> None:
-    write = connection.get_execution_options().get(WRITE, False)
-    statement = "BEGIN IMMEDIATE" if write else "BEGIN"
+def _sqlite_begin(door: Door, connection: Connection) -> None:
     # Past SQLAlchemy's cursor: every transaction does it, and nothing comes back.
     raw = connection.connection.dbapi_connection
     assert raw is not None
     try:
-        raw.execute(statement).close()
+        if connection.get_execution_options().get(WRITE, False):
+            door.begin(raw)
+        else:
+            raw.execute("BEGIN").close()
     except sqlite3.OperationalError as error:
-        raise sa.exc.OperationalError(statement, None, error) from error
+        raise sa.exc.OperationalError("BEGIN", None, error) from error
 
 
 def insert_many(connection: Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
