@@ -37,3 +37,10 @@ def small_account(work: Work, **limits: int) -> int:
     values = {key: {"value": value, "source": "a test", "date": "2026-11-23"} for key, value in limits.items()}
     accounts.add_profile(work, "small", "article", {"official": {"tags": values}})
     return account(work, "official", profile="small")
+
+
+def until_of(work: Work, tag: int, number: int) -> int | None:
+    """When the tag of one contact ends, epoch milliseconds; None if it does not."""
+    found = [key for key in work.bitmaps.keys(f"tag-until:{tag}:") if number in work.bitmaps.read(key)]
+    assert len(found) < 2
+    return int(found[0].rpartition(":")[2]) if found else None

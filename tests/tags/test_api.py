@@ -50,6 +50,8 @@ def test_from_tree_to_undo(api: Served) -> None:
     assert api("GET", f"{one}/history?since=2026-01-01T00:00:00")[0] == 422
     status, moved = api("GET", f"{one}/diff?since={before}&until=2099-01-01T00:00:00Z")
     assert (moved["before"], moved["after"], moved["came_first"], moved["left"]) == (0, 2, [2, 3], 0)
+    status, refused = api("GET", f"{one}/diff?since=2099-01-01T00:00:00Z&until=2099-01-02T00:00:00Z")
+    assert (status, refused["code"]) == (422, "tags.diff_future")
     assert api("POST", "/tags/undo", {"seq": done["seq"]})[1]["change"]["size"] == 2
     assert api("POST", "/tags/undo", {"seq": done["seq"]})[0] == 409
     assert api("GET", "/tags/of/2")[1]["tags"] == []

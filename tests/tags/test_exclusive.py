@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from pyroaring import BitMap
-from tests.tags.people import crowd
+from tests.tags.people import crowd, until_of
 
 from tagcast import tags
 from tagcast.kit import clock
@@ -43,7 +43,7 @@ def test_a_second_one_takes_the_place_of_the_first_and_an_undo_brings_it_back(
     tags.undo(work, change.seq)
     # 3 got another one since and keeps it; 2 has silver again, until then.
     assert held(work, levels) == {"会员等级": [1], "金": [2], "银": [1, 2], "铜": [3]}
-    assert tags.until_of(work, levels["银"], 2) == clock.to_ms(until)
+    assert until_of(work, levels["银"], 2) == clock.to_ms(until)
 
 
 def test_an_undone_removal_gives_nobody_a_second_one(work: Work, levels: dict[str, int]) -> None:
@@ -83,11 +83,11 @@ def test_a_lifetime_ends_at_a_full_hour_or_day_and_never_too_soon(runtime: Runti
         tags.assign(work, tag, BitMap([1]), why="t")
         tags.assign(work, tag, BitMap([2]), why="t", forever=True)
         tags.assign(work, tag, BitMap([3]), why="t", until=now + timedelta(minutes=1))
-        ends = tags.until_of(work, tag, 1)
+        ends = until_of(work, tag, 1)
         assert ends is not None
         end = clock.from_ms(ends)
         assert timedelta(0) <= end - now - timedelta(days=days) < step
-        assert tags.until_of(work, tag, 2) is None
+        assert until_of(work, tag, 2) is None
     with runtime.work(1, "test", now=end - timedelta(seconds=1)) as work:
         tags.expire(work)
         assert tags.holders(work, tag) == BitMap([1, 2])

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from pyroaring import BitMap
-from tests.tags.people import crowd, people
+from tests.tags.people import crowd, people, until_of
 
 from tagcast import contacts, tags
 from tagcast.bitmaps import Only
@@ -149,7 +149,7 @@ def test_undo_with_ends_and_expiry_does_what_a_plain_model_does(work: Work, at: 
                 if change is not None and expected is not None:
                     assert set(work.bitmaps.members(change.seq)) == expected.members
                     model.changes[change.seq] = expected
-        found = {one: tags.until_of(work, tag, one) for one in tags.holders(work, tag)}
+        found = {one: until_of(work, tag, one) for one in tags.holders(work, tag)}
         assert found == {one: until and clock.to_ms(until) for one, until in model.ends.items()}
 
 

@@ -1,4 +1,4 @@
-"""The tag tree and who holds which tag. Owns: tag, tag_log, tag_change_together; the bitmaps `tag:<id>` and
+"""The tag tree and who holds which tag. Owns: tag, tag_tree, tag_log, tag_change_together; the bitmaps `tag:<id>` and
 `tag-until:<id>:<ms>`; `tags.sync`'s own.
 
 A tag belongs to an account, whose limit profile bounds depth, number, names and holders, or to the workspace, which no
@@ -32,10 +32,10 @@ from tagcast.tags.events import TagAssigned, TagRemoved
 from tagcast.tags.evidence import Evidence, evidence
 from tagcast.tags.exclusive import Violation, violations
 from tagcast.tags.intake import ON_IMPORT, Intake, Source, assign_file
-from tagcast.tags.lasting import until_of
 from tagcast.tags.many import Asked, change_many
 from tagcast.tags.past import as_of, contact_history, diff, history
 from tagcast.tags.rules import EXCLUSIVE, Bound, Exclusive, Node, Tag
+from tagcast.tags.store import stamp
 from tagcast.tags.tagging import EXPIRE, assign, check_fits, expire, holders, remove, tag_id_of, tags_of
 from tagcast.tags.together import Once, Outcome, Request, Taggings
 from tagcast.tags.undoing import undo
@@ -107,6 +107,7 @@ __all__ = [
     "restore",
     "restore_uses",
     "rewrite_uses",
+    "stamp",
     "sync",
     "tag_id_of",
     "tags_of",
@@ -114,7 +115,6 @@ __all__ = [
     "usable",
     "undo",
     "unmerge",
-    "until_of",
     "uses",
     "violations",
 ]

@@ -39,11 +39,3 @@ def forget(work: Work, tag_id: int, members: BitMap) -> list[Change]:
     ending = [one for one in work.bitmaps.keys(prefix(tag_id)) if work.bitmaps.read(one).intersect(members)]
     made = [work.bitmaps.remove(until_key, members, why="removed") for until_key in ending]
     return [change for change in made if change is not None]
-
-
-def until_of(work: Work, tag_id: int, number: int) -> int | None:
-    """When the tag of one contact ends, epoch milliseconds; None if it does not."""
-    for until_key in work.bitmaps.keys(prefix(tag_id)):
-        if number in work.bitmaps.read(until_key):
-            return ends_at(until_key)[1]
-    return None

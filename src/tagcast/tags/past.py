@@ -11,6 +11,7 @@ from pyroaring import BitMap
 from tagcast import contacts
 from tagcast.bitmaps import Change, Difference, Only
 from tagcast.kit import clock
+from tagcast.kit.errors import Invalid
 from tagcast.kit.uow import Work
 from tagcast.tags import store
 from tagcast.tags.actions import get, key
@@ -29,8 +30,10 @@ def diff(
     """Who came to hold any of the tags between two moments, and who left; who did both is in neither.
 
     With `below` each moment has the tree of its time, so a tag moved into the branch brings its holders.
-    Raises NotFound.
+    Raises NotFound; Invalid if the first moment is still to come.
     """
+    if since > work.now:
+        raise Invalid("tags.diff_future", since=since.isoformat(timespec="seconds"))
     before, after = (as_of(work, tag_ids, moment, below=below) for moment in (since, until))
     return Difference(added=after - before, removed=before - after)
 

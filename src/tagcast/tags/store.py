@@ -1,5 +1,6 @@
 """All SQL of tags."""
 
+import secrets
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ from pyroaring import BitMap
 from tagcast.kit import db
 from tagcast.kit.uow import Work, workspaces
 from tagcast.tags.rules import SEPARATOR, Tag
-from tagcast.tags.tables import tag_log, tags, together
+from tagcast.tags.tables import tag_log, tags, together, trees
 
 _t = tags.c
 
@@ -57,6 +58,22 @@ _children = sa.select(_t.account, _t.parent, _t.key, _t.id).where(
     _t.archived_at.is_(None),
     sa.tuple_(_t.account, _t.parent, _t.key).in_(sa.bindparam("wanted", expanding=True)),
 )
+
+
+_stamp = sa.select(trees.c.stamp).where(trees.c.workspace == sa.bindparam("workspace"))
+
+
+def stamp(work: Work) -> int | None:
+    """A number that stands for all tags as they are now: their names, places and who is archived. None: no tags yet.
+
+    It is never given to two trees, committed or not, of any database.
+    """
+    return work.connection.execute(_stamp, {"workspace": work.workspace}).scalar()
+
+
+def _changed(work: Work) -> None:
+    row = {"workspace": work.workspace, "stamp": secrets.randbits(62)}
+    db.upsert(work.connection, trees, [row], ["workspace"])
 
 
 def _made_branches() -> sa.Select[int, int]:
@@ -141,6 +158,7 @@ def insert(work: Work, *, account: int | None, parent: int | None, name: str, ke
         )
     ).inserted_primary_key
     assert made is not None
+    _changed(work)
     return int(made[0])
 
 
@@ -156,6 +174,7 @@ def update(work: Work, tag_ids: Iterable[int], **values: Any) -> None:
     ]  # fmt: skip
     db.insert_many(work.connection, tag_log, rows)
     work.connection.execute(sa.update(tags).where(here).values(values))
+    _changed(work)
 
 
 def changed_after(work: Work, moment: int) -> list[tuple[int, dict[str, Any]]]:

@@ -30,6 +30,15 @@ tags = sa.Table(
     sa.Index("ix_tag_parent", "workspace", "parent"),
 )
 
+# A number that stands for the whole tree of a workspace: drawn anew with each change, so that what was found under it
+# holds as long as it stands here, in every process, and what was never committed is never mistaken for what was.
+trees = sa.Table(
+    "tag_tree",
+    db.metadata,
+    sa.Column("workspace", sa.Integer, primary_key=True),
+    sa.Column("stamp", sa.BigInteger, nullable=False),
+)
+
 # What a tag was before a change of its own row: {column: value}. With it the tree of any past moment is known.
 tag_log = sa.Table(
     "tag_log",
