@@ -154,7 +154,7 @@ def test_a_frozen_audience_stays_as_it_was(work: Work) -> None:
     assert (made.segment, made.size, made.digest, made.key) == ("s", 3, digest, f"frozen:{made.id}")
     tags.assign(work, tag.id, BitMap([7]), why="later")
     assert audiences.frozen(work, made.id) == made
-    assert audiences.digest(audiences.frozen_members(work, made.id)) == digest
+    assert audiences.digest(work.bitmaps.read(made.key)) == digest
     again = audiences.freeze(work, parse('tag("a")'), why="another")
     assert (again.id != made.id, again.segment, again.size) == (True, None, 4)
     empty = audiences.freeze(work, parse("nobody"), why="nobody")
@@ -200,7 +200,7 @@ def test_another_workspace_sees_no_segment(runtime: Runtime) -> None:
             lambda: audiences.find(work, "s"),
             lambda: audiences.delete(work, made.id),
             lambda: audiences.update(work, made.id, parse("nobody")),
-            lambda: audiences.frozen_members(work, frozen.id),
+            lambda: audiences.frozen(work, frozen.id),
         ):
             with pytest.raises(NotFound):
                 attempt()

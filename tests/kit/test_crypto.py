@@ -55,24 +55,24 @@ def test_the_master_key_is_written_once_and_for_its_owner_only(tmp_path: Path) -
     file = tmp_path / "key"
     crypto.write_master_key(file)
     assert file.stat().st_mode & 0o777 == 0o600
-    assert len(crypto.read_master_key("", file)) == 32
+    assert [len(key) for key in crypto.read_master_keys("", file)] == [32]
     with pytest.raises(FileExistsError):
         crypto.write_master_key(file)
     file.chmod(0o640)
     with pytest.raises(Invalid, match="read by others"):
-        crypto.read_master_key("", file)
+        crypto.read_master_keys("", file)
 
 
 @pytest.mark.parametrize("text", ["not base64!", base64.b64encode(b"too short").decode()])
 def test_an_unusable_master_key_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(Invalid) as caught:
-        crypto.read_master_key(text, tmp_path / "none")
+        crypto.read_master_keys(text, tmp_path / "none")
     assert caught.value.code == "kit.bad_key"
 
 
 def test_a_missing_master_key_is_named(tmp_path: Path) -> None:
     with pytest.raises(Unavailable) as caught:
-        crypto.read_master_key("", tmp_path / "none")
+        crypto.read_master_keys("", tmp_path / "none")
     assert str(tmp_path / "none") in caught.value.text("zh")
 
 

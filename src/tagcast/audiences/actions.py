@@ -138,11 +138,6 @@ def frozen(work: Work, frozen_id: int) -> Frozen:
     return found
 
 
-def frozen_members(work: Work, frozen_id: int) -> BitMap:
-    """The members of a frozen audience, without those erased since. Not to be mutated. Raises NotFound."""
-    return work.bitmaps.read(frozen(work, frozen_id).key)
-
-
 def tag_segment(work: Work, expression: Expression, tag_id: int, *, why: str) -> Change | None:
     """Tag everyone in an expression, all or none; None if all hold the tag. Raises as `members` and `tags.assign`."""
     return tags.assign(work, tag_id, compiler.members(work, expression), why=why)

@@ -82,11 +82,6 @@ def read_master_keys(configured: str, file: Path) -> tuple[bytes, ...]:
     return keys
 
 
-def read_master_key(configured: str, file: Path) -> bytes:
-    """The master key that wraps. Raises as `read_master_keys` does."""
-    return read_master_keys(configured, file)[0]
-
-
 def write_master_key(file: Path) -> None:
     """Make a master key, readable by its owner only. Raises FileExistsError."""
     handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
