@@ -12,7 +12,7 @@ from pyroaring import BitMap
 from tests.behaviour.naive import KINDS, PEOPLE, START, ZONE, Told, batch, naive, questions
 
 from tagcast import behaviour, contacts
-from tagcast.behaviour import Did, Events, history, moving
+from tagcast.behaviour import Did, Events, history, mending, moving
 from tagcast.behaviour import few as few_of
 from tagcast.contacts import Identity, PersonIn
 from tagcast.kit import holding, leases
@@ -124,22 +124,22 @@ def test_a_reader_of_before_sees_the_lake_as_it_was(runtime_sqlite: Runtime) -> 
 def test_a_damaged_file_is_written_anew_from_the_log_or_told(ready: Runtime) -> None:
     told = [one for seed in range(3) for one in record(ready, "view", seed)]
     moving.bring(ready, 1)
-    assert moving.verify(ready, 1) == []
+    assert mending.verify(ready, 1) == []
     files = sorted((ready.settings.home / "lake" / "w1" / "view").glob("*.parquet"))
     data = bytearray(files[0].read_bytes())
     data[len(data) // 2] ^= 1
     files[0].write_bytes(data)
-    assert [(one.file, one.repaired) for one in moving.verify(ready, 1)] == [(files[0].name, False)]
+    assert [(one.file, one.repaired) for one in mending.verify(ready, 1)] == [(files[0].name, False)]
     with ready.read(1, "t") as work, pytest.raises(Unavailable, match="does not hold"):
         history.events(work, "view")
-    assert [(one.file, one.repaired) for one in moving.verify(ready, 1, repair=True)] == [(files[0].name, True)]
-    assert moving.verify(ready, 1) == []
+    assert [(one.file, one.repaired) for one in mending.verify(ready, 1, repair=True)] == [(files[0].name, True)]
+    assert mending.verify(ready, 1) == []
     check(ready, told)
     with ready.work(1, "t") as work:
         moving.release(work, timedelta(milliseconds=-1000))
     for file in (ready.settings.home / "lake" / "w1" / "view").glob("*.parquet"):
         file.write_bytes(b"PAR1")
-    assert {one.repaired for one in moving.verify(ready, 1, repair=True)} == {False}
+    assert {one.repaired for one in mending.verify(ready, 1, repair=True)} == {False}
 
 
 def test_a_lake_that_is_gone_is_told(ready: Runtime) -> None:
@@ -198,31 +198,3 @@ def test_an_unknown_type_is_told(ready: Runtime) -> None:
         for wanted in (lambda: history.ask(work, Did("nothing"), zone=ZONE), lambda: history.events(work, "nothing")):
             with pytest.raises(NotFound):
                 wanted()
-
-
-@pytest.mark.parametrize(
-    ("before", "after"), [(b'"appended"', b'"appendeb"'), (b'"stamp"', b'"stbmp"'), (b'{"txn"', b'{"txo"')]
-)
-def test_a_lake_that_lost_where_it_stands_is_not_believed(ready: Runtime, before: bytes, after: bytes) -> None:
-    told = record(ready, "view", 1)
-    moving.bring(ready, 1)
-    (log,) = (ready.settings.home / "lake" / "w1" / "view" / "_delta_log").glob("*1.json")
-    assert before in log.read_bytes()
-    log.write_bytes(log.read_bytes().replace(before, after))
-    ready.lake._tables.clear()
-    with ready.read(1, "t") as work:
-        assert rows(history.events(work, "view")) == sorted(one.row() for one in told)
-        assert [one.agrees for one in moving.status(work) if one.type == "view"] == [False]
-
-
-def test_a_log_of_the_lake_that_cannot_be_read_is_told(ready: Runtime) -> None:
-    record(ready, "view", 1)
-    moving.bring(ready, 1)
-    (log,) = (ready.settings.home / "lake" / "w1" / "view" / "_delta_log").glob("*1.json")
-    log.write_bytes(b"{")
-    ready.lake._tables.clear()
-    with ready.read(1, "t") as work:
-        for wanted in (lambda: history.events(work, "view"), lambda: moving.status(work)):
-            with pytest.raises(Unavailable, match="does not hold"):
-                wanted()
-    assert moving.bring(ready, 1) == 0

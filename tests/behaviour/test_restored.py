@@ -12,7 +12,7 @@ from tests.behaviour.test_history import check, record
 from tests.conftest import make_runtime
 
 from tagcast import behaviour, contacts
-from tagcast.behaviour import moving
+from tagcast.behaviour import mending, moving
 from tagcast.behaviour.packed import local_days
 from tagcast.contacts import Identity, PersonIn
 from tagcast.kit.uow import Runtime, open_runtime
@@ -96,7 +96,7 @@ def test_the_lake_goes_back_with_a_restored_database(home: Home, vacuumed: bool)
     moving.bring(home.runtime, 1)
     moving.tidy(home.runtime, 1, everything=True)
     assert in_lake(home) == {"buy": 60, "view": 120}
-    assert moving.verify(home.runtime, 1) == []
+    assert mending.verify(home.runtime, 1) == []
     check(home.runtime, told)
 
 
@@ -155,7 +155,7 @@ def test_the_lake_of_another_database_is_left_alone(home: Home, tmp_path: Path) 
     other = Home(make_runtime(tmp_path / "other", lake_url=(home.settings.home / "lake").absolute().as_uri()))
     theirs = record(other.runtime, "view", 2, 20)
     assert moving.bring(other.runtime, 1) == 0
-    assert moving.verify(other.runtime, 1, repair=True) == []
+    assert mending.verify(other.runtime, 1, repair=True) == []
     check(other.runtime, theirs)
     with other.runtime.read(1, "t") as work:
         assert [(one.agrees, one.waiting) for one in moving.status(work)] == [(True, 0), (False, 0)]

@@ -4,7 +4,7 @@ Owns: event_type, behaviour_batch, behaviour_seen; the sets `event:<type>:day:<y
 `:<n>` of who did it at least n times; the records `events-<type>`. The truth is what was recorded.
 """
 
-from tagcast.behaviour import moving
+from tagcast.behaviour import mending, moving
 from tagcast.behaviour.actions import (
     Batch,
     batch,
@@ -62,6 +62,7 @@ __all__ = [
     "forget",
     "import_events",
     "last_seq",
+    "mending",
     "moving",
     "node",
     "parse_value",

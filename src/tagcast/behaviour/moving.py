@@ -6,18 +6,20 @@ nothing, because the lake has moved on from where it believed it stood.
 """
 
 import asyncio
+import re
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
 
-from tagcast.behaviour import history, packed, standing, store, told
+from tagcast.behaviour import history, mending, packed, standing, store, told
+from tagcast.behaviour.mending import types, verify
 from tagcast.behaviour.packed import Events
 from tagcast.kit import leases, logs
-from tagcast.kit.errors import TagcastError, Unavailable
+from tagcast.kit.errors import Refused, TagcastError, Unavailable
 from tagcast.kit.leases import Lease
 from tagcast.kit.uow import Runtime, Work
-from tagcast.lake import Contested, Damaged, File, Snapshot, Version
+from tagcast.lake import Contested, Damaged, Snapshot, Version
 
 KIND = "behaviour.lake"
 KEY = "all"
@@ -25,7 +27,14 @@ TOGETHER = 1_000_000
 """Events in one append at most, but for a single batch that has more."""
 
 GoOn = Callable[[], bool]
+Stuck = Callable[[str, TagcastError], None]
+"""Is told the type of event whose lake cannot be brought on, and why."""
+
 log = logs.get("behaviour.lake")
+
+
+def _log_stuck(name: str, error: TagcastError) -> None:
+    log.error("the lake of a type stays as it is", type=name, reason=str(error))
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +42,7 @@ class Status:
     """The lake of one type. `waiting`: batches of the log that are not in it yet.
 
     `agrees`: it holds what this database recorded; not so after the restoring of a backup, until a worker mends it.
+    `damaged`: its log cannot be believed, so nothing else is known of it.
     """
 
     type: str
@@ -45,18 +55,7 @@ class Status:
     last_ms: int | None
     waiting: int
     agrees: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Damage:
-    """A file that does not hold what was written, how many rows it had, and whether they were written anew."""
-
-    type: str
-    file: str
-    rows: int
-    first_ms: int
-    last_ms: int
-    repaired: bool
+    damaged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +70,7 @@ class _Step:
 
 def due(work: Work) -> bool:
     """Whether anything waits to be brought over."""
-    return any(one.waiting or not one.agrees for one in status(work))
+    return any(one.waiting or not one.agrees or one.damaged for one in status(work))
 
 
 def start(work: Work) -> None:
@@ -88,24 +87,29 @@ def _move(runtime: Runtime, lease: Lease) -> None:
     def go_on() -> bool:
         return lease.live and not lease.draining
 
-    moved = bring(runtime, lease.workspace, go_on)
+    bring(runtime, lease.workspace, go_on)
     tidy(runtime, lease.workspace, go_on)
     if go_on():
         for one in verify(runtime, lease.workspace, repair=True, sample=True):
             log.error("a file was damaged", type=one.type, file=one.file, rows=one.rows, repaired=one.repaired)
+    # The lake is asked before anybody has to wait for what is written here.
+    age = timedelta(days=runtime.settings.lake_release_days)
+    with runtime.read(lease.workspace, "worker") as work:
+        upto = releasable(work) if age else 0
     with runtime.work(lease.workspace, "worker") as work:
-        release(work, timedelta(days=runtime.settings.lake_release_days))
-        # What cannot be brought over now is tried again when the chore comes round.
-        if go_on() and not (moved and due(work)):
+        if upto:
+            _release(work, upto, age)
+        # What came in meanwhile, or cannot be brought over now, waits until the chore comes round.
+        if go_on():
             leases.complete(work.connection, lease)
         else:
             leases.defer(work.connection, lease, 0.0)
 
 
-def bring(runtime: Runtime, workspace: int, go_on: GoOn = lambda: True) -> int:
+def bring(runtime: Runtime, workspace: int, go_on: GoOn = lambda: True, *, stuck: Stuck = _log_stuck) -> int:
     """Bring what the log has into the lake; returns how many events were appended."""
     moved = 0
-    for name in _types(runtime, workspace):
+    for name in types(runtime, workspace):
         # The other types go on without one that cannot.
         step: int | None = 0
         while step is not None and go_on():
@@ -115,11 +119,23 @@ def bring(runtime: Runtime, workspace: int, go_on: GoOn = lambda: True) -> int:
             except Contested:
                 step = 0
             except Damaged as error:
-                step = 0 if _mended(runtime, workspace, name, error) else None
-            except (TagcastError, OSError) as error:
-                log.warning("events stay in the database", type=name, reason=str(error))
+                step = 0 if mending.mended(runtime, workspace, name, error) else None
+                if step is None:
+                    stuck(name, Unavailable("behaviour.lake_damaged", file=f"{name}/{error}"))
+            except TagcastError as error:
+                stuck(name, error)
+                step = None
+            except OSError as error:
+                stuck(name, _unwritable(runtime, error))
                 step = None
     return moved
+
+
+def _unwritable(runtime: Runtime, error: OSError) -> Unavailable:
+    """In words. The table format's client colours its own; the system's reason is its last line."""
+    told = re.sub("\x1b\\[[0-9;]*m", "", str(error)).strip().splitlines() or [type(error).__name__]
+    reason = error.strerror or told[-1].strip(" ↳")
+    return Unavailable("behaviour.lake_unwritable", place=str(runtime.lake.place), reason=reason)
 
 
 def _bring_step(runtime: Runtime, workspace: int, name: str) -> int | None:
@@ -134,7 +150,8 @@ def _bring_step(runtime: Runtime, workspace: int, name: str) -> int | None:
         columns = told.schema(store.all_types(work)[name])
         mine = standing.owner(work)
     if seen is not None and not true:
-        return 0 if _go_back(runtime, workspace, name, seen) else None
+        _go_back(runtime, workspace, name, seen)
+        return 0
     if step is None:
         return None
     if step.gone and seen is not None:
@@ -150,8 +167,8 @@ def _bring_step(runtime: Runtime, workspace: int, name: str) -> int | None:
     return len(found)
 
 
-def _go_back(runtime: Runtime, workspace: int, name: str, seen: Snapshot) -> bool:
-    """Take a lake that is not true to the log back to where it was; False, and told, when that cannot be done here.
+def _go_back(runtime: Runtime, workspace: int, name: str, seen: Snapshot) -> None:
+    """Take a lake that is not true to the log back to where it was. Raises Refused, Unavailable when it cannot be.
 
     What the lake alone has of the time after the backup leaves it: nothing else in the database knows of it.
     """
@@ -159,8 +176,7 @@ def _go_back(runtime: Runtime, workspace: int, name: str, seen: Snapshot) -> boo
     with runtime.read(workspace, "worker") as work:
         columns = told.schema(store.all_types(work)[name])
         if seen.owner != standing.owner(work):
-            log.error("the lake is of another database", type=name, place=str(work.lake.place))
-            return False
+            raise Refused("behaviour.lake_foreign", type=name, place=str(work.lake.place))
         point = standing.agreed(work, table, store.last_seq(work))
         events: list[Events] = []
         if point.files is not None and store.holds_all(work, name, point.files.upto):
@@ -169,41 +185,64 @@ def _go_back(runtime: Runtime, workspace: int, name: str, seen: Snapshot) -> boo
             upto, stamp = point.seq, point.stamp
             keep, since = standing.kept_below(seen, upto)
             if not store.holds_all(work, name, since):
-                log.error("the lake lacks events that the database handed over", type=name, upto=upto)
-                return False
+                raise Unavailable("behaviour.lake_parted", type=name)
             events = [one.events() for one in store.entries(work, name, since, upto + 1) if one.gone is None]
     rows = told.to_rows(history.join(events or [packed.NONE]), columns)
     try:
         table.go_back(seen, keep, rows, since=since, upto=upto, stamp=stamp)
     except Contested:
-        return True
+        return
     log.warning("the database was restored; its lake goes back with it", type=name, reached=seen.upto, back_to=upto)
-    return True
 
 
-def tidy(runtime: Runtime, workspace: int, go_on: GoOn = lambda: True, *, everything: bool = False) -> int:
+def tidy(
+    runtime: Runtime,
+    workspace: int,
+    go_on: GoOn = lambda: True,
+    *,
+    everything: bool = False,
+    stuck: Stuck = _log_stuck,
+) -> int:
     """Make few files out of many and remove those that left long enough ago; returns how many files became fewer."""
     saved = 0
-    for name in _types(runtime, workspace):
+    for name in types(runtime, workspace):
         table = runtime.lake.table(history.table_name(workspace, name))
+        # The other types go on without one that cannot.
         try:
             saved += table.compact(everything=everything, go_on=go_on)
         except Contested:
             continue
         except Damaged as error:
-            _mended(runtime, workspace, name, error)
-        if go_on():
-            table.vacuum(runtime.settings.lake_keep_hours * 3600)
+            if not mending.mended(runtime, workspace, name, error):
+                stuck(name, Unavailable("behaviour.lake_damaged", file=f"{name}/{error}"))
+        except OSError as error:
+            stuck(name, _unwritable(runtime, error))
+        try:
+            if go_on():
+                table.vacuum(runtime.settings.lake_keep_hours * 3600)
+        except (Damaged, OSError) as error:
+            # What is wrong was told above; here nothing is lost but room.
+            log.info("no old files are removed", type=name, reason=str(error))
     return saved
 
 
 def release(work: Work, age: timedelta) -> int:
     """Let the database go of events that are in the lake and older than this; nothing for an age of 0."""
-    if not age:
+    return _release(work, releasable(work), age) if age else 0
+
+
+def _release(work: Work, upto: int, age: timedelta) -> int:
+    return store.release(work, upto, work.now_ms - int(age.total_seconds() * 1000))
+
+
+def releasable(work: Work) -> int:
+    """Up to which seq of the log every lake holds what was recorded; 0 when one cannot be believed."""
+    try:
+        seen_of = {
+            name: work.lake.table(history.table_name(work.workspace, name)).snapshot() for name in store.all_types(work)
+        }
+    except Damaged:
         return 0
-    seen_of = {
-        name: work.lake.table(history.table_name(work.workspace, name)).snapshot() for name in store.all_types(work)
-    }
     upto = store.last_seq(work)
     for name, seen in seen_of.items():
         if seen is not None and not standing.agrees(work, seen):
@@ -211,17 +250,18 @@ def release(work: Work, age: timedelta) -> int:
         first = store.first_after(work, name, seen.upto if seen is not None else 0)
         if first is not None:
             upto = min(upto, first - 1)
-    return store.release(work, upto, work.now_ms - int(age.total_seconds() * 1000))
+    return upto
 
 
 def status(work: Work) -> list[Status]:
-    """The lake of each type. Raises Unavailable when its log cannot be read."""
+    """The lake of each type."""
     found = []
     for name in store.all_types(work):
         try:
             seen = work.lake.table(history.table_name(work.workspace, name)).snapshot()
-        except Damaged as error:
-            raise Unavailable("behaviour.lake_damaged", file=f"{name}/{error}") from error
+        except Damaged:
+            found.append(Status(name, 0, 0, 0, 0, 0, None, None, store.count_after(work, name, 0), False, True))
+            continue
         waiting = store.count_after(work, name, seen.upto if seen is not None else 0)
         if seen is None:
             found.append(Status(name, 0, 0, 0, 0, 0, None, None, waiting))
@@ -239,82 +279,6 @@ def status(work: Work) -> list[Status]:
 def versions(work: Work, name: str, limit: int = 50) -> Sequence[Version]:
     """The commits of a type's lake, newest first. Raises NotFound for the type."""
     return history.look(work, name).table.versions(limit)
-
-
-def verify(
-    runtime: Runtime,
-    workspace: int,
-    *,
-    repair: bool = False,
-    sample: bool = False,
-    progress: Callable[[int, int | None], None] | None = None,
-) -> list[Damage]:
-    """Read every file and compare it with the digest in its name; `repair` writes anew what the log still has.
-
-    `sample`: one file of each type, another one after each commit.
-    """
-    found: list[Damage] = []
-    names = _types(runtime, workspace)
-    for place, name in enumerate(names):
-        table = runtime.lake.table(history.table_name(workspace, name))
-        wrong = table.verify(one=sample)
-        repaired = _repair(runtime, workspace, name, wrong) if repair and wrong else frozenset()
-        found += [Damage(name, one.name, one.rows, one.first, one.last, one.name in repaired) for one in wrong]
-        if progress is not None:
-            progress(place + 1, len(names))
-    return found
-
-
-def _mended(runtime: Runtime, workspace: int, name: str, error: Damaged) -> bool:
-    """Whether the file that was found damaged could be written anew; told either way."""
-    try:
-        seen = runtime.lake.table(history.table_name(workspace, name)).snapshot()
-    except Damaged:
-        seen = None
-    wrong = [one for one in seen.files if one.name == str(error)] if seen is not None else []
-    repaired = bool(_repair(runtime, workspace, name, wrong))
-    log.error("a file was damaged", type=name, file=str(error), repaired=repaired)
-    return repaired
-
-
-def _repair(runtime: Runtime, workspace: int, name: str, wrong: Sequence[File]) -> frozenset[str]:
-    """The names of the files whose rows were written anew from the log."""
-    table = runtime.lake.table(history.table_name(workspace, name))
-    mended: set[str] = set()
-    for file in wrong:
-        if file.name in mended:
-            continue
-        seen = table.snapshot()
-        with runtime.read(workspace, "repair") as work:
-            if seen is None or not standing.agrees(work, seen) or file.name not in {one.name for one in seen.files}:
-                continue
-            chosen, since, upto = _together(seen, file)
-            entries = list(store.entries(work, name, since, upto + 1))
-            if any(one.payload is None and one.gone is None for one in entries):
-                log.error("a damaged file cannot be written anew", type=name, file=file.name, rows=file.rows)
-                continue
-            events = history.join([one.events() for one in entries if one.gone is None] or [packed.NONE])
-            columns = told.schema(store.all_types(work)[name])
-        try:
-            table.put_instead(seen, chosen, told.to_rows(events, columns), since=since, upto=upto)
-        except Contested:
-            continue
-        mended.update(one.name for one in chosen)
-    return frozenset(mended)
-
-
-def _together(seen: Snapshot, file: File) -> tuple[list[File], int, int]:
-    """The files whose rows came with the same appends as this one's, and the span of the log that they hold.
-
-    Files of one append hold a month each and are joined month by month, so the span grows until no file reaches out.
-    """
-    since, upto = file.since, file.upto
-    while True:
-        chosen = [one for one in seen.files if one.since < upto and one.upto > since]
-        wider = min(one.since for one in chosen), max(one.upto for one in chosen)
-        if wider == (since, upto):
-            return chosen, since, upto
-        since, upto = wider
 
 
 def _next(work: Work, name: str, after: int) -> _Step | None:
@@ -339,8 +303,3 @@ def _next(work: Work, name: str, after: int) -> _Step | None:
                 rows += len(batch)
             upto, stamp = entry.seq, entry.stamp
     return _Step(upto, stamp, tuple(events), tuple(gone)) if upto else None
-
-
-def _types(runtime: Runtime, workspace: int) -> list[str]:
-    with runtime.read(workspace, "worker") as work:
-        return list(store.all_types(work))

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 import sqlalchemy as sa
 import typer
 
-from tagcast import access, accounts
+from tagcast import access, accounts, behaviour
 from tagcast.cli.frame import FAILED, Frame
 from tagcast.cli.trouble import known
 from tagcast.kit import clock
@@ -28,6 +28,9 @@ from tagcast.kit.uow import Runtime, Work
 LEAST_SQLITE = (3, 40)
 LITTLE_DISK, TOO_LITTLE_DISK = 2_000_000_000, 200_000_000
 SKEW_SECONDS = 2
+READ_BYTES = 500_000_000
+"""A lake up to this size is read whole."""
+
 State = Literal["ok", "warn", "fail"]
 MARKS = {"ok": "✓", "warn": "!", "fail": "✗"}
 
@@ -89,6 +92,7 @@ class Doctor:
         try:
             yield self.found("database", "ok", "database_current", kind=runtime.engine.dialect.name)
             yield self.skew(runtime)
+            yield from self.lake(runtime)
             yield from self.every_account(runtime)
         finally:
             runtime.close()
@@ -155,6 +159,24 @@ class Doctor:
         if skew > SKEW_SECONDS:
             return self.found("clocks", "warn", "skew", skew=f"{skew:.1f}")
         return self.found("clocks", "ok", "no_skew")
+
+    def lake(self, runtime: Runtime) -> Iterator[Line]:
+        """Whether what it holds of each type of event can be believed. All of a small one is read, some of a large."""
+        workspace = access.only_workspace(runtime)
+        with runtime.read(workspace, "doctor") as work:
+            tables = behaviour.moving.status(work)
+        large = sum(one.bytes for one in tables) > READ_BYTES
+        wrong = behaviour.mending.verify(runtime, workspace, sample=large)
+        for one in wrong:
+            yield self.found(f"lake {one.type}", "fail", "lake_damaged", file=one.file)
+        told = {one.type for one in wrong}
+        for table in tables:
+            if not table.agrees and table.type not in told:
+                yield self.found(f"lake {table.type}", "fail", "lake_other")
+                told.add(table.type)
+        if not told:
+            rows, waiting = sum(one.rows for one in tables), sum(one.waiting for one in tables)
+            yield self.found("lake", "ok", "lake_ok", rows=f"{rows:,}", waiting=f"{waiting:,}")
 
     def every_account(self, runtime: Runtime) -> Iterator[Line]:
         """Whether each can be used."""

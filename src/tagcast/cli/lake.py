@@ -61,7 +61,7 @@ def verify(
     """Read every file and compare it with what was written. Exit code 1 when something is damaged and not repaired."""
     frame = Frame.of(ctx)
     with frame.runtime() as runtime, frame.progress("types") as bar:
-        found = behaviour.moving.verify(runtime, access.only_workspace(runtime), repair=repair, progress=bar)
+        found = behaviour.mending.verify(runtime, access.only_workspace(runtime), repair=repair, progress=bar)
     frame.table(
         found,
         ["type", "file", "rows", "first_ms", "last_ms", "repaired"],

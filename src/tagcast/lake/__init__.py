@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from tagcast.lake.asking import Ask, Condition, Days, Followed, Measured, Rows
 from tagcast.lake.direct import answer as answer_few
+from tagcast.lake.direct import chosen
 from tagcast.lake.words import (
     WHEN,
     WHO,
@@ -153,5 +154,6 @@ __all__ = [
     "Source",
     "Version",
     "answer_few",
+    "chosen",
     "conform",
 ]

@@ -39,12 +39,12 @@ _ARROW: Mapping[str, str] = {
 def answer(ask: Ask, sources: Sequence["pa.Table"]) -> Numbers:
     """Who it is among whom the rows are about, each once; the sources are numbered as they stand."""
     if isinstance(ask, Measured):
-        return _measured(_chosen(ask.rows, sources), ask)
-    return _followed(_chosen(ask.first, sources), _chosen(ask.second, sources), ask)
+        return _measured(chosen(ask.rows, sources), ask)
+    return _followed(chosen(ask.first, sources), chosen(ask.second, sources), ask)
 
 
-def _chosen(rows: Rows, sources: Sequence["pa.Table"]) -> "pa.Table":
-    """The rows that meet every condition."""
+def chosen(rows: Rows, sources: Sequence["pa.Table"]) -> "pa.Table":
+    """The rows of one of the sources that meet every condition."""
     table = sources[rows.source]
     if not rows.conditions or not len(table):
         return table
@@ -110,8 +110,8 @@ def _measured(rows: "pa.Table", ask: Measured) -> Numbers:
         if ask.measure == "average":
             # Multiplied out, as the other engines do.
             right = counts * ask.value
-    chosen: Numbers = who[starts][_OPS[ask.op](found, right)].astype(np.int32)
-    return chosen
+    met: Numbers = who[starts][_OPS[ask.op](found, right)].astype(np.int32)
+    return met
 
 
 def _local_days(when: NDArray[np.int64], days: Days) -> NDArray[np.int64]:

@@ -1,33 +1,17 @@
 """What the log of a table says: which files it has at a version, which left it when, which are worth joining."""
 
 import json
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pyarrow as pa
 
-from tagcast.lake import parquet
-from tagcast.lake.words import WHEN, WHO, File, Snapshot
-
-APPENDED, REWRITTEN, STAMP, OWNER = "appended", "rewritten", "stamp", "owner"
-"""The names of the log's numbers: how far appends came, how often files were put in the place of others,
-what the writer put beside the number that was reached, and who the writer is."""
+from tagcast.lake import parquet, seals
+from tagcast.lake.opening import APPENDED, OWNER, REWRITTEN, STAMP
+from tagcast.lake.words import WHEN, WHO, File, Snapshot, Version
 
 LEAST_FILES = 4
 """So many files of like size and of one month are made one."""
-
-
-def schema_of(table: Any) -> pa.Schema:
-    """In plain Arrow types; every column may be null."""
-    return pa.schema([(field.name, _TYPES[field.type.type]) for field in table.schema().fields])
-
-
-_TYPES = {
-    "integer": pa.int32(),
-    "long": pa.int64(),
-    "double": pa.float64(),
-    "string": pa.string(),
-    "boolean": pa.bool_(),
-}
 
 
 def snapshot_of(table: Any) -> Snapshot:
@@ -41,8 +25,24 @@ def snapshot_of(table: Any) -> Snapshot:
         for one in listed
     ]  # fmt: skip
     files.sort(key=lambda one: (one.first, one.name))
-    upto, stamp, owner = (table.transaction_version(name) or 0 for name in (APPENDED, STAMP, OWNER))
-    return Snapshot(table.version(), upto, schema_of(table), tuple(files), stamp, owner)
+    upto, *others = (table.transaction_version(name) or 0 for name in (APPENDED, STAMP, OWNER, REWRITTEN))
+    schema = seals.schema_of((field.name, field.type.type) for field in table.schema().fields)
+    return Snapshot(table.version(), upto, schema, tuple(files), *others)
+
+
+def versions_of(log: Iterable[tuple[str, bytes]]) -> Iterator[Version]:
+    """The commits that say what they did; what cannot be read is left out."""
+    for name, data in log:
+        try:
+            lines = [json.loads(line) for line in data.splitlines()]
+            told: dict[str, Any] = next((line["commitInfo"] for line in lines if "commitInfo" in line), {})
+            if "what" in told:
+                yield Version(
+                    int(name.partition(".")[0]), told["timestamp"], told["what"],
+                    int(told["rows"]), int(told["upto"]), int(told["stamp"]),
+                )  # fmt: skip
+        except (ValueError, KeyError, TypeError):
+            continue
 
 
 def stats_of(file: File) -> str:
@@ -74,7 +74,11 @@ def left_at(log: list[tuple[str, bytes]]) -> dict[str, float]:
     found: dict[str, float] = {}
     erased = False
     for _, data in log:
-        entries = [json.loads(line) for line in data.splitlines()]
+        try:
+            entries = [json.loads(line) for line in data.splitlines()]
+        except ValueError:
+            # The file that it let go of is no commit's any more then, and goes as such.
+            continue
         erased = erased or any(one.get("commitInfo", {}).get("what") == "erase" for one in entries)
         for gone in (one["remove"] for one in entries if "remove" in one):
             found.setdefault(gone["path"], 0.0 if erased else gone.get("deletionTimestamp", 0) / 1000)

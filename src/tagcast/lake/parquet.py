@@ -37,8 +37,10 @@ def check(file: File, data: bytes) -> None:
 
 
 def decode(data: bytes, schema: pa.Schema, only: pc.Expression | None = None) -> pa.Table:
-    """The rows, or some of them, columns that came later filled with nulls."""
-    return conform(pq.read_table(pa.BufferReader(data), filters=only), schema)
+    """The rows, or some of them, under a schema: no other column is read, those that came later are null."""
+    there = set(pq.read_schema(pa.BufferReader(data)).names)
+    columns = [name for name in schema.names if name in there]
+    return conform(pq.read_table(pa.BufferReader(data), columns=columns, filters=only), schema)
 
 
 def conform(rows: pa.Table, schema: pa.Schema) -> pa.Table:

@@ -1,6 +1,7 @@
 """Where the files of one table lie: a folder here, or a prefix on an object store."""
 
 import os
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,14 +11,20 @@ from typing import Any, Protocol
 class Storage(Protocol):
     """Files by name. A file is written once and never changed."""
 
-    def write(self, name: str, data: bytes) -> None:
-        """Keep a file; durable when this returns."""
+    def write(self, name: str, data: bytes, *, new: bool = False) -> None:
+        """Keep a file, its name below the table's folder; durable when this returns.
+
+        `new`: raises FileExistsError when there is one.
+        """
 
     def read(self, name: str) -> bytes:
         """A file's bytes. Raises FileNotFoundError."""
 
     def names(self) -> dict[str, float]:
         """The Parquet files and their age in seconds."""
+
+    def listed(self, folder: str) -> list[str]:
+        """The names of the files in a folder of the table; none for one that is not there."""
 
     def delete(self, name: str) -> None:
         """Remove a file; nothing for one that is not there."""
@@ -41,15 +48,25 @@ class Folder:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def write(self, name: str, data: bytes) -> None:
+    def write(self, name: str, data: bytes, *, new: bool = False) -> None:
         """Keep a file; its bytes and its name are on the disk when this returns."""
-        aside = self.path / f".{name}.new"
-        with aside.open("wb") as out:
-            out.write(data)
-            out.flush()
-            os.fsync(out.fileno())
-        aside.rename(self.path / name)
-        _sync(self.path)
+        place = self.path / name
+        place.parent.mkdir(exist_ok=True)
+        # Two that write the same file at once do not meet.
+        aside = place.parent / f".{place.name}.{os.getpid()}-{threading.get_ident()}.new"
+        try:
+            with aside.open("wb") as out:
+                out.write(data)
+                out.flush()
+                os.fsync(out.fileno())
+            if new:
+                place.hardlink_to(aside)
+            else:
+                aside.rename(place)
+        finally:
+            # A full disk is not made fuller.
+            aside.unlink(missing_ok=True)
+        _sync(place.parent)
 
     def read(self, name: str) -> bytes:
         """A file's bytes."""
@@ -61,8 +78,15 @@ class Folder:
         return {
             one.name: now - one.stat().st_mtime
             for one in self.path.iterdir()
-            if one.suffix == ".parquet" or one.name.endswith(".parquet.new")
+            if one.suffix == ".parquet" or (one.suffix == ".new" and one.is_file())
         }
+
+    def listed(self, folder: str) -> list[str]:
+        """The names of the files in a folder."""
+        try:
+            return [one.name for one in os.scandir(self.path / folder) if one.is_file()]
+        except FileNotFoundError:
+            return []
 
     def delete(self, name: str) -> None:
         """Remove a file."""
@@ -103,8 +127,10 @@ class Remote:
         # Written without pyarrow between: its streams hand over buffers, and the client takes nothing but bytes.
         self._client: Any = handler._handler
 
-    def write(self, name: str, data: bytes) -> None:
-        """Keep a file; a store acknowledges only what it keeps."""
+    def write(self, name: str, data: bytes, *, new: bool = False) -> None:
+        """Keep a file; a store acknowledges only what it keeps. Of two that write a new one both may come through."""
+        if new and name.rpartition("/")[2] in self.listed(name.rpartition("/")[0]):
+            raise FileExistsError(name)
         out = self._client.open_output_stream(name, None)
         out.write(data)
         out.close()
@@ -122,6 +148,10 @@ class Remote:
             for one in self._listed("")
             if one.path.count("/") == 0 and one.base_name.endswith(".parquet")
         }
+
+    def listed(self, folder: str) -> list[str]:
+        """The names of the files in a folder."""
+        return [one.base_name for one in self._listed(folder)]
 
     def delete(self, name: str) -> None:
         """Remove a file."""

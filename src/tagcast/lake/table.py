@@ -10,7 +10,9 @@ import operator
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import reduce
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from tagcast.lake import parquet
-from tagcast.lake.log import APPENDED, OWNER, REWRITTEN, STAMP, left_at, schema_of, snapshot_of, stats_of, worth_joining
+from tagcast.lake import opening, parquet, seals
+from tagcast.lake.log import left_at, snapshot_of, stats_of, versions_of, worth_joining
+from tagcast.lake.opening import APPENDED, OWNER, REWRITTEN, STAMP
 from tagcast.lake.storage import Folder, Remote, Storage
 from tagcast.lake.words import WHEN, WHO, Contested, Damaged, File, Gone, Moved, Snapshot, Version
 
@@ -56,9 +59,11 @@ class LakeTable:
         """The table as it is now; None before the first append. Raises Damaged when its log cannot be read."""
         with self._lock:
             try:
-                return self._looked_at()
-            except (_delta_error(), KeyError, TypeError, ValueError) as error:
-                raise Damaged(f"_delta_log: {error}") from error
+                with opening.reading():
+                    return self._looked_at()
+            except Damaged:
+                self._opened = self._snapshot = None
+                raise
 
     def _looked_at(self) -> Snapshot | None:
         if self._opened is None:
@@ -68,38 +73,25 @@ class LakeTable:
         else:
             self._opened.update_incremental()
         if self._snapshot is None or self._snapshot.version != self._opened.version():
-            self._snapshot = snapshot_of(self._opened)
+            found = snapshot_of(self._opened)
+            seals.check(self.storage, found)
+            self._snapshot = found
         return self._snapshot
 
     def as_of(self, version: int) -> Snapshot:
-        """The table at a version. Raises Gone when its files were removed."""
-        from deltalake.exceptions import DeltaError
-
+        """The table at a version. Raises Gone when its files were removed, or the log does not tell of it any more."""
         try:
-            found = snapshot_of(self._open(version))
-        except DeltaError as error:
+            found = seals.state_at(self.storage, version)
+        except Damaged as error:
             raise Gone(str(version)) from error
         there = self.storage.names()
-        if any(one.name not in there for one in found.files):
+        if not found.version or any(one.name not in there for one in found.files):
             raise Gone(str(version))
         return found
 
     def versions(self, limit: int | None = None) -> list[Version]:
         """The commits, newest first."""
-        if not self.exists():
-            return []
-        return [
-            Version(
-                one["version"],
-                one["timestamp"],
-                one["what"],
-                int(one["rows"]),
-                int(one["upto"]),
-                int(one.get("stamp", 0)),
-            )
-            for one in self._open().history(limit)
-            if "what" in one
-        ]
+        return list(islice(versions_of(self.storage.log()), limit)) if self.exists() else []
 
     def append(self, rows: pa.Table, *, after: int, upto: int, stamp: int = 0, owner: int = 0) -> bool:
         """Add rows that take the table from `after` to `upto`; False, and nothing done, unless it stands at `after`.
@@ -107,16 +99,18 @@ class LakeTable:
         `stamp` and `owner` are kept for whoever wants to know whether it is their `upto` that was reached. Columns
         that the table lacks are added to it. Raises ArrowInvalid for a value that does not fit its column.
         """
-        from deltalake import Transaction
-
-        table = self._open_or_make(rows.schema)
-        if (table.transaction_version(APPENDED) or 0) != after or upto <= after:
+        if not self.exists():
+            if self._local:
+                Path(self._place).mkdir(parents=True, exist_ok=True)
+            opening.begin(self._place, self._options, rows.schema)
+        now = self.snapshot()
+        if now is None or now.upto != after or upto <= after:
             return False
-        schema = self._widen(table, rows.schema)
+        table = self._open(now.version)
+        schema = opening.widen(table, now.schema, rows.schema)
         added = self._write(parquet.conform(rows, schema), since=after, upto=upto)
         try:
-            marks = [Transaction(OWNER, owner)]
-            self._log(table, added, marks, what="append", rows=len(rows), reached=(upto, stamp))
+            self._log(table, added, {OWNER: owner}, what="append", rows=len(rows), reached=(upto, stamp))
         except Contested:
             return False
         return True
@@ -203,11 +197,47 @@ class LakeTable:
         cutoff = time.time() - keep_seconds
         kept = {name for name, at in removed.items() if at > cutoff}
         gone = 0
+        seals.tidy(storage)
         for name, age in storage.names().items():
             if name not in live | kept and (name in removed or age > ORPHAN_SECONDS):
                 storage.delete(name)
                 gone += 1
         return gone
+
+    def broken_log(self, *, quick: bool = False) -> list[str]:
+        """The entries of the log and its seals that are not what was written; `quick`: only what the newest needs."""
+        if not self.exists():
+            return []
+        found = [] if quick else seals.broken(self.storage)
+        try:
+            with opening.reading():
+                seals.check(self.storage, snapshot_of(self._open()))
+        except Damaged as error:
+            found = found or [str(error)]
+        return found
+
+    def mend_log(self, again: Callable[[int], bool] = lambda _: False) -> bool:
+        """Make the log say again what the table is, by its seals and whole commits; False when they do not tell.
+
+        Commits that nothing tells of are given up if `again` says that what came after a number can be appended anew.
+        Raises Contested when another writer was first.
+        """
+        storage = self.storage
+        last = seals.newest(storage)
+        known = seals.furthest(storage, last)
+        if known.version < last and not again(known.upto):
+            return False
+        # A version of its own, so that whoever has the table open comes to see it.
+        state = replace(known, version=last + 1)
+        try:
+            storage.write(seals.entry(last + 1), seals.bare(state, int(time.time() * 1000)), new=True)
+        except FileExistsError:
+            raise Contested("repair") from None
+        checkpoint = opening.checkpoint(state, {one.name: stats_of(one) for one in state.files})
+        seals.mend(storage, known, checkpoint, last)
+        with self._lock:
+            self._opened = self._snapshot = None
+        return True
 
     def verify(self, *, one: bool = False) -> list[File]:
         """The files that are missing or whose bytes are not those that were written; `one`: looks at one, in turn."""
@@ -298,21 +328,25 @@ class LakeTable:
         reached: tuple[int, int] | None = None,
     ) -> int:
         """Commit files in the place of others; how many rows more there are. Raises Contested."""
-        from deltalake import Transaction
-
         table = self._open(seen.version)
-        marks = [Transaction(REWRITTEN, (table.transaction_version(REWRITTEN) or 0) + 1)]
+        marks = {REWRITTEN: seen.rewritten + 1}
         names = {one[0] for one in added}
         more: int = sum(json.loads(one[2])["numRecords"] for one in added) - sum(one.rows for one in chosen)
         gone = [one for one in chosen if one.name not in names]
         self._log(table, added, marks, what=what, rows=more, reached=reached, at=seen, removed=gone)
         return more
 
+    def _seal(self) -> None:
+        """Make the newest commit durable, and write down what the table is after it."""
+        version = seals.newest(self.storage)
+        self.storage.seal(version)
+        seals.put(self.storage, seals.state_at(self.storage, version))
+
     def _log(
         self,
         table: Any,
         added: list[tuple[str, int, str]],
-        marks: list[Any],
+        marks: Mapping[str, int],
         *,
         what: str,
         rows: int,
@@ -324,59 +358,12 @@ class LakeTable:
 
         One that reaches nothing new may come after an append that it did not see: of `at` it says what it saw.
         """
-        from deltalake import CommitProperties, Transaction
-        from deltalake.exceptions import CommitFailedError
-        from deltalake.transaction import AddAction, RemoveAction
-
-        now = int(time.time() * 1000)
-        changes = what != "compact"
-        actions: list[Any] = [AddAction(name, size, {}, now, changes, found) for name, size, found in added]
-        actions += [RemoveAction(one.name, changes, now, one.size) for one in removed]
         upto, stamp = reached or ((at.upto, at.stamp) if at is not None else (0, 0))
         noted = {"what": what, "rows": str(rows), "upto": str(upto), "stamp": str(stamp)}
         if reached is not None:
-            marks = [*marks, Transaction(APPENDED, upto), Transaction(STAMP, stamp)]
-        properties = CommitProperties(custom_metadata=noted, app_transactions=marks)
-        try:
-            table.create_write_transaction(actions, "append", table.schema(), commit_properties=properties)
-        except CommitFailedError as error:
-            raise Contested(what) from error
-        self.storage.seal(self._open().version())
+            marks = {**marks, APPENDED: upto, STAMP: stamp}
+        opening.commit(table, added, removed, marks, noted, now_ms=int(time.time() * 1000))
+        self._seal()
 
     def _open(self, version: int | None = None) -> Any:
-        from deltalake import DeltaTable
-
-        return DeltaTable(self._place, version=version, storage_options=self._options or None)
-
-    def _open_or_make(self, schema: pa.Schema) -> Any:
-        from deltalake import DeltaTable, Schema
-
-        if not self.exists():
-            if self._local:
-                Path(self._place).mkdir(parents=True, exist_ok=True)
-            DeltaTable.create(
-                self._place,
-                schema=Schema.from_arrow(schema),
-                mode="ignore",
-                # Deletion vectors only hide; what is erased has to be gone.
-                configuration={"delta.enableDeletionVectors": "false"},
-                storage_options=self._options or None,
-            )
-        return self._open()
-
-    def _widen(self, table: Any, schema: pa.Schema) -> pa.Schema:
-        """The table's schema after columns that it lacks were added."""
-        from deltalake import Schema
-
-        known = schema_of(table)
-        new = [field for field in schema if field.name not in known.names]
-        if new:
-            table.alter.add_columns(Schema.from_arrow(pa.schema(new)).fields)
-            table.update_incremental()
-        return schema_of(table)
-
-
-def _delta_error() -> type[Exception]:
-    from deltalake.exceptions import DeltaError
-
-    return DeltaError
+        return opening.open_table(self._place, self._options, version)

@@ -67,7 +67,8 @@ class File:
 class Snapshot:
     """A table at one version. `upto` is the number that its appends have reached.
 
-    `stamp` is what the writer put beside that number, `owner` whose the table is, as its writer told; 0 for nothing.
+    `stamp` is what the writer put beside that number, `owner` whose the table is, as its writer told, `rewritten` how
+    often files were put in the place of others; 0 for nothing.
     """
 
     version: int
@@ -76,6 +77,7 @@ class Snapshot:
     files: tuple[File, ...]
     stamp: int = 0
     owner: int = 0
+    rewritten: int = 0
 
     @property
     def rows(self) -> int:

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from tagcast.access import Guarded
-from tagcast.behaviour import moving
+from tagcast.behaviour import mending, moving
 from tagcast.kit import clock
 
 router = APIRouter(prefix="/lake")
@@ -24,6 +24,7 @@ class TableOut(BaseModel):
     last: datetime | None
     waiting: int = Field(description="Batches in the database that are not in it yet; answers count them all the same.")
     agrees: bool = Field(description="False after a backup of the database was restored, until a worker has mended it.")
+    damaged: bool = Field(description="Its log cannot be believed, so nothing else is known. A worker mends it.")
     version: int
 
 
@@ -41,8 +42,8 @@ class DamageOut(BaseModel):
     type: str
     file: str
     rows: int
-    first: datetime
-    last: datetime
+    first: datetime | None = Field(description="Of its earliest event; null for a file of the table's own log.")
+    last: datetime | None
     repaired: bool
 
 
@@ -74,7 +75,7 @@ def status(entry: Guarded) -> StatusOut:
         types = [
             TableOut(
                 type=one.type, rows=one.rows, files=one.files, bytes=one.bytes, first=_at(one.first_ms),
-                last=_at(one.last_ms), waiting=one.waiting, agrees=one.agrees, version=one.version,
+                last=_at(one.last_ms), waiting=one.waiting, agrees=one.agrees, damaged=one.damaged, version=one.version,
             )
             for one in moving.status(work)
         ]  # fmt: skip
@@ -89,10 +90,10 @@ def verify(
     """Reads every file of the lake. What was not repaired has to be put back from a backup."""
     damaged = [
         DamageOut(
-            type=one.type, file=one.file, rows=one.rows, first=clock.from_ms(one.first_ms),
-            last=clock.from_ms(one.last_ms), repaired=one.repaired,
+            type=one.type, file=one.file, rows=one.rows, first=_at(one.first_ms),
+            last=_at(one.last_ms), repaired=one.repaired,
         )
-        for one in moving.verify(entry.runtime, entry.caller.workspace, repair=repair)
+        for one in mending.verify(entry.runtime, entry.caller.workspace, repair=repair)
     ]  # fmt: skip
     return VerifiedOut(damaged=damaged)
 
