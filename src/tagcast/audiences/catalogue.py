@@ -1,5 +1,7 @@
 """What the names of an expression stand for: tags, attributes, features, other segments; near ones for a wrong name."""
 
+import threading
+from collections import OrderedDict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
@@ -14,6 +16,10 @@ from tagcast.kit import clock
 from tagcast.kit.errors import Conflict, Invalid, NotFound
 from tagcast.kit.uow import Work
 from tagcast.outcomes import Sending
+
+Place = tuple[int | None, str]
+_TREES_MOST = 8
+_PLACES_MOST = 20_000
 
 
 @dataclass(slots=True)
@@ -106,9 +112,41 @@ def tag_refs(expression: Expression, names: Names) -> list[store.TagRef]:
     return sorted(found, key=lambda ref: (ref[2], ref[1]))
 
 
+class _Trees:
+    """What was found in the trees of tags used last, each under its stamp: whoever changes a tree gives it another."""
+
+    def __init__(self) -> None:
+        self._trees: OrderedDict[tuple[int, int], dict[Place, list[int]]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def find(self, work: Work, wanted: set[Place]) -> dict[Place, list[int]]:
+        """As `tags.find_many`; lists are shared. What is not found is asked each time, for its error."""
+        if not wanted or (stamp := tags.stamp(work)) is None:
+            return tags.find_many(work, wanted)
+        known = self._tree((work.workspace, stamp))
+        found = {place: known[place] for place in wanted if place in known}
+        if len(found) < len(wanted):
+            more = tags.find_many(work, wanted - found.keys())
+            found |= more
+            if len(known) + len(more) <= _PLACES_MOST:
+                known.update(more)
+        return found
+
+    def _tree(self, of: tuple[int, int]) -> dict[Place, list[int]]:
+        with self._lock:
+            known = self._trees.setdefault(of, {})
+            self._trees.move_to_end(of)
+            if len(self._trees) > _TREES_MOST:
+                self._trees.popitem(last=False)
+        return known
+
+
+_trees = _Trees()
+
+
 def _tags(work: Work, leaves: set[TagLeaf]) -> dict[TagLeaf, list[int]]:
     try:
-        found = tags.find_many(work, {(leaf.account, leaf.path) for leaf in leaves})
+        found = _trees.find(work, {(leaf.account, leaf.path) for leaf in leaves})
     except NotFound as error:
         if error.code == "accounts.no_account":
             raise Invalid("audiences.unknown_account", account=error.params["account"]) from None

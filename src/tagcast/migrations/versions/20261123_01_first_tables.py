@@ -171,6 +171,8 @@ def upgrade() -> None:
         sa.Column("totals", sa.JSON(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("created_by", sa.String(length=80), nullable=False),
+        sa.Column("due_at", sa.BigInteger(), nullable=True),
+        sa.Column("deadline_at", sa.BigInteger(), nullable=True),
         sa.Column("started_at", sa.BigInteger(), nullable=True),
         sa.Column("sent_at", sa.BigInteger(), nullable=True),
         sa.Column("finished_at", sa.BigInteger(), nullable=True),
@@ -187,6 +189,8 @@ def upgrade() -> None:
         ),
         sa.Column("no", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("sender", sa.String(length=64), nullable=False),
+        sa.Column("said", sa.JSON(), nullable=False),
+        sa.Column("stage", sa.Integer(), nullable=False),
         sa.Column("recipients", sa.LargeBinary(), nullable=False),
         sa.Column("statuses", sa.LargeBinary(), nullable=False),
         sa.Column("msgids", sa.LargeBinary(), nullable=False),
@@ -743,6 +747,12 @@ def upgrade() -> None:
     with op.batch_alter_table("tag_sync_run", schema=None) as batch_op:
         batch_op.create_index("ix_tag_sync_run_account", ["workspace", "account"], unique=False)
 
+    op.create_table(
+        "tag_tree",
+        sa.Column("workspace", sa.Integer(), nullable=False),
+        sa.Column("stamp", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("workspace", name=op.f("pk_tag_tree")),
+    )
     op.create_table(
         "upkeep_act",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
