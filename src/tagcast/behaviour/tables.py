@@ -40,6 +40,8 @@ batches = sa.Table(
     sa.Column("created_at", db.Ms, nullable=False),
     sa.Index("ix_behaviour_batch_time", "workspace", "type", "first_ms"),
     sa.Index("ix_behaviour_batch_tail", "workspace", "seq"),
+    # The log of one type: rules ask for its newest row several times a second, which may be an old one.
+    sa.Index("ix_behaviour_batch_type", "workspace", "type", "seq"),
     sqlite_autoincrement=True,
 )
 

@@ -145,6 +145,7 @@ def upgrade() -> None:
     with op.batch_alter_table("behaviour_batch", schema=None) as batch_op:
         batch_op.create_index("ix_behaviour_batch_tail", ["workspace", "seq"], unique=False)
         batch_op.create_index("ix_behaviour_batch_time", ["workspace", "type", "first_ms"], unique=False)
+        batch_op.create_index("ix_behaviour_batch_type", ["workspace", "type", "seq"], unique=False)
 
     op.create_table(
         "behaviour_seen",
