@@ -25,16 +25,18 @@ from tagcast.behaviour.events import Recorded
 from tagcast.behaviour.evidence import Evidence, evidence
 from tagcast.behaviour.intake import Intake, sent, take_one
 from tagcast.behaviour.levels import key as day_key
-from tagcast.behaviour.packed import Events, events
+from tagcast.behaviour.packed import Events, events, local_days
 from tagcast.behaviour.questions import Did, Question, Then, Where, Window
 from tagcast.behaviour.recording import find_type
 from tagcast.behaviour.rules import EventIn, EventType, Kind, parse_value
+from tagcast.behaviour.scans import Chosen, fold
 from tagcast.behaviour.summaries import Aggregates, aggregates
 from tagcast.behaviour.workflows import import_events
 
 __all__ = [
     "Aggregates",
     "Batch",
+    "Chosen",
     "Did",
     "EventIn",
     "EventType",
@@ -59,9 +61,11 @@ __all__ = [
     "events_of",
     "evidence",
     "find_type",
+    "fold",
     "forget",
     "import_events",
     "last_seq",
+    "local_days",
     "mending",
     "moving",
     "node",

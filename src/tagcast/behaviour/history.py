@@ -47,6 +47,25 @@ _EARLIEST_MS, _LATEST_MS = 631_152_000_000, 4_102_444_800_000
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where the events of a type are: a version of the lake, and the log after it up to `newest`.
+
+    `lost` is the problem when the log has let go of any of those.
+    """
+
+    declared: EventType
+    table: "LakeTable"
+    files: Snapshot | None
+    newest: int
+    lost: str
+
+    @property
+    def upto(self) -> int:
+        """Up to which seq of the log the files hold it."""
+        return 0 if self.files is None else self.files.upto
+
+
+@dataclass(frozen=True, slots=True)
 class Seen:
     """The events of a type at one moment: the lake at a version, the log after it, and whose rows in files are void."""
 
@@ -93,11 +112,11 @@ def events(
 ) -> Events:
     """The events of a type with since ≤ at < until, of everybody or of some, ordered by time. Raises as `ask`."""
     last = None if until_ms is None else until_ms - 1
-    for found in _again():
+    for found in again():
         with found:
             seen = look(work, name)
             parts = [told.to_events(rows) for rows in _stored(seen, since_ms, last, within)]
-            parts.append(_between(seen.tail(within), since_ms, last))
+            parts.append(between(seen.tail(within), since_ms, last))
             return ordered(join([part for part in parts if len(part)]))
     raise Unavailable("behaviour.lake_moves", type=name)
 
@@ -106,7 +125,7 @@ def base(work: Work, name: str) -> tuple[Events, int]:
     """The events of a type that its files hold, without properties, and the seq of the log up to which they do."""
     if work.lake.table(table_name(work.workspace, name)).snapshot() is None:
         return packed.NONE, 0
-    for tried in _again():
+    for tried in again():
         with tried:
             seen = look(work, name)
             if seen.files is None:
@@ -118,6 +137,21 @@ def base(work: Work, name: str) -> tuple[Events, int]:
 
 def look(work: Work, name: str) -> Seen:
     """What a type's events are, as this transaction sees them. Raises NotFound, Unavailable."""
+    here = place(work, name)
+    batches: list[Events] = []
+    gone: list[int] = []
+    for entry in store.entries(work, name, here.upto, here.newest + 1):
+        if entry.gone is not None:
+            gone.append(int(entry.gone))
+        elif entry.payload is None:
+            raise Unavailable(here.lost, type=name)
+        else:
+            batches.append(entry.events())
+    return Seen(here.declared, here.table, here.files, tuple(batches), tuple(gone))
+
+
+def place(work: Work, name: str) -> Place:
+    """Where a type's events are, for this transaction. Raises NotFound."""
     known = store.all_types(work)
     if name not in known:
         raise NotFound("behaviour.no_event_type", name=name, known=", ".join(known) or "-")
@@ -127,16 +161,7 @@ def look(work: Work, name: str) -> Seen:
     newest = store.last_seq(work)
     if found is not None and not standing.agrees(work, found):
         files = standing.agreed(work, table, newest).files
-    batches: list[Events] = []
-    gone: list[int] = []
-    for entry in store.entries(work, name, files.upto if files is not None else 0, newest + 1):
-        if entry.gone is not None:
-            gone.append(int(entry.gone))
-        elif entry.payload is None:
-            raise Unavailable("behaviour.lake_lost" if files is found else "behaviour.lake_moves", type=name)
-        else:
-            batches.append(entry.events())
-    return Seen(known[name], table, files, tuple(batches), tuple(gone))
+    return Place(known[name], table, files, newest, "behaviour.lake_lost" if files is found else "behaviour.lake_moves")
 
 
 def table_name(workspace: int, name: str) -> str:
@@ -169,7 +194,7 @@ def _ask(work: Work, question: Question, within: BitMap | None, zone: str) -> Bi
     told_to = within if within is not None and len(within) <= FEW else None
     few = None if told_to is None else bitmaps.unpack(told_to).astype(np.int32)
     parts = (question,) if isinstance(question, Did) else (question.first, question.second)
-    for tried in _again():
+    for tried in again():
         with tried:
             seen = {part.event: look(work, part.event) for part in parts}
             sources = [_source(work, seen[part.event], part, zone, told_to) for part in parts]
@@ -183,11 +208,7 @@ def _ask(work: Work, question: Question, within: BitMap | None, zone: str) -> Bi
 
 def _source(work: Work, seen: Seen, asked: Did, zone: str, within: BitMap | None) -> Source:
     """What one part of a question reads: only files that can hold what it is about."""
-    files: tuple[File, ...] = ()
-    if seen.files is not None:
-        files = seen.files.between(*told.ends(asked.window, zone))
-        if within:
-            files = tuple(one for one in files if one.high >= within.min() and one.low <= within.max())
+    files = files_of(seen.files, told.ends(asked.window, zone), within)
     tail = told.to_rows(seen.tail(within), told.schema(seen.declared))
     name = table_name(work.workspace, asked.event)
     return work.lake.source(name, seen.files, tail, files=files, without=seen.gone)
@@ -204,16 +225,22 @@ def _span(seen: Seen) -> tuple[int, int]:
 
 
 def _stored(seen: Seen, first: int | None, last: int | None, within: BitMap | None) -> Iterator["pa.Table"]:
-    if seen.files is None:
-        return
     only: NDArray[Any] | None = None if within is None else bitmaps.unpack(within)
-    for file in seen.files.between(first, last):
-        if within is not None and not (within and file.high >= within.min() and file.low <= within.max()):
-            continue
+    for file in files_of(seen.files, (first, last), within):
+        assert seen.files is not None
         yield seen.table.read(file, seen.files.schema, first=first, last=last, only=only, without=seen.gone)
 
 
-def _between(found: Events, first: int | None, last: int | None) -> Events:
+def files_of(files: Snapshot | None, span: tuple[int | None, int | None], within: BitMap | None) -> list[File]:
+    """The files that can hold rows with first ≤ when ≤ last, of everybody or of some."""
+    found = () if files is None else files.between(*span)
+    if within is None:
+        return list(found)
+    return [one for one in found if within and one.high >= within.min() and one.low <= within.max()]
+
+
+def between(found: Events, first: int | None, last: int | None) -> Events:
+    """Those with first ≤ at ≤ last."""
     mask = np.ones(len(found), dtype=np.bool_)
     if first is not None:
         mask &= found.at_ms >= first
@@ -236,6 +263,7 @@ class _Tried:
         return isinstance(error, Moved)
 
 
-def _again() -> Iterator[_Tried]:
+def again() -> Iterator[_Tried]:
+    """Some tries; the next begins when the lake moved during one."""
     for _ in range(_TRIES):
         yield _Tried()

@@ -3,6 +3,7 @@
 import zlib
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -105,21 +106,32 @@ def decode(payload: bytes) -> Events:
 
 def local_days(at_ms: NDArray[np.int64], zone: str) -> NDArray[np.int32]:
     """The calendar day of each moment in an IANA zone, as days since 1970-01-01."""
-    info = ZoneInfo(zone)
-
-    def offset(ms: int) -> int:
-        shift = datetime.fromtimestamp(ms // 1000, UTC).astimezone(info).utcoffset()
-        return int(shift.total_seconds() * 1000) if shift is not None else 0
-
+    if not len(at_ms):
+        return np.empty(0, dtype=np.int32)
+    utc_days = at_ms // _UTC_DAY
+    low = int(utc_days.min())
+    utc_days -= low
     # Where the offset is the same at both ends of a UTC day it holds all day long; else quarter hours decide.
-    utc_days, back = np.unique(at_ms // _UTC_DAY, return_inverse=True)
-    starts = [offset(day * _UTC_DAY) for day in utc_days.tolist()]
-    ends = [offset((day + 1) * _UTC_DAY) for day in utc_days.tolist()]
-    shifts = np.array(starts, dtype=np.int64)[back]
-    unsure = np.flatnonzero((np.array(starts) != np.array(ends))[back])
-    for index in unsure.tolist():
-        shifts[index] = offset(int(at_ms[index]) // _QUARTER * _QUARTER)
-    return ((at_ms + shifts) // _UTC_DAY).astype(np.int32)
+    shift = np.zeros(int(utc_days.max()) + 1, dtype=np.int64)
+    unsure = np.zeros(len(shift), dtype=np.bool_)
+    for day in np.flatnonzero(np.bincount(utc_days)).tolist():
+        shift[day] = _offset_ms(zone, (low + day) * _UTC_DAY)
+        unsure[day] = shift[day] != _offset_ms(zone, (low + day + 1) * _UTC_DAY)
+    shifts = shift[utc_days]
+    if unsure.any():
+        rows = np.flatnonzero(unsure[utc_days])
+        quarters, back = np.unique(at_ms[rows] // _QUARTER, return_inverse=True)
+        shifts[rows] = np.array([_offset_ms(zone, one * _QUARTER) for one in quarters.tolist()])[back]
+    shifts += at_ms
+    shifts //= _UTC_DAY
+    return shifts.astype(np.int32)
+
+
+@lru_cache(maxsize=100_000)
+def _offset_ms(zone: str, ms: int) -> int:
+    shift = datetime.fromtimestamp(ms // 1000, UTC).astimezone(ZoneInfo(zone)).utcoffset()
+    assert shift is not None
+    return int(shift.total_seconds() * 1000)
 
 
 def per_day(batch: Events, zone: str) -> PerDay:

@@ -1,24 +1,20 @@
 """What is measured of events, for all contacts at once, in columns.
 
 Counts, sums, first and last days of all time come from what is kept per contact at intake; distinct days of a window
-from the day sets; the rest from the events of the window, a slice of days at a time.
+from the day sets; the rest from the events of the window, passed over once.
 """
 
-import operator
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
-from typing import Any, Final
-from zoneinfo import ZoneInfo
+from datetime import date, timedelta
+from typing import Any, Final, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from tagcast import behaviour, bitmaps
-from tagcast.behaviour import Aggregates, Events, Where
-from tagcast.features.rules import limits
-from tagcast.kit import clock
+from tagcast.behaviour import Aggregates, Events, Where, Window
 from tagcast.kit.uow import Work
 
 EPOCH: Final = date(1970, 1, 1)
@@ -26,16 +22,7 @@ Progress = Callable[[int, int], None]
 Ints = NDArray[np.int64]
 FIELDS: Final = ("first_day", "last_day", "count", "sum")
 _MOST = np.iinfo(np.int64).max
-_OPS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
-    "<": operator.lt,
-    "<=": operator.le,
-    ">=": operator.ge,
-    ">": operator.gt,
-    "is": operator.eq,
-    "is_not": operator.ne,
-    "in": lambda one, some: one in some,
-    "between": lambda one, ends: ends[0] <= one <= ends[1],
-}
+_NEVER = np.iinfo(np.int32).max
 
 
 def nothing(_done: int, _total: int) -> None:
@@ -101,10 +88,7 @@ def totals(
     if asked.kept:
         kept = behaviour.aggregates(work, *asked.types, until=day_of(asked.last), fields=fields)
         return Totals(kept.contact, *(getattr(kept, name) for name in FIELDS)).of(asked.only)
-    dense = _Dense()
-    for found, day in _slices(work, asked, progress):
-        dense.add(found, day, asked)
-    return dense.rows()
+    return _passed(work, asked, lambda: _Dense(asked), progress).rows()
 
 
 def distinct_days(work: Work, asked: Asked) -> tuple[NDArray[np.uint32], Ints]:
@@ -113,7 +97,7 @@ def distinct_days(work: Work, asked: Asked) -> tuple[NDArray[np.uint32], Ints]:
         (found,) = _kept(work, asked, ("days",))
         rows = slice(None) if asked.only is None else np.isin(found.contact, bitmaps.unpack(asked.only))
         return found.contact[rows], found.days[rows].astype(np.int64)
-    members = _days_by_events(work, asked) if asked.where else _days_by_sets(work, asked)
+    members = _passed(work, asked, _Days).sets.values() if asked.where else _days_by_sets(work, asked)
     found_days = np.zeros(0, dtype=np.int64)
     for some in members:
         numbers = bitmaps.unpack(some if asked.only is None else some & asked.only)
@@ -126,15 +110,7 @@ def distinct_days(work: Work, asked: Asked) -> tuple[NDArray[np.uint32], Ints]:
 
 def extremes(work: Work, asked: Asked, progress: Progress = nothing) -> tuple[NDArray[np.uint32], Ints, Ints]:
     """(contacts, least, most amount of an event in cents)."""
-    least, most = np.zeros(0, np.int64), np.zeros(0, np.int64)
-    for found, _ in _slices(work, asked, progress):
-        if len(found):
-            wide = int(found.contact.max()) + 1
-            least, most = _widened(least, wide, _MOST), _widened(most, wide, -_MOST)
-            np.minimum.at(least, found.contact, found.amount)
-            np.maximum.at(most, found.contact, found.amount)
-    there = np.flatnonzero(least != _MOST)
-    return there.astype(np.uint32), least[there], most[there]
+    return _passed(work, asked, _Extremes, progress).rows()
 
 
 def _kept(work: Work, asked: Asked, fields: Collection[str]) -> list[Aggregates]:
@@ -142,83 +118,110 @@ def _kept(work: Work, asked: Asked, fields: Collection[str]) -> list[Aggregates]
     return [behaviour.aggregates(work, name, until=until, zone=work.zone, fields=fields) for name in asked.types]
 
 
+class _Sink(Protocol):
+    """What takes events in, a piece at a time."""
+
+    def add(self, found: Events, day: NDArray[np.int32]) -> None:
+        """Take events in; `day` is the local day of each."""
+
+
+_S = TypeVar("_S", bound=_Sink)
+
+
+def _passed(work: Work, asked: Asked, begin: Callable[[], _S], progress: Progress = nothing) -> _S:
+    """A sink that took in all events that count."""
+    first = None if asked.first is None else day_of(asked.first)
+    chosen = behaviour.Chosen(asked.types, Window(first, day_of(asked.last)), asked.where, asked.only)
+
+    def take(sink: _S, found: Events) -> None:
+        sink.add(found, behaviour.local_days(found.at_ms, work.zone))
+
+    return behaviour.fold(work, chosen, begin, take, progress)
+
+
 class _Dense:
     """Sums by contact number, growing with the highest number seen."""
 
-    def __init__(self) -> None:
-        self._count = np.zeros(0)
-        self._sum = np.zeros(0)
-        self._first = np.zeros(0, np.int64)
-        self._last = np.zeros(0, np.int64)
-        self._weighted = False
+    def __init__(self, asked: Asked) -> None:
+        self._last_day, self._half_life = asked.last, asked.half_life
+        number = np.int64 if asked.half_life is None else np.float64
+        self._count: NDArray[Any] = np.zeros(0, number)
+        self._sum: NDArray[Any] = np.zeros(0, number)
+        self._first = np.zeros(0, np.int32)
+        self._last = np.zeros(0, np.int32)
 
-    def add(self, found: Events, day: Ints, asked: Asked) -> None:
-        """Take more events in; `day` is the local day of each."""
-        if not len(found):
-            return
-        wide = max(int(found.contact.max()) + 1, len(self._count))
+    def add(self, found: Events, day: NDArray[np.int32]) -> None:
+        """Take more events in."""
+        order, starts, who = _by_contact(found.contact)
+        day, amount = day[order], found.amount[order]
+        wide = int(who[-1]) + 1
         self._count, self._sum = _widened(self._count, wide, 0), _widened(self._sum, wide, 0)
-        self._first, self._last = _widened(self._first, wide, _MOST), _widened(self._last, wide, -_MOST)
-        amount: NDArray[Any] = found.amount
-        weight = None
-        if asked.half_life is not None:
-            self._weighted = True
-            weight = np.exp2((day - asked.last) / asked.half_life)
-            amount = amount * weight
-        self._count += np.bincount(found.contact, weight, minlength=wide)
-        self._sum += np.bincount(found.contact, amount, minlength=wide)
-        np.minimum.at(self._first, found.contact, day)
-        np.maximum.at(self._last, found.contact, day)
+        self._first, self._last = _widened(self._first, wide, _NEVER), _widened(self._last, wide, -_NEVER)
+        if self._half_life is None:
+            self._count[who] += np.diff(starts, append=len(day))
+            self._sum[who] += np.add.reduceat(amount, starts)
+        else:
+            weight = np.exp2((day - self._last_day) / self._half_life)
+            self._count[who] += np.add.reduceat(weight, starts)
+            self._sum[who] += np.add.reduceat(amount * weight, starts)
+        self._first[who] = np.minimum(self._first[who], np.minimum.reduceat(day, starts))
+        self._last[who] = np.maximum(self._last[who], np.maximum.reduceat(day, starts))
 
     def rows(self) -> Totals:
-        """Who was seen. Whole numbers, but for weighted events; sums of cents are exact below 2**53."""
-        there = np.flatnonzero(self._last != -_MOST) if len(self._last) else np.zeros(0, np.int64)
-        count, total = self._count[there], self._sum[there]
-        if not self._weighted:
-            count, total = count.astype(np.int64), np.rint(total).astype(np.int64)
-        return Totals(there.astype(np.uint32), self._first[there], self._last[there], count, total)
+        """Who was seen."""
+        there = np.flatnonzero(self._last != -_NEVER) if len(self._last) else np.zeros(0, np.int64)
+        columns = (self._first, self._last, self._count, self._sum)
+        return Totals(there.astype(np.uint32), *(column[there] for column in columns))
 
 
-def _slices(work: Work, asked: Asked, progress: Progress) -> Iterator[tuple[Events, Ints]]:
-    """(events that count, the local day of each), some days at a time."""
-    first = asked.first
-    if first is None:
-        begun = [int(one.first_day.min()) for one in _kept(work, asked, ("first_day",)) if len(one)]
-        first = min(begun, default=asked.last + 1)
-    step = limits().slice_days
-    starts = range(first, asked.last + 1, step)
-    wanted = None if asked.only is None else bitmaps.unpack(asked.only)
-    for turn, start in enumerate(starts):
-        days = range(start, min(start + step, asked.last + 1) + 1)
-        midnights = np.array([_midnight_ms(day, work.zone) for day in days], dtype=np.int64)
-        for name in asked.types:
-            found = behaviour.events_of(work, name, int(midnights[0]), int(midnights[-1]))
-            if wanted is not None:
-                found = found.where(np.isin(found.contact, wanted))
-            for where in asked.where:
-                found = found.where(holds(found, where))
-            yield found, start - 1 + np.searchsorted(midnights, found.at_ms, side="right")
-        progress(turn + 1, len(starts))
+class _Extremes:
+    """The least and the most amount by contact number."""
+
+    def __init__(self) -> None:
+        self._least, self._most = np.zeros(0, np.int64), np.zeros(0, np.int64)
+
+    def add(self, found: Events, _day: NDArray[np.int32]) -> None:
+        """Take more events in."""
+        order, starts, who = _by_contact(found.contact)
+        amount = found.amount[order]
+        wide = int(who[-1]) + 1
+        self._least, self._most = _widened(self._least, wide, _MOST), _widened(self._most, wide, -_MOST)
+        self._least[who] = np.minimum(self._least[who], np.minimum.reduceat(amount, starts))
+        self._most[who] = np.maximum(self._most[who], np.maximum.reduceat(amount, starts))
+
+    def rows(self) -> tuple[NDArray[np.uint32], Ints, Ints]:
+        """(who was seen, least, most)."""
+        there = np.flatnonzero(self._least != _MOST)
+        return there.astype(np.uint32), self._least[there], self._most[there]
 
 
-def holds(found: Events, where: Where) -> NDArray[np.bool_]:
-    """Which events meet a condition; one on a property that an event has not is met by `unknown` only."""
-    if where.name in {"amount", "quantity"}:
-        values: list[Any] = (found.amount if where.name == "amount" else found.quantity).tolist()
-    else:
-        held = found.properties or [{}] * len(found)
-        values = [one.get(where.name) for one in held]
-    if where.op in {"known", "unknown"}:
-        wanted = where.op == "known"
-        return np.array([(one is not None) == wanted for one in values], dtype=np.bool_)
-    compare = _OPS[where.op]
-    # Each value that occurs is compared once.
-    met = {one: one is not None and bool(compare(one, where.value)) for one in set(values)}
-    return np.fromiter((met[one] for one in values), dtype=np.bool_, count=len(values))
+class _Days:
+    """Who did it on which day."""
+
+    def __init__(self) -> None:
+        self.sets: dict[int, BitMap] = {}
+
+    def add(self, found: Events, day: NDArray[np.int32]) -> None:
+        """Take more events in."""
+        # Sixteen bits are sorted in one pass.
+        order = np.argsort((day - day.min()).astype(np.uint16), kind="stable")
+        day, contact = day[order], found.contact[order]
+        starts = np.flatnonzero(np.diff(day, prepend=day[0] - 1))
+        for one, some in zip(day[starts].tolist(), np.split(contact, starts[1:]), strict=True):
+            self.sets[one] = self.sets.get(one, BitMap()) | bitmaps.pack(some)
 
 
-def _midnight_ms(day: int, zone: str) -> int:
-    return clock.to_ms(datetime.combine(day_of(day), time(), ZoneInfo(zone)))
+def _by_contact(contact: NDArray[np.uint32]) -> tuple[slice | Ints, Ints, NDArray[np.uint32]]:
+    """(an order by contact, where each one begins in it, who it is). Not for nobody."""
+    order: slice | Ints = slice(None)
+    # Files are in that order already.
+    if (contact[1:] < contact[:-1]).any():
+        order = np.argsort(contact, kind="stable")
+        contact = contact[order]
+    changed = np.ones(len(contact), dtype=np.bool_)
+    np.not_equal(contact[1:], contact[:-1], out=changed[1:])
+    starts = np.flatnonzero(changed)
+    return order, starts, contact[starts]
 
 
 def _days_by_sets(work: Work, asked: Asked) -> Iterator[BitMap]:
@@ -229,14 +232,6 @@ def _days_by_sets(work: Work, asked: Asked) -> Iterator[BitMap]:
     for number in range(first, asked.last + 1):
         day = day_of(number)
         yield BitMap.union(*(behaviour.between(work, name, day, day) for name in asked.types))
-
-
-def _days_by_events(work: Work, asked: Asked) -> Iterator[BitMap]:
-    by_day: dict[int, BitMap] = {}
-    for found, day in _slices(work, asked, nothing):
-        for one in np.unique(day).tolist():
-            by_day[one] = by_day.get(one, BitMap()) | bitmaps.pack(found.contact[day == one])
-    yield from by_day.values()
 
 
 def _widened(column: NDArray[Any], wide: int, fill: int) -> NDArray[Any]:

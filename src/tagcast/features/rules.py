@@ -82,13 +82,12 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of what can be defined, and how far a computation looks at a time."""
+    """Bounds of what can be defined."""
 
     definitions: int
     events: int
     conditions: int
     window_days: int
-    slice_days: int
     fewest_repeaters: int
     fewest_customers: int
 
