@@ -42,11 +42,11 @@ def by_hand(definition: Definition, events: list[Event], as_of: date) -> dict[in
         counts = not definition.where or event.quantity >= 1
         if counts and event.type in definition.events and first <= event.day <= as_of:
             found[event.contact].append(event)
-    made = {who: _measured(definition.measure, some, as_of) for who, some in found.items()}
+    made = {who: measured(definition.measure, some, as_of) for who, some in found.items()}
     return {who: value for who, value in sorted(made.items()) if value is not None}
 
 
-def _measured(measure: str, some: list[Event], as_of: date) -> Any:
+def measured(measure: str, some: list[Event], as_of: date) -> Any:
     days, cents = sorted({event.day for event in some}), [event.cents for event in some]
     match measure:
         case "count":

@@ -4,7 +4,7 @@ A piece is a file of the lake, or some rows of the log that are in no file yet; 
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -122,8 +122,9 @@ class _Pass:
                 continue
             if entry.payload is None:
                 raise Unavailable(self._place.lost, type=self._place.declared.name)
-            waiting.append(entry.events())
-            rows += len(waiting[-1])
+            found = entry.events()
+            waiting.append(found if self._rows.conditions else replace(found, properties=[]))
+            rows += len(found)
             if rows >= _ROWS:
                 yield history.join(waiting)
                 waiting, rows = [], 0
