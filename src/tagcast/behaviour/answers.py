@@ -14,7 +14,7 @@ from itertools import groupby
 from pyroaring import BitMap
 
 from tagcast import bitmaps, contacts
-from tagcast.behaviour import actions, conditions, few, history, levels, recording
+from tagcast.behaviour import actions, conditions, few, history, levels, recording, store
 from tagcast.behaviour.questions import Did, Op, Question, Then, Window
 from tagcast.bitmaps import algebra
 from tagcast.bitmaps.algebra import AllOf, AnyOf, Asked, AtLeast, Evaluation, Except, Key, Node
@@ -35,7 +35,7 @@ _FROM_ZERO = ("times", "days", "sum")
 
 def node(work: Work, question: Question, *, zone: str) -> Node:
     """The contacts that a question is about. Raises NotFound for the type, Invalid for a property or a value."""
-    types = actions.event_types(work)
+    types = store.types_once(work)
     parts = (question,) if isinstance(question, Did) else (question.first, question.second)
     for part in parts:
         if part.event not in types:

@@ -38,6 +38,10 @@ _LONG, _SHORT = 12, 6
 _ROW = 24
 
 
+class _Released(Exception):
+    """The database has let go of rows since they were seen: they are in the lake."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Part:
     """Events ordered by contact."""
@@ -65,13 +69,28 @@ class _Turn:
 
 
 class _Memory:
-    """The parts that were used last, up to so many bytes."""
+    """The parts that were used last, up to so many bytes; where the events of each type were found last."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._places: dict[tuple[int, str], _Place] = {}
         self._parts: OrderedDict[Hashable, _Part] = OrderedDict()
         self._erased: set[int] = set()
         self._bytes = 0
+
+    def place(self, of: tuple[int, str], declared: EventType, stamp: int) -> _Place | None:
+        """Where the events are, if the log still ends as it did then: stamps are never given twice."""
+        with self._lock:
+            found = self._places.get(of)
+        return found if found is not None and (found.declared, found.stamp) == (declared, stamp) else None
+
+    def put_place(self, of: tuple[int, str], place: _Place | None) -> None:
+        """Remember a place, or forget it."""
+        with self._lock:
+            if place is not None and place.stamp:
+                self._places[of] = place
+            else:
+                self._places.pop(of, None)
 
     def get(self, key: Hashable) -> _Part | None:
         with self._lock:
@@ -124,10 +143,7 @@ def _ask(work: Work, question: Question, within: BitMap, zone: str) -> BitMap | 
     parts = (question,) if isinstance(question, Did) else (question.first, question.second)
     sources = []
     for part in parts:
-        try:
-            rows = _rows_of(work, part, within, zone)
-        except (Moved, Damaged):
-            return None
+        rows = _rows_of(work, part, within, zone)
         if rows is None:
             return None
         sources.append(rows)
@@ -142,12 +158,23 @@ def _ask(work: Work, question: Question, within: BitMap, zone: str) -> BitMap | 
 
 def _rows_of(work: Work, asked: Did, within: BitMap, zone: str) -> "pa.Table | None":
     """The events of some contacts that a part of a question may be about, and others of theirs."""
+    turn = _turn_of(work)
+    # What was remembered of the place may be gone since; what is looked up anew may only be too much to read.
+    for _ in range(2):
+        place = _look(work, turn, asked.event)
+        if place is None:
+            return None
+        try:
+            return _read(work, turn, place, asked, (within, zone))
+        except (Moved, Damaged, _Released):
+            _forget(work, turn, asked.event)
+    return None
+
+
+def _read(work: Work, turn: _Turn, place: _Place, asked: Did, about: tuple[BitMap, str]) -> "pa.Table":
     import pyarrow as pa
 
-    turn = _turn_of(work)
-    place = _look(work, turn, asked.event)
-    if place is None:
-        return None
+    within, zone = about
     columns = told.schema(place.declared)
     who, key = bitmaps.unpack(within).astype(np.int32), within.serialize()
     # Rows in files of who was erased since are void.
@@ -181,9 +208,9 @@ def _turn_of(work: Work) -> _Turn:
 
 def _look(work: Work, turn: _Turn, name: str) -> _Place | None:
     """Where the events of a type are; None when the history has to be looked at with more care."""
-    declared = recording.find_type(work, name)
-    _, stamp = store.newest(work, name, store.last_seq(work))
-    place = turn.places.get((work.workspace, name))
+    declared = store.types_once(work).get(name) or recording.find_type(work, name)
+    _, stamp = store.newest(work, name)
+    place = turn.places.get((work.workspace, name)) or _memory.place((work.workspace, name), declared, stamp)
     if place is None or (place.stamp, place.declared) != (stamp, declared):
         files = work.lake.table(history.table_name(work.workspace, name)).snapshot()
         if files is not None and not standing.agrees(work, files):
@@ -191,9 +218,16 @@ def _look(work: Work, turn: _Turn, name: str) -> _Place | None:
         lines = tuple(store.lines(work, name, files.upto if files is not None else 0))
         if not all(one.held for one in lines):
             return None
-        place = turn.places[work.workspace, name] = _Place(declared, stamp, files, lines)
+        place = _Place(declared, stamp, files, lines)
         _memory.erased([one.stamp for one in lines if one.gone is not None])
+        _memory.put_place((work.workspace, name), place)
+    turn.places[work.workspace, name] = place
     return place
+
+
+def _forget(work: Work, turn: _Turn, name: str) -> None:
+    turn.places.pop((work.workspace, name), None)
+    _memory.put_place((work.workspace, name), None)
 
 
 def _blocks(lines: Sequence[Line]) -> Iterator[tuple[Line, ...]]:
@@ -221,7 +255,9 @@ def _of_log(work: Work, declared: EventType, lines: tuple[Line, ...], gone: NDAr
     key = (tuple(declared.properties), lines, gone.tobytes())
     part = _memory.get(key)
     if part is None:
-        entries = store.entries(work, declared.name, lines[0].seq - 1, lines[-1].seq + 1)
+        entries = list(store.entries(work, declared.name, lines[0].seq - 1, lines[-1].seq + 1))
+        if any(one.payload is None for one in entries):
+            raise _Released
         events = history.join([one.events() for one in entries if one.gone is None] or [packed.NONE])
         part = _part(told.to_rows(events, told.schema(declared)))
         _memory.put(key, part)

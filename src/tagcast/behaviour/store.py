@@ -1,8 +1,11 @@
 """All SQL of behaviour."""
 
 import secrets
+import threading
+import weakref
 from collections.abc import Collection, Generator, Iterator
 from dataclasses import dataclass
+from typing import cast
 
 import sqlalchemy as sa
 
@@ -15,6 +18,8 @@ from tagcast.kit.uow import Work
 
 _t = batches.c
 _PARAMETERS = 500
+_types: weakref.WeakKeyDictionary[sa.RootTransaction, dict[int, dict[str, EventType]]] = weakref.WeakKeyDictionary()
+_types_lock = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +57,24 @@ def all_types(work: Work) -> dict[str, EventType]:
     return {row.name: EventType(row.name, row.purpose, dict(row.properties), row.zone, row.epoch) for row in rows}
 
 
+def types_once(work: Work) -> dict[str, EventType]:
+    """As `all_types`, read once a transaction: for whoever asks many questions and records nothing.
+
+    Who records reads them when nobody else may change them any more.
+    """
+    transaction = work.connection.get_transaction()
+    assert isinstance(transaction, sa.RootTransaction)
+    with _types_lock:
+        known = _types.setdefault(transaction, {})
+    if work.workspace not in known:
+        known[work.workspace] = all_types(work)
+    return known[work.workspace]
+
+
 def put_type(work: Work, declared: EventType) -> None:
     """Insert a type or overwrite its description."""
+    with _types_lock:
+        _types.pop(cast(sa.RootTransaction, work.connection.get_transaction()), None)
     row = {
         "workspace": work.workspace,
         "name": declared.name,
@@ -192,9 +213,11 @@ def holds_all(work: Work, name: str, after: int) -> bool:
     return work.connection.execute(query.where(_t.payload.is_(None)).limit(1)).first() is None
 
 
-def newest(work: Work, name: str, upto: int) -> tuple[int, int]:
-    """(seq, stamp) of the newest row of a type's log up to a seq; (0, 0) without one."""
-    query = sa.select(_t.seq, _t.stamp).where(_t.workspace == work.workspace, _t.type == name, _t.seq <= upto)
+def newest(work: Work, name: str, upto: int | None = None) -> tuple[int, int]:
+    """(seq, stamp) of the newest row of a type's log, or of the newest up to a seq; (0, 0) without one."""
+    query = sa.select(_t.seq, _t.stamp).where(_t.workspace == work.workspace, _t.type == name)
+    if upto is not None:
+        query = query.where(_t.seq <= upto)
     row = work.connection.execute(query.order_by(_t.seq.desc()).limit(1)).first()
     return (0, 0) if row is None else (row.seq, row.stamp)
 

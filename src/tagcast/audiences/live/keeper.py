@@ -87,6 +87,8 @@ def turn(runtime: Runtime, workspace: int, memory: Memory, owners: Sequence[Owne
         else:
             memory.reached = plan.reached | plan.waiting | {case.kept.target: case.mark for case in plan.cases}
         memory.dirty, memory.told = set(plan.waiting), codes
+        if not due and not plan.more and memory.cold:
+            memory.warm(work)
         return plan.more or bool(due)
 
 

@@ -104,7 +104,7 @@ class Memory:
     `reached` is ahead of what is stored when nothing happened that concerned anyone, or when it is `dirty`: to be
     worked out as a whole when its time comes. `told`: the code of the problem that an owner was told of.
     `own`: the changes of each target that its owner made in the last turn that changed anything. `order`: the targets,
-    each after those that it stands on.
+    each after those that it stands on. `cold`: those whose questions nobody asked yet in this process.
     """
 
     pace: Pace = field(default_factory=pace)
@@ -118,6 +118,7 @@ class Memory:
     by_key: dict[str, set[str]] = field(default_factory=dict)
     by_type: dict[str, set[str]] = field(default_factory=dict)
     order: list[str] = field(default_factory=list)
+    cold: set[str] = field(default_factory=set)
     catalogue: str = ""
     lowered_at: float = float("-inf")
     looked_at: float = float("-inf")
@@ -141,7 +142,9 @@ class Memory:
         for one in wanted:
             if one.target in said:
                 try:
-                    self.lowered[one.target] = lowering.lower(one, said[one.target])
+                    lowered = self.lowered[one.target] = lowering.lower(one, said[one.target])
+                    if lowered.node is None:
+                        self.cold.add(one.target)
                 except TagcastError as problem:
                     self.problems[one.target] = one, problem
         if wanted or gone:
@@ -168,6 +171,16 @@ class Memory:
         """It cannot be kept although it could be lowered."""
         self.problems[target] = self.lowered.pop(target).kept, problem
         self._index()
+
+    def warm(self, work: Work) -> None:
+        """Ask one question of one contact, while there is nothing to do: the first event need not wait for reading."""
+        target = self.cold.pop()
+        if target not in self.lowered or not (everyone := work.bitmaps.read(contacts.EVERYONE)):
+            return
+        expression = self.lowered[target].expression
+        sets = algebra.Evaluation(work.bitmaps, contacts.EVERYONE, within=BitMap([everyone.min()]))
+        with suppress(TagcastError):
+            sets.members(Lowering(work, [expression]).node(expression))
 
     def _known_as(self, target: str) -> Kept | None:
         if target in self.problems:

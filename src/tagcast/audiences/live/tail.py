@@ -8,13 +8,17 @@ from tagcast import behaviour
 from tagcast.audiences.live.standing import Mark
 from tagcast.kit.uow import Work
 
+_NEVER_LISTED = ("tag:", "tag-until:", "segment:")
+"""Keys that expressions name whether they have members or not."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tail:
     """The changes after one mark up to another; `more`: there are later ones.
 
-    `changed` holds whom each key gained or lost, `did` who did something of each type of event. `appeared`: keys came
-    to have members, or lost the last, so that names may stand for other keys. `seqs` are the changes of each key.
+    `changed` holds whom each key gained or lost, `did` who did something of each type of event. `appeared`: keys of
+    those that are listed came to have members, or lost the last, so that names may stand for other keys. `seqs` are the
+    changes of each key.
     """
 
     to: Mark
@@ -42,7 +46,8 @@ def read(work: Work, since: Mark, *, batches: bool, limit: int) -> Tail:
     seq = rows[-1].seq if more else top
     did, batch, more_batches = _did(work, since.batch, limit) if batches else ({}, since.batch, False)
     # What came later than the rows read blurs how many there were before them.
-    appeared = more or any(_turned(work.bitmaps.count(key), by) for key, by in net.items())
+    listed = ((key, by) for key, by in net.items() if not key.startswith(_NEVER_LISTED))
+    appeared = more or any(_turned(work.bitmaps.count(key), by) for key, by in listed)
     return Tail(Mark(seq, batch, moment(work)), changed, seqs, did, appeared, more or more_batches)
 
 
