@@ -182,3 +182,27 @@ def test_days_counted_anew_stay_right_when_the_lake_is_begun_anew(home: Home) ->
         }
         found = behaviour.aggregates(work, "view")
         assert dict(zip(found.contact.tolist(), found.days.tolist(), strict=True)) == Counter(who for who, _ in days)
+
+
+def test_a_compaction_that_tells_where_it_began_is_not_taken_for_where_the_lake_stood(home: Home) -> None:
+    """It began before an append and was committed after it: its `upto` is a version's that never was."""
+    told = record(home.runtime, "view", 1)
+    moving.bring(home.runtime, 1)
+    table = home.runtime.lake.table("w1/view")
+    early = table.snapshot()
+    assert early is not None
+    copy = home.backup()
+    late = record(home.runtime, "view", 2)
+    moving.bring(home.runtime, 1)
+    table.rewrite(early, early.files, "compact")
+    newest = table.versions()[0]
+    assert (newest.what, newest.upto) == ("compact", early.upto)
+    check(home.runtime, told + late)
+    assert in_lake(home) == {"buy": 0, "view": 120}
+    home.restore(copy)
+    check(home.runtime, told)
+    moving.bring(home.runtime, 1)
+    assert in_lake(home) == {"buy": 0, "view": 60}
+    told += record(home.runtime, "view", 3)
+    moving.bring(home.runtime, 1)
+    check(home.runtime, told)
