@@ -127,20 +127,22 @@ def test_a_limit_stops_the_chunk_whole_and_the_import_goes_on_when_there_is_room
         tags.declare(work, tags.create(work, "级").id, exclusive="refuse")
         for name in ("金", "银"):
             tags.create(work, f"级/{name}")
-    path = write(
-        tmp_path / "p.csv", "id,标签\n" + "".join(f"c{n},级/金\n" for n in range(40_000)) + "c1,级/银\nc_new,\n"
-    )
-    with pytest.raises(Refused, match="after 40000 rows, for the next 2") as caught:
+    # So wide that a chunk has 20,000 rows.
+    wide = "," * 58
+    rows = [f"c{n},级/金{wide}\n" for n in range(20_000)]
+    head = "id,标签" + "".join(f",x{n}" for n in range(58))
+    path = write(tmp_path / "p.csv", f"{head}\n" + "".join(rows) + f"c1,级/银{wide}\nc_new,{wide}\n")
+    with pytest.raises(Refused, match="after 20000 rows, for the next 2") as caught:
         run(runtime, path, MAPPING)
     assert caught.value.code == "contacts.import_stopped"
     assert "级/金" in caught.value.text("zh")
     with runtime.work(1, "t") as work:
-        assert len(contacts.everyone(work)) == 40_000
+        assert len(contacts.everyone(work)) == 20_000
         tags.declare(work, tags.find(work, "级").id, exclusive="replace")
     result = run(runtime, path, MAPPING)
-    assert (result.rows, result.made, result.matched, result.changed) == (40_002, 40_001, 1, 1)
+    assert (result.rows, result.made, result.matched, result.changed) == (20_002, 20_001, 1, 1)
     with runtime.read(1, "t") as work:
-        assert (held(work, "级/银"), len(held(work, "级/金"))) == ([2], 39_999)
+        assert (held(work, "级/银"), len(held(work, "级/金"))) == ([2], 19_999)
 
 
 def test_tags_a_rule_keeps_and_columns_that_hold_none(runtime_sqlite: Runtime, tmp_path: Path) -> None:

@@ -26,6 +26,8 @@ OnConsent = Callable[[Work, str, BitMap, BitMap], None]
 _PURPOSE = re.compile(r"[a-z][a-z0-9_]{0,59}")
 IGNORE = "ignore"
 _MOST_KNOWN = 100_000
+_ROWS, _CELLS = 80_000, 1_200_000
+"""Most rows and cells of a chunk. New fingerprints fall on all pages of their index, which each chunk writes anew."""
 V = TypeVar("V")
 
 
@@ -109,7 +111,7 @@ class PeopleHandler:
     """Imports contacts: identities, attributes, private texts, consents and tags by column; tags for all."""
 
     kind = "contacts"
-    chunk = 40_000
+    chunk = _ROWS
 
     def __init__(self, mapping: Mapping[str, str], above: Above) -> None:
         self.mapping = dict(mapping)
@@ -123,6 +125,7 @@ class PeopleHandler:
     def prepare(self, work: Work, columns: Sequence[str]) -> None:
         """Check the mapping. Raises Invalid naming the column, the target and the known targets."""
         check_columns(self.mapping, columns)
+        self.chunk = min(_ROWS, max(1, _CELLS // len(columns)))
         declared = store.all_attributes(work)
         for column, target in self.mapping.items():
             what, _, name = target.partition(":")

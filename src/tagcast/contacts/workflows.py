@@ -5,10 +5,11 @@ Each chunk commits together with the import's progress: a killed import goes on 
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pyroaring import BitMap
 
@@ -196,9 +197,10 @@ def _import(run: _Run, mapping: str) -> None:
     path = refused_path(run.runtime, run.workspace, job.id)
     if not result.already:
         with _refused_rows(path, run.table.columns, job.refused_bytes) as refused:
-            for batch in run.table.blocks(run.handler.chunk, skip=job.records):
-                _commit_chunk(run, batch, refused)
-                run.told(batch.done)
+            with _Ahead(run.table.blocks(run.handler.chunk, skip=job.records)) as ahead:
+                while (batch := ahead.take()) is not None:
+                    _commit_chunk(run, batch, refused, ahead)
+                    run.told(batch.done)
             with run.runtime.work(run.workspace, run.actor) as work:
                 _advance(work, result, result.rows, done_at=work.now_ms)
     if result.refused:
@@ -207,10 +209,41 @@ def _import(run: _Run, mapping: str) -> None:
         path.unlink(missing_ok=True)
 
 
-def _commit_chunk(run: _Run, batch: Batch, refused: RefusedRows) -> None:
+class _Ahead:
+    """Batches, of which the next is read while the last one's commit waits for the disk.
+
+    Not earlier: a thread that is busy would take turns with each of the thousands of statements before the commit.
+    """
+
+    def __init__(self, batches: Iterator[Batch]) -> None:
+        self._batches = batches
+        self._reader = ThreadPoolExecutor(1, "import-reader")
+        self._next: Future[Batch | None] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._reader.shutdown()
+
+    def read(self) -> None:
+        """Begin to read the next batch."""
+        self._next = self._reader.submit(next, self._batches, None)
+
+    def take(self) -> Batch | None:
+        """The next batch, None after the last. Raises what reading it raised."""
+        if self._next is None:
+            self.read()
+        assert self._next is not None
+        found, self._next = self._next, None
+        return found.result()
+
+
+def _commit_chunk(run: _Run, batch: Batch, refused: RefusedRows, ahead: _Ahead) -> None:
     before = run.result.rows
     with run.runtime.work(run.workspace, run.actor) as work:
         run.chunk(work, batch, refused)
+        ahead.read()
         _advance(work, run.result, before, refused_bytes=refused.sync())
 
 
