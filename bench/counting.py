@@ -29,7 +29,8 @@ def resident() -> int:
 
 
 def _node(asked: Asked) -> AllOf:
-    one, two, three = (AnyOf(tuple(map(Key, keys))) for keys in asked)
+    """As `audiences` lowers it."""
+    one, two, three = (AnyOf(tuple(map(Key, keys))) if len(keys) > 1 else Key(keys[0]) for keys in asked)
     return AllOf((one, two, Except(three)))
 
 

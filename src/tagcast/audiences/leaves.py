@@ -76,7 +76,8 @@ class Lowering:
                 return self._segment(self._names.segments[name])
             case TagLeaf():
                 branch = self._names.tags[expression][: 1 if expression.exactly else None]
-                return AnyOf(tuple(algebra.Key(tags.key(number)) for number in branch))
+                keys = [algebra.Key(tags.key(number)) for number in branch]
+                return AnyOf(tuple(keys)) if len(keys) > 1 else keys[0]
             case FieldLeaf():
                 return self._field(expression)
             case DateLeaf(name, during):

@@ -7,20 +7,56 @@ which costs what they cost, whatever the size of the sets.
 """
 
 import zlib
-from collections.abc import Callable, Hashable, Iterator
-from dataclasses import dataclass, field
-from typing import NamedTuple, TypeGuard
+from collections.abc import Callable, Hashable
+from typing import TypeGuard
 
 from pyroaring import BitMap
 
-from tagcast.bitmaps import combining, counting, sliced
+from tagcast.bitmaps import combining, counting, light, sliced
 from tagcast.bitmaps.combining import Found, Some
+from tagcast.bitmaps.nodes import (
+    EVERYONE,
+    NOBODY,
+    AllOf,
+    AnyOf,
+    Ask,
+    Asked,
+    AtLeast,
+    Compared,
+    Due,
+    Except,
+    Group,
+    Key,
+    Known,
+    Leaf,
+    Node,
+    walk,
+)
 from tagcast.bitmaps.planes import Plane
-from tagcast.bitmaps.sliced import Comparison
 from tagcast.bitmaps.view import View
 
-Ask = Callable[[BitMap | None], BitMap]
-Due = Callable[[int, int], BitMap]
+__all__ = [
+    "EVERYONE",
+    "NOBODY",
+    "AllOf",
+    "AnyOf",
+    "Ask",
+    "Asked",
+    "AtLeast",
+    "Compared",
+    "Due",
+    "Evaluation",
+    "Except",
+    "Group",
+    "Instead",
+    "Key",
+    "Known",
+    "Leaf",
+    "Node",
+    "feeds",
+    "walk",
+]
+
 Instead = Callable[[str, BitMap | None], BitMap | None]
 
 _NAMED_GROUPS = 256
@@ -30,110 +66,6 @@ _LONG = 24
 """Parts of a group that is remembered at once."""
 _RUN = 12
 """Keys of a long row that are taken together, on average."""
-
-
-class Key(NamedTuple):
-    """The members of a key."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Compared:
-    """The members whose number under `key` (see `sliced`) stands in the relation `op` to `value`."""
-
-    key: str
-    op: Comparison
-    value: int
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """The members who have a number under `key` (see `sliced`)."""
-
-    key: str
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A set that something else computes when it is needed: `ask(within)` gives all members, or those of `within`.
-
-    Equal tokens stand for equal sets. `feeds` are the keys whose change can change the answer; an empty tuple says that
-    only time can. `whole`: a change of one member can change the answer for any other, as among the highest tenth.
-    `due(since_ms, until_ms)`, where time alone can change an answer within one day: those for whom it may have changed
-    from one moment to another (epoch milliseconds). The token must then not hold the moment of asking.
-    """
-
-    token: Hashable
-    ask: Ask = field(compare=False)
-    feeds: tuple[str, ...] = ()
-    whole: bool = False
-    due: Due | None = field(default=None, compare=False)
-
-
-class Group:
-    """What is made of other nodes: equal by what it says, though its parts be shared ever so often.
-
-    Its hash is taken once, and two are compared by walking each pair of parts once, without recursion.
-    """
-
-    __slots__ = ("_hash", "parts")
-    __match_args__ = ("parts",)
-
-    def __init__(self, parts: tuple["Node", ...]) -> None:
-        self.parts = parts
-        self._hash = hash((type(self), parts))
-
-    def __hash__(self) -> int:
-        return self._hash
-
-    def __eq__(self, other: object) -> bool:
-        return self is other or (isinstance(other, Group) and self._hash == other._hash and _same(self, other))
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({len(self.parts)} parts)"
-
-
-class AtLeast(Group):
-    """The members of at least `times` of the parts; `times` is 1 or more."""
-
-    __slots__ = ("times",)
-    __match_args__ = ("times", "parts")
-
-    def __init__(self, times: int, parts: tuple["Node", ...]) -> None:
-        super().__init__(parts)
-        self.times = times
-        self._hash = hash((times, self._hash))
-
-
-class AllOf(Group):
-    """The members of every part; without parts everyone."""
-
-    __slots__ = ()
-
-
-class AnyOf(Group):
-    """The members of any part; without parts nobody."""
-
-    __slots__ = ()
-
-
-class Except(Group):
-    """Everyone but the members of `part`."""
-
-    __slots__ = ("part",)
-    __match_args__ = ("part",)
-
-    def __init__(self, part: "Node") -> None:
-        super().__init__((part,))
-        self.part = part
-
-
-Leaf = Key | Compared | Known | Asked
-Node = Leaf | AtLeast | AllOf | AnyOf | Except
-
-EVERYONE = AllOf(())
-NOBODY = AnyOf(())
 
 
 class Evaluation:
@@ -156,15 +88,20 @@ class Evaluation:
     ) -> None:
         self._view = view
         self._universe = universe
-        self._everyone = view.read(universe) if within is None else view.present(universe, within)
+        self._everyone = combining.bitmap(view.whole(universe)) if within is None else view.present(universe, within)
         self._within = within
         self._instead = instead
-        self._remember = remember and within is None and instead is None
+        self._plain = within is None and instead is None
+        self._remember = remember and self._plain
         self._known: dict[Node, Found] = {}
+        self._fresh: set[Node] = set()  # of the known ones, those that nobody has taken yet
         self._counts: dict[Node, int] = {}
 
     def count(self, node: Node) -> int:
         """How many members."""
+        if self._plain and (few := light.members(self._view, node)) is not None:
+            inside = self._everyone.intersection_cardinality(few[0])
+            return len(self._everyone) - inside if few[1] else inside
         found = self._counts.get(node)
         if found is None:
             found = self._counts[node] = self._counted(node) if self._remember else self._count(node)
@@ -212,15 +149,32 @@ class Evaluation:
     def _set(self, node: Node) -> Found:
         if type(node) is Key:
             # The way of most leaves by far: nothing else is done for them.
-            plain = self._within is None and self._instead is None
-            return (self._view.whole(node.name) if plain else self._leaf(node)), False
+            return (self._view.whole(node.name) if self._plain else self._leaf(node)), False
         found = self._known.get(node)
         if found is None:
-            found = self._known[node] = self._recalled(node) if self._remember else self._evaluate(node)
+            self._work_out(node)
+            found = self._known[node]
+        elif node in self._fresh:
+            self._fresh.discard(node)
         elif not isinstance(found[0], (BitMap, Plane)):
             # Wanted again: an expression that is left as it is would be worked out again each time.
             found = self._known[node] = combining.solid(found[0]), found[1]
         return found
+
+    def _work_out(self, node: Node) -> None:
+        """A node after those below it, without recursion: segments stand on segments."""
+        known, waiting = self._known, [node]
+        while waiting:
+            one = waiting[-1]
+            below = one.parts if isinstance(one, Group) else ()
+            if missing := [part for part in below if isinstance(part, Group) and part not in known]:
+                waiting += missing
+                continue
+            waiting.pop()
+            if one not in known:
+                known[one] = self._recalled(one) if self._remember else self._evaluate(one)
+                if one is not node:
+                    self._fresh.add(one)
 
     def _recalled(self, node: Node) -> Found:
         if not _is_shared(node) or (of := self._standing_on(node)) is None:
@@ -284,11 +238,7 @@ class Evaluation:
         return self.members(part) if inverted else combining.solid(these)
 
     def _parts(self, parts: tuple[Node, ...]) -> list[Found]:
-        found = []
-        # In a loop of its own: each frame of Python counts where segments stand on segments.
-        for part in parts if len(parts) < _LOOKED_FOR_TWICE else dict.fromkeys(parts):
-            found.append(self._set(part))  # noqa: PERF401 - see above
-        return found
+        return [self._set(part) for part in (parts if len(parts) < _LOOKED_FOR_TWICE else dict.fromkeys(parts))]
 
 
 def _is_shared(node: Node) -> TypeGuard[AnyOf | AtLeast]:
@@ -317,37 +267,6 @@ def _in_runs(parts: tuple[Node, ...]) -> tuple[Node, ...]:
             run = []
     # One run that is all of the row would be cut again, for ever.
     return (*runs, *run) if len(runs) + bool(run) > 1 and runs else parts
-
-
-def _same(one: Group, other: Group) -> bool:
-    waiting: list[tuple[Node | Group, Node | Group]] = [(one, other)]
-    met: set[tuple[int, int]] = set()
-    while waiting:
-        mine, theirs = waiting.pop()
-        if mine is theirs or (at := (id(mine), id(theirs))) in met:
-            continue
-        if isinstance(mine, Group) and isinstance(theirs, Group):
-            met.add(at)
-            if mine._hash != theirs._hash or type(mine) is not type(theirs) or len(mine.parts) != len(theirs.parts):
-                return False
-            if isinstance(mine, AtLeast) and isinstance(theirs, AtLeast) and mine.times != theirs.times:
-                return False
-            waiting.extend(zip(mine.parts, theirs.parts, strict=True))
-        elif mine != theirs:
-            return False
-    return True
-
-
-def walk(node: Node) -> Iterator[Node]:
-    """The node and every node below it, what is shared once."""
-    waiting, met = [node], set[int]()
-    while waiting:
-        one = waiting.pop()
-        if id(one) not in met:
-            met.add(id(one))
-            yield one
-            if isinstance(one, Group):
-                waiting.extend(one.parts)
 
 
 def feeds(view: View, node: Node) -> set[str]:

@@ -38,6 +38,7 @@ class State:
     base: dict[str, Entry]
     recent: dict[str, Entry]
     order: list[str] = field(default_factory=list)  # the keys of `base`, sorted
+    light: dict[str, BitMap] = field(default_factory=dict)  # the members of small sets that were asked for
 
     def get(self, key: str) -> Entry | None:
         """The key's entry, None for a key without any change."""

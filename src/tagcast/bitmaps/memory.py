@@ -81,9 +81,7 @@ class Planes:
         span = whole.max() + 1 if whole else 0
         if not self._memory.span_least <= span <= min(_PLANES_MOST_SPAN, len(whole) * self._memory.spread_most):
             return False
-        facts = whole.get_statistics()
-        taken = facts["n_bytes_array_containers"] + facts["n_bytes_bitset_containers"] + facts["n_bytes_run_containers"]
-        return bool(taken * 8 * 16 > span)
+        return taken(whole) * 8 * 16 > span
 
     def _extra(self, nbytes: int, count: int) -> int:
         return max(0, nbytes - int(min(count * self._memory.bytes_a_member, nbytes)))
@@ -175,6 +173,11 @@ def _size(result: BitMap | Plane | int) -> int:
         return 512
     if isinstance(result, Plane):
         return result.nbytes + 512
-    facts = result.get_statistics()
-    taken = facts["n_bytes_array_containers"] + facts["n_bytes_bitset_containers"] + facts["n_bytes_run_containers"]
-    return int(taken) + 64 * int(facts["n_containers"]) + 512
+    return taken(result) + 64 * int(result.get_statistics()["n_containers"]) + 512
+
+
+def taken(members: BitMap) -> int:
+    """The bytes of a Roaring set's containers."""
+    facts = members.get_statistics()
+    held = facts["n_bytes_array_containers"] + facts["n_bytes_bitset_containers"] + facts["n_bytes_run_containers"]
+    return int(held)

@@ -8,13 +8,17 @@ from pyroaring import BitMap
 
 from tagcast.bitmaps import store
 from tagcast.bitmaps.entries import Entry
-from tagcast.bitmaps.memory import Results
+from tagcast.bitmaps.memory import Results, taken
 from tagcast.bitmaps.planes import Plane
 from tagcast.bitmaps.records import AlreadyUndone, Change, Difference, Only, Op, UnknownChange, Wanted
 from tagcast.bitmaps.store import Row
 
 if TYPE_CHECKING:
     from tagcast.bitmaps.cache import Bitmaps, Local
+
+_LIGHT_MOST = 1 << 16
+"""Bytes of a set up to which to combine it costs less than to plan how."""
+_LIGHT_KEYS = 100_000
 
 
 class View:
@@ -44,6 +48,23 @@ class View:
             return BitMap()
         settled = entry.settled
         return self._owner.whole(self._connection, self._workspace, key, entry) if settled is None else settled
+
+    def light(self) -> dict[str, BitMap] | None:
+        """The sets that take little memory, as far as `lighten` put them there. None after a change made here."""
+        local = self._local()
+        return None if local.overlay else local.state.light
+
+    def lighten(self, key: str) -> bool:
+        """Put the key's members among the light ones; False if they are not light."""
+        state, whole = self._local().state, self.whole(key)
+        entry = state.get(key)
+        if entry is not None and (entry.settled is None or taken(entry.settled) > _LIGHT_MOST):
+            return False
+        if len(state.light) >= _LIGHT_KEYS:
+            return False
+        assert isinstance(whole, BitMap)
+        state.light[key] = whole
+        return True
 
     def plane(self, key: str) -> Plane:
         """The key's members as a plane, whatever its form. Shared with others."""
