@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from pyroaring import BitMap
 
 from tagcast import contacts
-from tagcast.contacts import Identity, PersonIn
-from tagcast.kit.errors import Conflict, Invalid, NotFound
+from tagcast.contacts import Identity, PersonIn, rules, store
+from tagcast.kit.errors import Conflict, Invalid, NotFound, Refused
 from tagcast.kit.uow import Runtime, Work
 
 CUSTOMER, PHONE, UNION = Identity("customer_id"), Identity("phone"), Identity("unionid")
@@ -31,6 +31,17 @@ def test_numbers_are_dense_and_identities_merge_onto_who_is_found(work: Work) ->
     assert work.bitmaps.read("identity:3") == BitMap([2])
     assert contacts.identities_of(work, [1, 2, 3], "phone") == {2: "13800000001"}
     assert contacts.describe(work, 2).identities == {"customer_id": "B", "phone": "13800000001", "openid:3": "o1"}
+
+
+def test_numbers_end_where_the_lake_cannot_hold_them(work: Work) -> None:
+    contacts.ensure(work, [person("A")])
+    store.set_last_number(work, rules.HIGHEST - 1)
+    with pytest.raises(Refused, match=str(rules.HIGHEST)):
+        contacts.ensure(work, [person("B"), person("C")])
+    assert contacts.ensure(work, [person("B")]) == [rules.HIGHEST]
+    with pytest.raises(Refused, match="another home"):
+        contacts.ensure(work, [person("C")])
+    assert contacts.everyone(work) == BitMap([1, rules.HIGHEST])
 
 
 def test_a_conflict_is_told_and_nothing_is_merged(work: Work) -> None:

@@ -12,16 +12,20 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pyroaring import BitMap
 from tests.features.story import PEOPLE, TODAY, people
 from tests.features.test_measures import MEASURES, held, measured
 
-from tagcast import behaviour, features
-from tagcast.behaviour import Chosen, Events, Where, Window, moving
+from tagcast import behaviour, contacts, features
+from tagcast.behaviour import Chosen, Did, Events, Where, Window, moving
+from tagcast.bitmaps.algebra import Evaluation
+from tagcast.contacts import rules, store
 from tagcast.features import parse
 from tagcast.kit.errors import NotFound
 from tagcast.kit.uow import Runtime, Work
 
 ZONE = ZoneInfo("Asia/Shanghai")
+TODAY_MS = int(datetime(TODAY.year, TODAY.month, TODAY.day, 12, tzinfo=ZONE).timestamp() * 1000)
 TYPES = ("purchase", "view")
 COLOURS = ("red", "blue", None)
 
@@ -150,6 +154,25 @@ def test_a_pass_tells_how_far_it_is_and_takes_every_event_once(runtime: Runtime,
         assert passed(work, Chosen(TYPES, days, within=some)) == rows(inside)
         with pytest.raises(NotFound, match="sneeze"):
             passed(work, Chosen(("sneeze",)))
+
+
+def test_the_highest_number_goes_into_the_lake_and_back(runtime_sqlite: Runtime) -> None:
+    with runtime_sqlite.work(1, "t") as work:
+        store.lock(work)
+        store.set_last_number(work, rules.HIGHEST - 2)
+        people(work, 2, ["view"])
+        columns = behaviour.events([rules.HIGHEST - 1, rules.HIGHEST], [TODAY_MS, TODAY_MS + 1], [1, 300])
+        behaviour.record_packed(work, "view", columns, batch_key="a", zone=work.zone)
+    moving.bring(runtime_sqlite, 1)
+    with runtime_sqlite.read(1, "t") as work:
+        highest = BitMap([rules.HIGHEST])
+        asked = behaviour.node(work, Did("view", measure="most", op=">", value=200), zone=work.zone)
+        assert Evaluation(work.bitmaps, contacts.EVERYONE).members(asked) == highest
+        assert behaviour.events_of(work, "view").contact.tolist() == [rules.HIGHEST - 1, rules.HIGHEST]
+        found: list[int] = []
+        chosen = Chosen(["view"], within=highest)
+        behaviour.fold(work, chosen, lambda: found, lambda into, some: into.extend(some.contact.tolist()))
+        assert found == [rules.HIGHEST]
 
 
 @given(

@@ -25,6 +25,8 @@ KINDS = FREE_KINDS + ACCOUNT_KINDS
 EPOCH = date(1970, 1, 1)
 EVERYONE = "contact"
 """The key of everyone who is there."""
+HIGHEST = (1 << 31) - 1
+"""The highest number of a contact: engines that answer from the lake have no unsigned numbers."""
 _MOST_HOURS = 31 * 24
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,59}")
 _PHONE_NOISE = re.compile(r"[\s\-()（）]")

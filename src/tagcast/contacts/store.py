@@ -13,6 +13,7 @@ from tagcast.contacts import rules
 from tagcast.contacts.rules import Attribute, Identity
 from tagcast.contacts.tables import attributes, contacts, counters, identities, import_jobs, syncs
 from tagcast.kit import db
+from tagcast.kit.errors import Refused
 from tagcast.kit.uow import Work
 
 T = TypeVar("T")
@@ -32,7 +33,9 @@ def lock(work: Work) -> int:
 
 
 def set_last_number(work: Work, last: int) -> None:
-    """Remember the last number given."""
+    """Remember the last number given. Raises Refused when there is none so high."""
+    if last > rules.HIGHEST:
+        raise Refused("contacts.no_more_numbers", highest=rules.HIGHEST)
     work.connection.execute(sa.update(counters).where(counters.c.workspace == work.workspace).values(last=last))
 
 
