@@ -10,7 +10,7 @@ from pyroaring import BitMap
 from tagcast import accounts, audiences, compliance, outcomes
 from tagcast.audiences import live
 from tagcast.broadcasts import content as contents
-from tagcast.broadcasts import ledger, pages, planning, rules, store
+from tagcast.broadcasts import cutting, ledger, options, pages, planning, rules, store
 from tagcast.broadcasts.events import BroadcastStarted
 from tagcast.broadcasts.planning import numbers
 from tagcast.broadcasts.rules import Route, State, Status
@@ -22,8 +22,6 @@ from tagcast.kit.uow import Work
 
 DELIVER = "broadcasts.deliver"
 SETTLE = ledger.SETTLE
-# 2,000 recipients a chunk: runtime measurements of the lease and flush cost stand in docs/explanation/delivery.md.
-TEMPLATE_CHUNK = 2_000
 RECEIPTS_KEPT = timedelta(days=30)
 
 
@@ -43,8 +41,12 @@ def draft(
     content: Mapping[str, Any],
     purpose: str = "marketing",
     holdout_percent: float = 0.0,
+    settings: Mapping[str, Any] | None = None,
 ) -> Broadcast:
-    """A new draft. `audience` is a segment expression as text or JSON. Raises Invalid, NotFound or Refused."""
+    """A new draft. `audience` is a segment expression as text or JSON; `settings`: see `options`.
+
+    Raises Invalid, NotFound or Refused.
+    """
     target = accounts.get(work, account)
     if not name.strip() or len(name) > 200:
         raise Invalid("broadcasts.bad_name", limit=200)
@@ -67,7 +69,7 @@ def draft(
         audience=audiences.to_json(expression),
         holdout_percent=holdout_percent,
         route=str(rules.route(target.kind, said.kind)),
-        settings={},
+        settings=options.check(work, target, settings or {}),
     )
     return store.get(work, broadcast)
 
@@ -113,7 +115,7 @@ def _freeze(work: Work, broadcast: Broadcast, made: planning.Draft) -> None:
     if len(reserved) != len(assigned):
         changes = f"over_cap: {len(assigned) - len(reserved)} more"
         raise Conflict("broadcasts.plan_moved", plan=made.saved.hash, changes=changes)
-    pieces = _pieces(work, broadcast, assigned)
+    pieces = cutting.pieces(work, broadcast, assigned)
     store.insert_chunks(work, broadcast.id, pieces, with_msgids=broadcast.route is Route.TEMPLATE)
     pages.make(work, broadcast)
     outcomes.register(work, broadcast.key, broadcast.name, account=broadcast.account)
@@ -122,31 +124,6 @@ def _freeze(work: Work, broadcast: Broadcast, made: planning.Draft) -> None:
     )
     _enqueue(work, broadcast.id, range(len(pieces)))
     publish(work, BroadcastStarted(broadcast.id, assigned=len(assigned), holdout=len(made.sets["holdout"])))
-
-
-def _pieces(work: Work, broadcast: Broadcast, assigned: BitMap) -> list[tuple[str, rules.Numbers]]:
-    """How the audience is cut: by employee, in one piece, in lists, or in chunks of calls."""
-    everyone = numbers(assigned)
-    limits = accounts.limits(work, broadcast.account)
-    batch = limits.count("send.batch") or everyone.size
-    match broadcast.route:
-        case Route.TASKS:
-            prefix = f"employee:{broadcast.account}:"
-            holders = {
-                key.removeprefix(prefix): numbers(work.bitmaps.read(key) & assigned)
-                for key in work.bitmaps.keys(prefix)
-            }
-            shares = rules.assign_senders(everyone, holders)
-            return [(sender, piece) for sender, share in shares.items() for piece in rules.cut(share, batch)]
-        case Route.TAG:
-            return [("", everyone)]
-        case Route.LIST:
-            least = limits.count("send.min_batch") or 1
-            return [("", piece) for piece in rules.cut(everyone, batch, least=least)]
-        case Route.WEBHOOK:
-            return [("", piece) for piece in rules.cut(everyone, batch)]
-        case Route.TEMPLATE:
-            return [("", piece) for piece in rules.cut(everyone, TEMPLATE_CHUNK)]
 
 
 def pause(work: Work, broadcast_id: int, reason: str = "operator") -> Broadcast:

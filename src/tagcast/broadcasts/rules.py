@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Any
 
@@ -19,11 +19,13 @@ class State(StrEnum):
     """What a broadcast is doing."""
 
     DRAFT = "draft"
+    SCHEDULED = "scheduled"
     SENDING = "sending"
     PAUSED = "paused"
     SETTLING = "settling"
     FINISHED = "finished"
     CANCELLED = "cancelled"
+    EXPIRED = "expired"
 
 
 class Route(StrEnum):
@@ -111,6 +113,16 @@ def draw(numbers: Numbers, percent: float, seed: int) -> Numbers:
         mixed ^= mixed >> np.uint64(31)
     chosen = np.argsort(mixed, kind="stable")[:size]
     return np.sort(numbers[chosen])
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of the frozen audience that is sent to together: by one sender, told the same, in one stage."""
+
+    recipients: Numbers
+    sender: str = ""
+    said: Mapping[str, Any] = field(default_factory=dict)
+    stage: int = 0
 
 
 def cut(numbers: Numbers, size: int, *, least: int = 1) -> list[Numbers]:

@@ -23,6 +23,9 @@ broadcasts = sa.Table(
     sa.Column("totals", sa.JSON, nullable=False),
     sa.Column("created_at", db.Ms, nullable=False),
     sa.Column("created_by", sa.String(80), nullable=False),
+    # Of a scheduled one: when it is to be sent, and after when no more.
+    sa.Column("due_at", db.Ms),
+    sa.Column("deadline_at", db.Ms),
     sa.Column("started_at", db.Ms),
     sa.Column("sent_at", db.Ms),
     sa.Column("finished_at", db.Ms),
@@ -47,6 +50,10 @@ chunks = sa.Table(
     sa.Column("broadcast", db.Id, primary_key=True, autoincrement=False),
     sa.Column("no", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("sender", sa.String(64), nullable=False),
+    # What its recipients are told, beside the broadcast's content: {} or {"variant": name, "fill": {…}}.
+    sa.Column("said", sa.JSON, nullable=False),
+    # Of the roll-out: chunks of a later stage wait until the earlier ones went well.
+    sa.Column("stage", sa.Integer, nullable=False),
     sa.Column("recipients", sa.LargeBinary, nullable=False),
     sa.Column("statuses", sa.LargeBinary, nullable=False),
     sa.Column("msgids", sa.LargeBinary, nullable=False),

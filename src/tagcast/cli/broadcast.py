@@ -25,6 +25,7 @@ FIELDS: dict[str, type | UnionType] = {
     "content": dict,
     "purpose": str,
     "holdout_percent": int | float,
+    "settings": dict,
 }
 OVER = ("finished", "cancelled")
 
@@ -33,7 +34,8 @@ OVER = ("finished", "cancelled")
 def draft(
     ctx: typer.Context,
     file: Annotated[
-        Path, typer.Argument(help="JSON: name, account, audience, content, purpose, holdout_percent; - is stdin.")
+        Path,
+        typer.Argument(help="JSON: name, account, audience, content, and what the how-to lists; - is stdin."),
     ],
 ) -> None:
     """Make a draft; nothing is sent."""

@@ -702,6 +702,14 @@ def upgrade() -> None:
         batch_op.create_index("ix_tag_rule_log_rule", ["workspace", "rule"], unique=False)
 
     op.create_table(
+        "tag_rule_trouble",
+        sa.Column("workspace", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("since", sa.BigInteger(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("problem", sa.JSON(), nullable=False),
+        sa.PrimaryKeyConstraint("workspace", name=op.f("pk_tag_rule_trouble")),
+    )
+    op.create_table(
         "tag_sync_account",
         sa.Column("workspace", sa.Integer(), nullable=False),
         sa.Column("account", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),

@@ -1,4 +1,4 @@
-"""The plan: who is addressed, who is left out and why, who is held out, who is sent to. It sends nothing."""
+"""Making a plan from the present state. It sends nothing and moves nothing."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 from pyroaring import BitMap
 
-from tagcast import accounts, audiences, compliance
+from tagcast import accounts, audiences
 from tagcast.broadcasts import content as contents
 from tagcast.broadcasts import rules, store
 from tagcast.broadcasts.ledger import members
+from tagcast.broadcasts.planning import steps
 from tagcast.broadcasts.rules import Route, Step
 from tagcast.broadcasts.store import Broadcast, SavedPlan
 from tagcast.kit.crypto import digest
@@ -37,15 +38,13 @@ def make(work: Work, broadcast: Broadcast) -> Draft:
     check_kind(work, account, content.kind)
     contents.problems(content, account.kind)
     addressed = audiences.members(work, audiences.from_json(broadcast.audience))
-    sets = {"addressed": addressed}
-    left = addressed
-    for reason, gone in _left_out(work, broadcast, account):
-        sets[reason] = left & gone if isinstance(gone, BitMap) else left - gone.keep
-        left = left - sets[reason]
+    asked = steps.Asked(work, broadcast, account, work.now)
+    sets = {"addressed": addressed, **dict(steps.fall(asked, addressed))}
+    left = addressed - BitMap.union(BitMap(), *(gone for name, gone in sets.items() if name != "addressed"))
     held_out = members(rules.draw(numbers(left), broadcast.holdout_percent, _seed(work, broadcast)))
     sets["holdout"] = held_out
     sets["assigned"] = left - held_out
-    steps = [Step(name, len(who), digest(who.serialize())) for name, who in sets.items()]
+    lines = [Step(name, len(who), digest(who.serialize())) for name, who in sets.items()]
     facts: dict[str, Any] = {
         "account": account.id,
         "content": content.to_json(),
@@ -57,39 +56,8 @@ def make(work: Work, broadcast: Broadcast) -> Draft:
         "settings": broadcast.settings,
         "broadcast": broadcast.id,
     }
-    hash_ = rules.plan_hash(facts, steps)
-    return Draft(SavedPlan(hash_, steps, facts, _warnings(broadcast, sets), work.now), sets)
-
-
-@dataclass(frozen=True, slots=True)
-class _Keep:
-    """Leaves out all but these."""
-
-    keep: BitMap
-
-
-def _left_out(work: Work, broadcast: Broadcast, account: accounts.Account) -> list[tuple[str, BitMap | _Keep]]:
-    """Reasons in the order of the waterfall; who is counted under one is not counted under the next."""
-    reached = work.bitmaps.read(f"identity:{account.id}")
-    following = work.bitmaps.read(f"following:{account.id}")
-    steps: list[tuple[str, BitMap | _Keep]] = [
-        ("no_identity", _Keep(reached)),
-        ("not_following", _Keep(following)),
-        ("no_consent", _Keep(compliance.consented(work, broadcast.purpose))),
-        ("suppressed", compliance.suppressed(work)),
-        *([("no_employee", _Keep(_held(work, account)))] if broadcast.route is Route.TASKS else []),
-        ("over_cap", compliance.over_cap(work, account.id, work.now)),
-        ("over_ceiling", compliance.over_monthly_ceiling(work, work.now)),
-    ]
-    quota = compliance.account_quota(work, account.id, work.now)
-    if quota.limit is not None and quota.used >= quota.limit:
-        steps.append(("account_quota", _Keep(BitMap())))
-    return steps
-
-
-def _held(work: Work, account: accounts.Account) -> BitMap:
-    """Customers whom some employee holds: only he can send to them."""
-    return BitMap.union(BitMap(), *(work.bitmaps.read(key) for key in work.bitmaps.keys(f"employee:{account.id}:")))
+    hash_ = rules.plan_hash(facts, lines)
+    return Draft(SavedPlan(hash_, lines, facts, _warnings(broadcast, sets), work.now), sets)
 
 
 def check_kind(work: Work, account: accounts.Account, kind: str) -> None:

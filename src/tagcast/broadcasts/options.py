@@ -1,0 +1,21 @@
+"""Settings of a broadcast beside its message: sections, each checked by whoever knows it."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tagcast.accounts import Account
+from tagcast.kit.errors import Invalid
+from tagcast.kit.uow import Work
+
+# section → what checks it and gives it in its one normal form, as JSON. Raises Invalid, NotFound or Refused.
+Check = Callable[[Work, Account, Any], Any]
+
+SECTIONS: dict[str, Check] = {}
+
+
+def check(work: Work, account: Account, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings in their normal form. Raises Invalid for an unknown section or what its check refuses."""
+    for section in given:
+        if section not in SECTIONS:
+            raise Invalid("broadcasts.unknown_setting", setting=section, known=", ".join(SECTIONS) or "-")
+    return {section: SECTIONS[section](work, account, value) for section, value in given.items()}

@@ -1,0 +1,96 @@
+"""The steps of the waterfall between who is addressed and who is held out, in their order.
+
+A step says which of those who are left it leaves out, or None where it has no meaning. Who falls at one step is not
+counted under a later one.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from pyroaring import BitMap
+
+from tagcast import accounts, compliance
+from tagcast.broadcasts.rules import Route
+from tagcast.broadcasts.store import Broadcast
+from tagcast.kit.uow import Work
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """For what the waterfall is made: `at` is the moment of sending, later than now for what is scheduled."""
+
+    work: Work
+    broadcast: Broadcast
+    account: accounts.Account
+    at: datetime
+
+
+LeavesOut = Callable[[Asked, BitMap], BitMap | None]
+
+
+def no_identity(asked: Asked, left: BitMap) -> BitMap:
+    """Whom the account does not know."""
+    return left - asked.work.bitmaps.read(f"identity:{asked.account.id}")
+
+
+def not_following(asked: Asked, left: BitMap) -> BitMap:
+    """Who does not follow the account, or no more."""
+    return left - asked.work.bitmaps.read(f"following:{asked.account.id}")
+
+
+def no_consent(asked: Asked, left: BitMap) -> BitMap:
+    """Who has not consented to the purpose."""
+    return left - compliance.consented(asked.work, asked.broadcast.purpose)
+
+
+def suppressed(asked: Asked, left: BitMap) -> BitMap:
+    """Who gets nothing at all."""
+    return left & compliance.suppressed(asked.work)
+
+
+def no_employee(asked: Asked, left: BitMap) -> BitMap | None:
+    """Customers whom no employee holds: nobody could send to them."""
+    if asked.broadcast.route is not Route.TASKS:
+        return None
+    sets = asked.work.bitmaps
+    return left - BitMap.union(BitMap(), *(sets.read(key) for key in sets.keys(f"employee:{asked.account.id}:")))
+
+
+def over_cap(asked: Asked, left: BitMap) -> BitMap:
+    """Who has as many messages of the account as its limits allow a person."""
+    return left & compliance.over_cap(asked.work, asked.account.id, asked.at)
+
+
+def over_ceiling(asked: Asked, left: BitMap) -> BitMap:
+    """Who has the month's ceiling over all accounts."""
+    return left & compliance.over_monthly_ceiling(asked.work, asked.at)
+
+
+def account_quota(asked: Asked, left: BitMap) -> BitMap | None:
+    """Everybody, when the account itself has no send left."""
+    quota = compliance.account_quota(asked.work, asked.account.id, asked.at)
+    return left if quota.left == 0 else None
+
+
+# name → who falls, in the order of the waterfall.
+STEPS: dict[str, LeavesOut] = {
+    "no_identity": no_identity,
+    "not_following": not_following,
+    "no_consent": no_consent,
+    "suppressed": suppressed,
+    "no_employee": no_employee,
+    "over_cap": over_cap,
+    "over_ceiling": over_ceiling,
+    "account_quota": account_quota,
+}
+
+
+def fall(asked: Asked, addressed: BitMap) -> Iterator[tuple[str, BitMap]]:
+    """(step, who falls at it), each once; the union of all is who is not sent to."""
+    left = addressed
+    for name, leaves_out in STEPS.items():
+        gone = leaves_out(asked, left)
+        if gone is not None:
+            left = left - gone
+            yield name, gone
