@@ -1,15 +1,19 @@
 """Durable tagging with its history: one contact, a fifth of all and back, and pairs in any order.
 
-SQLite rewrites the tag's whole set for one contact; PostgreSQL keeps a row a pair, and a row of history for each call.
-Every turn ends in a commit that is on disk. A single contact in a commit of its own cannot be tagged in less time than
-the disk takes to confirm (`bound`, a page appended and synced in the same turns); so many single changes are also made
-in transactions of ten and in one. Times are wall time, unless the row says CPU of this process, the database's included
-where it runs in it.
+SQLite rewrites the tag's whole set for one contact, with the settings of our own database; PostgreSQL keeps a row a
+pair. Both keep a row of history for each tagging, and every one is on disk before it is answered. One caller at a time
+waits for the disk (`bound`: a page appended and synced in the same turns). Of 64 callers at once ours share a commit,
+PostgreSQL's (pgbench) share one as it sees fit, and a set that is rewritten has one writer; what it would cost to
+rewrite it once for all 64 stands beside. Times are wall time per tagging, unless the row says CPU of this process, the
+database's included where it runs in it.
 """
 
+import asyncio
 import itertools
 import os
 import sqlite3
+import statistics
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -23,13 +27,22 @@ from bench import measure
 from bench.audience_peers import postgres
 from bench.measure import REPEATS, Bar
 from tagcast import access, bitmaps, contacts, tags
+from tagcast.kit.loop import run as run_loop
 from tagcast.kit.settings import Settings
 from tagcast.kit.uow import Runtime
 
-SINGLES = 200
-TOGETHER = (10, 2000)
-SPARE = 30_000
+FLIGHT = 64
+"""Callers at once."""
+FEW, MANY = 60, 3200
+"""Taggings a turn of one caller, and of all callers at once."""
+TURNS_IN_ALL = REPEATS + 1
+SPARE = 60_000
+ROW = (
+    "WITH one AS (INSERT INTO tagging SELECT 1, nextval('number')::int4 ON CONFLICT DO NOTHING RETURNING id)"
+    " INSERT INTO history (tag, ids, op, who, why, at) SELECT 1, ARRAY[id], 'add', 'bench', 'bench', now() FROM one"
+)
 OWNERS = 500
+LARGE = 500_000
 
 
 def run(size: int, seed: int = 7) -> Iterator[Bar]:
@@ -46,104 +59,157 @@ def run(size: int, seed: int = 7) -> Iterator[Bar]:
             work.bitmaps.add(contacts.EVERYONE, BitMap(range(1, size + SPARE + 1)), why="bench")
             one, many = tags.create(work, "one").id, tags.create(work, "many").id
             tags.assign(work, one, holders, why="bench")
-        base = _base(stack)
-        if base is None:
+        if (url := postgres(stack)) is None:
             return
+        base = _base(stack, url)
         singles = iter(random.permutation(bitmaps.unpack(BitMap(range(1, size + SPARE + 1)) - holders)).tolist())
-        yield from _single(runtime, base, folder, (one, holders, singles))
+        yield from _single(runtime, base, url, folder, (one, holders, singles))
         yield from _segment(runtime, base, many, holders)
         owners = random.integers(0, OWNERS, 2 * size, dtype=np.uint32)
         numbers = random.integers(1, size + 1, 2 * size, dtype=np.uint32)
         yield from _pairs(runtime, base, owners, numbers)
 
 
-def _base(stack: ExitStack):
+def _base(stack: ExitStack, url: str):
     import psycopg
 
-    if (url := postgres(stack)) is None:
-        return None
     base = stack.enter_context(psycopg.connect(url, autocommit=True))
     base.execute("CREATE TABLE tagging (tag int4, id int4, PRIMARY KEY (tag, id))")
     base.execute(
-        "CREATE TABLE history (seq bigserial PRIMARY KEY, tag int4, ids int4[], op text, who text, at timestamptz)"
+        "CREATE TABLE history (seq bigserial PRIMARY KEY, tag int4, ids int4[], op text, who text, why text,"
+        " at timestamptz)"
     )
+    base.execute("CREATE SEQUENCE number")
     return base
 
 
-def _single(runtime: Runtime, base, folder: Path, given: tuple[int, BitMap, Iterator[int]]) -> Iterator[Bar]:
+def _single(runtime: Runtime, base, url: str, folder: Path, given: tuple[int, BitMap, Iterator[int]]) -> Iterator[Bar]:
     tag, holders, numbers = given
-    blobs = sqlite3.connect(folder / "blob.db", isolation_level=None)
-    blobs.execute("PRAGMA journal_mode=WAL")
-    blobs.execute("PRAGMA synchronous=FULL")
-    blobs.execute("CREATE TABLE tag (id INTEGER PRIMARY KEY, members BLOB)")
-    blobs.execute("INSERT INTO tag VALUES (1, ?)", (holders.serialize(),))
-    rewritten, added = holders.copy(), itertools.count(1)
+    blob = _Blob(folder / "blob.db", holders)
+    taggings = tags.Taggings(runtime)
+    taggings.start()
+    given_to = itertools.count()
+    late: list[float] = []
 
-    def ours(many: int) -> None:
-        with runtime.work(1, "bench") as work:
-            for number in itertools.islice(numbers, many):
+    async def caller(share: int) -> None:
+        for number in itertools.islice(numbers, share):
+            next(given_to)
+            begun = time.perf_counter()
+            await taggings.submit(1, tags.Request(tag, "add", "bench", "bench", (number,)))
+            late.append(time.perf_counter() - begun)
+
+    async def callers() -> None:
+        await asyncio.gather(*(caller(MANY // FLIGHT) for _ in range(FLIGHT)))
+
+    def ours() -> None:
+        for number in itertools.islice(numbers, FEW):
+            next(given_to)
+            with runtime.work(1, "bench") as work:
                 tags.assign(work, tag, BitMap([number]), why="bench")
 
-    def blob(many: int) -> None:
-        blobs.execute("BEGIN IMMEDIATE")
-        for number in itertools.islice(numbers, many):
-            rewritten.add(number)
-            blobs.execute("UPDATE tag SET members = ? WHERE id = 1", (rewritten.serialize(),))
-        blobs.execute("COMMIT")
-
-    def row(many: int) -> None:
-        with base.transaction():
-            for number in itertools.islice(added, many):
-                base.execute("INSERT INTO tagging VALUES (1, %s) ON CONFLICT DO NOTHING", (number,))
-                base.execute(
-                    "INSERT INTO history (tag, ids, op, who, at) VALUES (1, %s, 'add', 'bench', now())", ([number],)
-                )
+    def row() -> None:
+        for _ in range(FEW):
+            base.execute(ROW, prepare=True)
 
     with (folder / "synced").open("wb", buffering=0) as file:
 
-        def sync(_many: int) -> None:
-            file.write(bytes(4096))
-            os.fdatasync(file.fileno())
+        def sync() -> None:
+            for _ in range(FEW):
+                file.write(bytes(4096))
+                os.fdatasync(file.fileno())
 
-        contestants = {"tagcast": ours, "blob": blob, "row": row, "disk": sync}
-        for many in (1, *TOGETHER):
-            repeats = SINGLES if many == 1 else 20 if many < 100 else REPEATS
-            found = _per_change(contestants, many, repeats)
-            with runtime.read(1, "bench") as work:
-                held = len(tags.holders(work, tag))
-            stored = blobs.execute("SELECT members FROM tag").fetchone()[0]
-            kept = base.execute("SELECT count(*) FROM tagging").fetchone()[0]
-            equal = held == len(BitMap.deserialize(stored)) == len(holders) + kept
-            yield from _changes(many, len(holders), found, equal=equal)
-    blobs.close()
+        found = _per_tagging(
+            {
+                "alone": (ours, FEW),
+                "blob": (lambda: blob.rewrite(numbers, FEW), FEW),
+                "row": (row, FEW),
+                "disk": (sync, FEW),
+                "together": (lambda: run_loop(callers()), MANY),
+                "blob together": (lambda: blob.rewrite(numbers, FEW, at_once=FLIGHT), FEW * FLIGHT),
+                "rows together": (lambda: _pgbench(url, folder), MANY),
+            }
+        )
+    taggings.close()
+    with runtime.read(1, "bench") as work:
+        held, noted = len(tags.holders(work, tag)), len(tags.history(work, tag, limit=1 << 30))
+    kept = base.execute("SELECT (SELECT count(*) FROM tagging), (SELECT count(*) FROM history)").fetchone()
+    equal = held == len(holders) + next(given_to) and noted == held - len(holders) + 1
+    equal = equal and blob.agrees() and kept[0] == kept[1] == TURNS_IN_ALL * (FEW + MANY)
+    yield from _changes(len(holders), found, statistics.median(late) * 1000, equal=equal)
 
 
-def _per_change(
-    contestants: dict[str, Callable[[int], None]], many: int, repeats: int
-) -> dict[str, tuple[float, float]]:
-    """Median milliseconds a change, (wall, CPU of this process), in turns, one of which warms up."""
+class _Blob:
+    """A set that is rewritten whole in SQLite, with a row of history a tagging."""
+
+    def __init__(self, file: Path, holders: BitMap) -> None:
+        self._set = holders.copy()
+        self._before = len(holders)
+        self._base = sqlite3.connect(file, isolation_level=None)
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "cache_size=-65536", "wal_autocheckpoint=4000"):
+            self._base.execute(f"PRAGMA {pragma}")
+        self._base.execute("CREATE TABLE tag (id INTEGER PRIMARY KEY, members BLOB)")
+        self._base.execute("CREATE TABLE history (seq INTEGER PRIMARY KEY, tag, number, op, who, why, at)")
+        self._base.execute("INSERT INTO tag VALUES (1, ?)", (holders.serialize(),))
+
+    def rewrite(self, numbers: Iterator[int], commits: int, *, at_once: int = 1) -> None:
+        for _ in range(commits):
+            self._base.execute("BEGIN IMMEDIATE")
+            added = list(itertools.islice(numbers, at_once))
+            self._set.update(added)
+            self._base.execute("UPDATE tag SET members = ? WHERE id = 1", (self._set.serialize(),))
+            history = [(number, time.time()) for number in added]
+            self._base.executemany("INSERT INTO history VALUES (NULL, 1, ?, 'add', 'bench', 'bench', ?)", history)
+            self._base.execute("COMMIT")
+
+    def agrees(self) -> bool:
+        stored = BitMap.deserialize(self._base.execute("SELECT members FROM tag").fetchone()[0])
+        kept = self._base.execute("SELECT count(*) FROM history").fetchone()[0]
+        self._base.close()
+        return stored == self._set and kept == len(self._set) - self._before
+
+
+def _pgbench(url: str, folder: Path) -> None:
+    """As many clients at once, each with its own connection, prepared; by PostgreSQL's own tool, which is no Python."""
+    script = folder / "one.sql"
+    script.write_text(f"{ROW};\n")
+    made = subprocess.run(
+        ["pgbench", "-n", "-M", "prepared", "-c", str(FLIGHT), "-j", "2", "-t", str(MANY // FLIGHT), "-f", script, url],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    if "number of failed transactions: 0" not in made.stdout:
+        raise RuntimeError(made.stdout)
+
+
+def _per_tagging(contestants: dict[str, tuple[Callable[[], None], int]]) -> dict[str, tuple[float, float]]:
+    """Median milliseconds a tagging, (wall, CPU of this process), in turns, one of which warms up."""
     spent: dict[str, list[tuple[float, float]]] = {name: [] for name in contestants}
-    for _ in range(repeats + 1):
-        for name, change in contestants.items():
+    for _ in range(TURNS_IN_ALL):
+        for name, (change, many) in contestants.items():
             wall, cpu = time.perf_counter(), time.process_time()
-            change(many)
-            spent[name].append((time.perf_counter() - wall, time.process_time() - cpu))
-    medians = {name: np.median(found[1:], axis=0) * 1000 / many for name, found in spent.items()}
+            change()
+            wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+            spent[name].append((wall * 1000 / many, cpu * 1000 / many))
+    medians = {name: np.median(found[1:], axis=0) for name, found in spent.items()}
     return {name: (float(wall), float(cpu)) for name, (wall, cpu) in medians.items()}
 
 
-def _changes(many: int, size: int, found: dict[str, tuple[float, float]], *, equal: bool) -> Iterator[Bar]:
-    work = "tagging one contact" + ("" if many == 1 else f", {many:,} in a transaction")
-    ours, disk = found["tagcast"], found["disk"]
-    for key, name, wanted in (("blob", "sqlite, set rewritten", 100.0), ("row", "postgresql row", 1.0)):
-        theirs = found[key]
+def _changes(size: int, found: dict[str, tuple[float, float]], late: float, *, equal: bool) -> Iterator[Bar]:
+    alone, together, disk = found["alone"], found["together"], found["disk"][0]
+    blob, many = "sqlite, set rewritten", f"{FLIGHT} in flight"
+    for work, ours, name, theirs, wanted, floor in (
+        ("1 in flight", alone[0], blob, found["blob"][0], 100.0, disk),
+        ("1 in flight, CPU", alone[1], blob, found["blob"][1], 100.0, None),
+        ("1 in flight", alone[0], "postgresql row", found["row"][0], 1.0, disk),
+        (many, together[0], blob, found["blob"][0], 100.0, disk / FLIGHT),
+        (f"{many}, CPU", together[1], blob, found["blob"][1], 100.0, None),
+        (many, together[0], f"{blob} once for {FLIGHT}", found["blob together"][0], 1.0, disk / FLIGHT),
+        (many, together[0], "postgresql rows, pgbench", found["rows together"][0], 1.0, disk / FLIGHT),
+        (f"{many}, latency", late, "postgresql rows, pgbench", found["rows together"][0] * FLIGHT, 1.0, disk),
+    ):
         yield Bar.of(
-            work, size, ours=ours[0], peer=(name, theirs[0]), unit="ms", bar=(">=", wanted), equal=equal, floor=disk[0]
-        )
-        if key == "blob":
-            yield Bar.of(
-                f"{work}, CPU", size, ours=ours[1], peer=(name, theirs[1]), unit="ms", bar=(">=", wanted), equal=equal
-            )
+            f"tagging one contact, {work}", size, ours=ours, peer=(name, theirs), unit="ms", bar=(">=", wanted),
+            equal=equal, floor=floor,
+        )  # fmt: skip
 
 
 def _segment(runtime: Runtime, base, tag: int, holders: BitMap) -> Iterator[Bar]:
@@ -174,7 +240,10 @@ def _segment(runtime: Runtime, base, tag: int, holders: BitMap) -> Iterator[Bar]
     def delete() -> int:
         return base.execute("DELETE FROM tagging t USING segment s WHERE t.tag = 2 AND t.id = s.id").rowcount
 
-    found = measure.interleaved({"tagcast": both(assign, undo), "rows": both(insert, delete)})
+    turn = {"tagcast": both(assign, undo), "rows": both(insert, delete)}
+    # Once each where the peer takes a minute.
+    large = len(holders) > LARGE
+    found = {name: measure.once(run) for name, run in turn.items()} if large else measure.interleaved(turn)
     yield _bar("tagging a segment and back", len(holders), found, ("rows", "postgresql insert, delete", 50.0))
 
 
