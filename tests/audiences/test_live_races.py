@@ -89,4 +89,4 @@ def test_nobody_and_the_keeper_wait_for_each_other(
         pass
     with postgres.read(1, "test") as work:
         assert set(work.bitmaps.read(made.key)) == members
-        assert live.lag(work, [made.key]) == {made.key: 0 if members else None}
+        assert live.lag(work, [made.key]) == {made.key: live.Lag(0, 0.0) if members else None}

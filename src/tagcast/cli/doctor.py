@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 import sqlalchemy as sa
 import typer
 
-from tagcast import access, accounts, behaviour
+from tagcast import access, accounts, behaviour, tag_rules
 from tagcast.cli.frame import FAILED, Frame
 from tagcast.cli.trouble import known
 from tagcast.kit import clock
@@ -28,6 +28,7 @@ from tagcast.kit.uow import Runtime, Work
 LEAST_SQLITE = (3, 40)
 LITTLE_DISK, TOO_LITTLE_DISK = 2_000_000_000, 200_000_000
 SKEW_SECONDS = 2
+LATE_SECONDS = 10
 READ_BYTES = 500_000_000
 """A lake up to this size is read whole."""
 
@@ -93,6 +94,7 @@ class Doctor:
             yield self.found("database", "ok", "database_current", kind=runtime.engine.dialect.name)
             yield self.skew(runtime)
             yield from self.lake(runtime)
+            yield self.rules(runtime)
             yield from self.every_account(runtime)
         finally:
             runtime.close()
@@ -177,6 +179,19 @@ class Doctor:
         if not told:
             rows, waiting = sum(one.rows for one in tables), sum(one.waiting for one in tables)
             yield self.found("lake", "ok", "lake_ok", rows=f"{rows:,}", waiting=f"{waiting:,}")
+
+    def rules(self, runtime: Runtime) -> Line:
+        """Whether what changes is followed."""
+        with runtime.read(access.only_workspace(runtime), "doctor") as work:
+            found = tag_rules.health(work)
+        if found.trouble is not None:
+            problem, since = found.trouble.problem, clock.from_ms(found.trouble.since)
+            line = self.found("rules", "fail", "rules_fail", since=f"{since:%Y-%m-%d %H:%M}", why=problem[self.lang])
+            return replace(line, remedy=str(problem[f"{self.lang}_remedy"]))
+        told = {"running": found.running, "filling": found.filling, "changes": f"{found.lag.changes:,}"}
+        late = found.lag.seconds > LATE_SECONDS
+        what = "rules_late" if late else "rules_ok"
+        return self.found("rules", "warn" if late else "ok", what, seconds=round(found.lag.seconds), **told)
 
     def every_account(self, runtime: Runtime) -> Iterator[Line]:
         """Whether each can be used."""

@@ -1,6 +1,6 @@
 """`tagcast rule`: rules that keep tags true."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal
 
 import typer
@@ -22,7 +22,7 @@ ModeIs = Annotated[
 Days = Annotated[int, typer.Option(help="With grow: for so many days after the day it was given; 0: for good.")]
 Account = Annotated[str | None, typer.Option(help="Name or number of the tag's account; else the workspace's own.")]
 
-_COLUMNS = ["id", "path", "state", "holders", "lag", "acted_at", "text", "mode", "owner", "version"]
+_COLUMNS = ["id", "path", "state", "holders", "lag", "lag_seconds", "acted_at", "text", "mode", "owner", "version"]
 
 
 @app.command()
@@ -235,15 +235,22 @@ def _row(frame: Frame, found: tag_rules.Seen) -> dict[str, object]:
         "path": found.path,
         "state": found.state,
         "holders": found.holders,
-        "lag": found.lag,
+        "looked_at": None if found.looked_at is None else f"{found.looked_at}/{found.contacts}",
+        "lag": None if found.lag is None else found.lag.changes,
+        "lag_seconds": None if found.lag is None else round(found.lag.seconds, 1),
         "acted_at": found.acted_at,
         "text": audiences.to_text(wanted.expression),
         "mode": wanted.mode,
         "until_days": wanted.until_days,
         "owner": wanted.owner,
         "version": rule.version,
-        "problem": None if problem is None else f"{problem[frame.lang]} {problem[f'{frame.lang}_remedy']}",
+        "trouble": None if found.trouble is None else _shown(frame, found.trouble.problem),
+        "problem": None if problem is None else _shown(frame, problem),
     }
+
+
+def _shown(frame: Frame, problem: Mapping[str, str]) -> str:
+    return f"{problem[frame.lang]} {problem[f'{frame.lang}_remedy']}"
 
 
 def _told(frame: Frame, side: tag_rules.Side) -> list[dict[str, object]]:

@@ -1,4 +1,4 @@
-"""Rules that keep tags true. Owns: tag_rule, tag_rule_log.
+"""Rules that keep tags true. Owns: tag_rule, tag_rule_log, tag_rule_trouble.
 
 A rule is an expression whose members have a tag, always: `audiences.live` follows what changes, contact by contact.
 """
@@ -18,15 +18,16 @@ from tagcast.tag_rules.actions import (
 )
 from tagcast.tag_rules.events import RuleStopped
 from tagcast.tag_rules.naming import USERS, follow_name
-from tagcast.tag_rules.rules import Definition, Line, Mode, Rule
+from tagcast.tag_rules.rules import Definition, Line, Mode, Rule, Trouble
 from tagcast.tag_rules.trial import Side, Trial, dry_run
-from tagcast.tag_rules.views import Seen
+from tagcast.tag_rules.views import Health, Seen, health
 from tagcast.tag_rules.views import every as seen
 from tagcast.tag_rules.workflows import Turning
 
 __all__ = [
     "USERS",
     "Definition",
+    "Health",
     "Line",
     "Mode",
     "Rule",
@@ -34,6 +35,7 @@ __all__ = [
     "Seen",
     "Side",
     "Trial",
+    "Trouble",
     "Turning",
     "activate",
     "create",
@@ -44,6 +46,7 @@ __all__ = [
     "every",
     "get",
     "given",
+    "health",
     "history",
     "of_tag",
     "restore",

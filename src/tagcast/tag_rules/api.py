@@ -84,8 +84,17 @@ class ProblemOut(BaseModel):
     en_remedy: str
 
 
+class TroubleOut(ProblemOut):
+    """Why turns fail, since the first that did."""
+
+    since: datetime
+
+
 class RuleOut(BaseModel):
-    """A rule; `filling`: it was activated and has not looked at everybody yet; `lag`: changes not followed yet."""
+    """A rule. `filling`: it was activated and has not looked at everybody yet, `looked_at` of `contacts`.
+
+    `lag`: changes not followed yet, `lag_seconds` the age of the first of them. `trouble`: why no rule is followed now.
+    """
 
     model_config = ConfigDict(serialize_by_alias=True, populate_by_name=True)
 
@@ -101,6 +110,10 @@ class RuleOut(BaseModel):
     version: int
     holders: int
     lag: int | None
+    lag_seconds: float | None
+    looked_at: int | None
+    contacts: int
+    trouble: TroubleOut | None
     acted_at: datetime | None
     created_at: datetime
     created_by: str
@@ -281,7 +294,13 @@ def _out(found: Seen) -> RuleOut:
     return RuleOut(
         id=rule.id, tag=rule.tag, path=found.path, state=found.state, text=audiences.to_text(wanted.expression),
         json=audiences.to_json(wanted.expression), mode=wanted.mode, until_days=wanted.until_days,
-        owner=wanted.owner, version=rule.version, holders=found.holders, lag=found.lag,
+        owner=wanted.owner, version=rule.version, holders=found.holders,
+        lag=None if found.lag is None else found.lag.changes,
+        lag_seconds=None if found.lag is None else found.lag.seconds,
+        looked_at=found.looked_at, contacts=found.contacts,
+        trouble=None if found.trouble is None else TroubleOut(
+            **found.trouble.problem, since=clock.from_ms(found.trouble.since)
+        ),
         acted_at=None if found.acted_at is None else clock.from_ms(found.acted_at),
         created_at=clock.from_ms(rule.created_at), created_by=rule.created_by,
         changed_at=clock.from_ms(rule.changed_at),

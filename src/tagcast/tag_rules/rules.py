@@ -63,6 +63,15 @@ class Line:
     problem: Mapping[str, Any] | None
 
 
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why no rule is followed now: the last turn failed; since the first that did, epoch milliseconds."""
+
+    since: int
+    at: int
+    problem: Mapping[str, Any]
+
+
 def keeper(rule_id: int) -> str:
     """The actor as whom a rule gives and takes its tag."""
     return f"rule:{rule_id}"

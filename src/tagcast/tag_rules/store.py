@@ -6,9 +6,11 @@ from typing import Any, cast
 import sqlalchemy as sa
 
 from tagcast import audiences
+from tagcast.kit import db
 from tagcast.kit.uow import Work
-from tagcast.tag_rules.rules import Definition, Line, Rule, State, What
+from tagcast.tag_rules.rules import Definition, Line, Rule, State, Trouble, What
 from tagcast.tag_rules.tables import log, rules
+from tagcast.tag_rules.tables import trouble as troubles
 
 _r = rules.c
 
@@ -108,6 +110,25 @@ def lines(work: Work, rule_id: int) -> list[Line]:
         )
         for row in rows
     ]  # fmt: skip
+
+
+def trouble(work: Work) -> Trouble | None:
+    """What keeps the workspace's turns from succeeding."""
+    row = work.connection.execute(sa.select(troubles).where(troubles.c.workspace == work.workspace)).first()
+    return None if row is None else Trouble(row.since, row.at, row.problem)
+
+
+def put_trouble(work: Work, problem: Mapping[str, Any]) -> None:
+    """A turn failed, for the first time or again."""
+    before = trouble(work)
+    since = work.now_ms if before is None else before.since
+    row = {"workspace": work.workspace, "since": since, "at": work.now_ms, "problem": dict(problem)}
+    db.upsert(work.connection, troubles, [row], ["workspace"])
+
+
+def drop_trouble(work: Work) -> None:
+    """Turns succeed again."""
+    work.connection.execute(sa.delete(troubles).where(troubles.c.workspace == work.workspace))
 
 
 def _mine(work: Work, rule_id: int) -> sa.ColumnElement[bool]:

@@ -39,3 +39,15 @@ log = sa.Table(
     sa.Column("problem", sa.JSON),
     sa.Index("ix_tag_rule_log_rule", "workspace", "rule"),
 )
+
+# Why the last turn of a workspace's keeper failed; no row while they succeed.
+trouble = sa.Table(
+    "tag_rule_trouble",
+    db.metadata,
+    sa.Column("workspace", sa.Integer, primary_key=True, autoincrement=False),
+    # The first turn that failed, and the last.
+    sa.Column("since", db.Ms, nullable=False),
+    sa.Column("at", db.Ms, nullable=False),
+    # As a rule's.
+    sa.Column("problem", sa.JSON, nullable=False),
+)

@@ -4,7 +4,7 @@ Owns: kept_set. All that can be selected is a set with a change log; so a turn r
 looks only at the contacts that those changes concern, and settles them together with the mark it has reached.
 """
 
-from tagcast.audiences.live.keeper import lag, turn
+from tagcast.audiences.live.keeper import Lag, lag, turn
 from tagcast.audiences.live.memory import Kept, Lowered, Memory, Owner, Pace, lower, pace
 from tagcast.audiences.live.segments import Segments
 from tagcast.audiences.live.standing import drop
@@ -12,6 +12,7 @@ from tagcast.audiences.live.written import prove, today
 
 __all__ = [
     "Kept",
+    "Lag",
     "Lowered",
     "Memory",
     "Owner",

@@ -365,7 +365,24 @@ class _Settling:
             self.stored.pop(target, None)
 
 
-def lag(work: Work, targets: Iterable[str]) -> dict[str, int | None]:
-    """How many changes of the log each target has not been followed through; None: it is not filled yet."""
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """How far a target is behind: changes of the log that it was not followed through, and the first one's age."""
+
+    changes: int
+    seconds: float
+
+
+def lag(work: Work, targets: Iterable[str]) -> dict[str, Lag | None]:
+    """How far each target is behind; None: it is not filled yet."""
     marks, top = standing.marks(work), work.bitmaps.last_seq()
-    return {target: top - marks[target].seq if target in marks else None for target in targets}
+    ages = {seq: _age(work, seq) if seq < top else 0.0 for seq in {mark.seq for mark in marks.values()}}
+    return {
+        target: Lag(top - marks[target].seq, ages[marks[target].seq]) if target in marks else None for target in targets
+    }
+
+
+def _age(work: Work, seq: int) -> float:
+    """How many seconds ago the first change after one was made."""
+    found = work.bitmaps.changes_since(seq, limit=1)
+    return max(0.0, (work.now_ms - work.bitmaps.change(found[0].seq).at_ms) / 1000) if found else 0.0
