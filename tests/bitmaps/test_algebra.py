@@ -16,6 +16,7 @@ from tagcast.bitmaps import Bitmaps, View, algebra
 from tagcast.bitmaps.algebra import AllOf, AnyOf, AtLeast, Evaluation, Except, Key, Node
 from tagcast.bitmaps.codec import pack
 from tagcast.bitmaps.memory import Memory
+from tagcast.bitmaps.past import Past
 from tagcast.bitmaps.planes import Plane
 
 CHUNK = 65536
@@ -129,10 +130,11 @@ def test_any_expression_is_what_the_sets_say(sqlite_log_once: Log, memory: Memor
         check(view, node, later)
     with reading(bitmaps, sqlite_log_once) as view:
         check(view, node, sets)
-    with writing(bitmaps, sqlite_log_once) as view:
+    with writing(bitmaps, sqlite_log_once, at_ms=2000) as view:
         view.remove("a", change, why="")
     with reading(bitmaps, sqlite_log_once) as view:
         check(view, node, {**sets, "a": sets["a"] - change})
+        check(Past(view, 1500), node, sets)
 
 
 def test_many_parts_shared_again_and_again_are_worked_out_once(sqlite_log: Log) -> None:

@@ -33,6 +33,9 @@ class Past(View):
         """The members then."""
         return self.read(key)
 
+    def light(self) -> None:
+        """Which sets are light is known of the present only."""
+
     def present(self, key: str, members: BitMap) -> BitMap:
         """Those of `members` that were there then."""
         return self.read(key) & members
