@@ -56,11 +56,15 @@ def test_lifetime_values_as_lifetimes_says(days: pd.DataFrame) -> None:
     history = tuple(days[name].to_numpy() for name in ("frequency", "recency", "T"))
     often, money = history[0], days["monetary_value"].to_numpy()
     paid = (often > 0) & (money > 0)
-    purchases = statistics.fit_bgnbd(*history)
+    bought = statistics.fit_bgnbd(*history)
     spend = statistics.fit_gamma_gamma(often[paid], money[paid])
-    value = statistics.lifetime_value(
-        purchases, history, spend.expected_average(often, money), periods=12, period=30, discount=0.01
-    )
+    until, discounted = statistics.purchases(bought, history, 360, period=30, discount=0.01)
+    value = spend.expected_average(often, money) * discounted
+    np.testing.assert_array_equal(until, bought.expected(360, *history))
+    # What is left of the horizon is a period of its own, and discounted at its end.
+    _, rest = statistics.purchases(bought, history, 370, period=30, discount=0.01)
+    more = (bought.expected(370, *history) - until) / 1.01 ** (370 / 30)
+    np.testing.assert_allclose(rest, discounted + more, rtol=1e-12)
     their_purchases, their_spend = BetaGeoFitter(penalizer_coef=0.0), GammaGammaFitter(penalizer_coef=0.0)
     their_purchases.fit(*history)
     their_spend.fit(often[paid], money[paid])

@@ -22,6 +22,7 @@ from tagcast.statistics import NotFitted
 
 _BATCHES = 200
 _ROWS = 1_000_000
+_MONTH_DAYS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,14 +300,11 @@ def _expected(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """(purchases in the horizon, the same discounted by the month, probability of being alive) of some histories."""
     history = rows[:, 0], rows[:, 1], rows[:, 2]
-    months, rest = divmod(definition.horizon_days, 30)
-    ends = [30 * month for month in range(1, months + 1)] + ([definition.horizon_days] if rest else [])
-    before, discounted = np.zeros(len(rows)), np.zeros(len(rows))
-    for end in ends:
-        until = buying.expected(end, *history)
-        discounted += (until - before) / (1 + definition.discount_percent / 100) ** (end / 30)
-        before = until
-    return before, discounted, buying.alive(*history)
+    discount = definition.discount_percent / 100
+    bought, discounted = statistics.purchases(
+        buying, history, definition.horizon_days, period=_MONTH_DAYS, discount=discount
+    )
+    return bought, discounted, buying.alive(*history)
 
 
 def _rounded(attribute: Attribute, contact: NDArray[np.uint32], values: NDArray[np.float64]) -> Column:

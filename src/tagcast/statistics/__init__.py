@@ -1,6 +1,6 @@
 """Statistics without product words: intervals and tests for proportions; models of how long customers stay."""
 
-from tagcast.statistics.lifetime import BgNbd, GammaGamma, NotFitted, fit_bgnbd, fit_gamma_gamma, lifetime_value
+from tagcast.statistics.lifetime import BgNbd, GammaGamma, NotFitted, fit_bgnbd, fit_gamma_gamma, purchases
 from tagcast.statistics.proportions import (
     Interval,
     ZTest,
@@ -24,5 +24,5 @@ __all__ = [
     "NotFitted",
     "fit_bgnbd",
     "fit_gamma_gamma",
-    "lifetime_value",
+    "purchases",
 ]

@@ -121,27 +121,19 @@ def fit_gamma_gamma(frequency: ArrayLike, monetary: ArrayLike) -> GammaGamma:
     return GammaGamma(p, q, v / scale, float(value.sum()))
 
 
-def lifetime_value(
-    bgnbd: BgNbd,
-    histories: tuple[ArrayLike, ArrayLike, ArrayLike],
-    average: ArrayLike,
-    *,
-    periods: int,
-    period: float,
-    discount: float,
-) -> Floats:
-    """What each will spend in the next `periods` of length `period`, discounted by `discount` a period.
+def purchases(
+    bgnbd: BgNbd, histories: tuple[ArrayLike, ArrayLike, ArrayLike], horizon: int, *, period: int, discount: float
+) -> tuple[Floats, Floats]:
+    """(how often each will buy until the horizon, the same discounted by `discount` a period).
 
-    `histories` are frequency, recency and age; a period's purchases count as made at its end.
+    `histories` are frequency, recency and age. What is bought in a period counts at its end; the last may be shorter.
     """
-    worth = np.asarray(average, dtype=np.float64)
-    value = np.zeros(len(worth))
-    before = np.zeros(len(worth))
-    for number in range(1, periods + 1):
-        until = bgnbd.expected(number * period, *histories)
-        value += worth * (until - before) / (1 + discount) ** number
+    before, discounted = np.zeros(len(np.asarray(histories[0]))), 0.0
+    for end in (*range(period, horizon, period), horizon):
+        until = bgnbd.expected(end, *histories)
+        discounted = discounted + (until - before) / (1 + discount) ** (end / period)
         before = until
-    return value
+    return before, np.asarray(discounted)
 
 
 def _likeliest(cost: Callable[[Floats], tuple[float, Floats]], size: int) -> list[float]:
