@@ -10,6 +10,7 @@ import subprocess
 import sys
 import termios
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -218,6 +219,17 @@ class Terminal:
             time.sleep(0.01)
         os.write(self.master, text.encode() + b"\n")
 
+    def ends(self, seconds: float = 60) -> int:
+        """The exit code. What is shown meanwhile is read: a process that waits for its terminal cannot end."""
+        end = time.monotonic() + seconds
+        while self.process.poll() is None:
+            assert time.monotonic() < end, self.shown
+            if select.select([self.master], [], [], 0.1)[0]:
+                with suppress(OSError):
+                    self.shown += os.read(self.master, 4096).decode(errors="replace")
+        os.close(self.master)
+        return self.process.wait()
+
 
 def test_what_is_missing_is_asked_for_on_a_terminal(tmp_path: Path, sandbox: Platform) -> None:
     home = tmp_path / "home"
@@ -232,8 +244,7 @@ def test_what_is_missing_is_asked_for_on_a_terminal(tmp_path: Path, sandbox: Pla
     terminal.answer("Secret", made["secret"], hidden=True)
     terminal.until("EncodingAESKey ")
     terminal.until("回调路径")
-    assert terminal.process.wait(30) == 0
-    os.close(terminal.master)
+    assert terminal.ends() == 0
     assert made["secret"] not in terminal.shown
     listed = subprocess.run(
         [sys.executable, "-m", "tagcast", "account", "ls", "--json"], env=environment, check=True, capture_output=True
@@ -251,8 +262,7 @@ def test_an_id_of_the_wrong_shape_is_told_before_the_secret_is_asked_for(tmp_pat
     terminal.answer("AppID", "wx0123456789abcdef")
     terminal.until("AppSecret")
     terminal.process.send_signal(signal.SIGINT)
-    assert terminal.process.wait(30) == 130
-    os.close(terminal.master)
+    assert terminal.ends() == 130
 
 
 def test_a_platform_that_is_busy_says_nothing_about_permissions(runtime_sqlite: Runtime, sandbox: Platform) -> None:
