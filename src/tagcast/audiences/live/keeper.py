@@ -69,9 +69,13 @@ def turn(runtime: Runtime, workspace: int, memory: Memory, owners: Sequence[Owne
         try:
             plan = _Planning(work, memory, owned).plan()
         except TagcastError:
-            # A name went after it was looked up: look all up again, which tells whose it is.
+            # A name went after it was looked up: look all up again, which tells whose it is. Else it is no name.
+            if memory.astray:
+                raise
             memory.forget()
+            memory.astray = True
             return True
+        memory.astray = False
         due = [case for case in plan.cases if case.change or not case.same_node or case.whole]
         gone = memory.standings.keys() - owned.keys()
         codes = {target: problem.code for target, problem in plan.problems.items()}

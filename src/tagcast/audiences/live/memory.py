@@ -105,6 +105,7 @@ class Memory:
     worked out as a whole when its time comes. `told`: the code of the problem that an owner was told of.
     `own`: the changes of each target that its owner made in the last turn that changed anything. `order`: the targets,
     each after those that it stands on. `cold`: those whose questions nobody asked yet in this process.
+    `astray`: the last turn could not work something out.
     """
 
     pace: Pace = field(default_factory=pace)
@@ -119,6 +120,7 @@ class Memory:
     by_type: dict[str, set[str]] = field(default_factory=dict)
     order: list[str] = field(default_factory=list)
     cold: set[str] = field(default_factory=set)
+    astray: bool = False
     catalogue: str = ""
     lowered_at: float = float("-inf")
     looked_at: float = float("-inf")

@@ -27,11 +27,14 @@ def pack(node: Node) -> bytes:
 def unpack(data: bytes) -> Node:
     """The node of such bytes; its questions raise Unknowable when they are asked.
 
-    Raises Unknowable for what another version of the program wrote in another form.
+    Raises Unknowable for what another version of the program wrote in another form, and for what is damaged.
     """
     if not data.startswith(_FORM):
         raise Unknowable
-    return _node(orjson.loads(zlib.decompress(data[len(_FORM) :])))
+    try:
+        return _node(orjson.loads(zlib.decompress(data[len(_FORM) :])))
+    except (zlib.error, ValueError, LookupError) as error:
+        raise Unknowable from error
 
 
 def moved(old: Node, new: Node, sets: Evaluation, *, same_source: bool) -> BitMap | None:
