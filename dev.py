@@ -9,7 +9,7 @@ python3 dev.py bench ARGS      set up the peers, then `tagcast bench ARGS`
 python3 dev.py fuzz ARGS       fuzz the callbacks; --minutes 10, --seed 7
 python3 dev.py docs            write the reference pages that are made from the code
 python3 dev.py chaos ARGS      faults of the platforms and kills at random; --minutes 10, --seed 7, --matrix
-python3 dev.py spark           the lake's questions on a real Spark cluster: two workers on this machine; needs Java 17
+python3 dev.py spark ARGS      the lake's questions, or these tests, on a Spark cluster of two workers; needs Java 17
 python3 dev.py run ARGS        `tagcast ARGS`
 python3 dev.py lock            write the locks for what pyproject.toml asks; with --upgrade: newest versions
 python3 dev.py doctor          what this machine has and lacks
@@ -46,6 +46,9 @@ LAYERS = {
     "bench": ("test", "bench"), "chaos": ("test",), "docs": ("test",),
     "spark": ("test",),
 }  # fmt: skip
+
+# Commands without a help of their own: they would do their work, or print another program's.
+PLAIN = ("spark", "check", "docs", "lock", "doctor")
 
 # Commands that are a module of the tests.
 MODULES = {
@@ -381,8 +384,10 @@ def main(arguments: list[str]) -> int:
         say(f"Tagcast needs python 3.11 or later; this is {sys.version.split()[0]}. Run dev.py with a newer python3.")
         return 2
     command, *rest = arguments or ["help"]
-    if command in ("help", "-h", "--help"):
-        print(__doc__)
+    plain = command in PLAIN and {"-h", "--help"} & set(rest)
+    if plain or command in ("help", "-h", "--help"):
+        lines = (__doc__ or "").splitlines()
+        print(next(one for one in lines if one.startswith(f"python3 dev.py {command}")) if plain else __doc__)
         return 0
     if command not in {*LAYERS, "lock", "doctor"}:
         say(f"dev.py has no command {command!r}. It has: {', '.join((*LAYERS, 'lock', 'doctor'))}.")

@@ -50,6 +50,13 @@ def test_help_names_every_command(dev: ModuleType) -> None:
     assert [name for name in (*dev.LAYERS, "lock", "doctor") if f"dev.py {name}" not in shown] == []
 
 
+def test_help_of_a_command_starts_nothing(dev: ModuleType) -> None:
+    for name in dev.PLAIN:
+        done = run(ROOT, name, "--help")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.startswith(f"python3 dev.py {name}")
+
+
 def test_an_unknown_command_is_refused_with_the_known_ones() -> None:
     done = run(ROOT, "tset")
     assert done.returncode == 2

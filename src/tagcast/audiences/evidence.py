@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from tagcast import behaviour, contacts, features, tags
 from tagcast.audiences.catalogue import Names
 from tagcast.audiences.leaves import ascending
+from tagcast.audiences.spans import EVER
 from tagcast.audiences.tree import (
     BirthdayLeaf,
     DateLeaf,
@@ -46,7 +47,8 @@ class Fact:
 
     def sentence(self, lang: Lang) -> str:
         """The fact for people."""
-        return _sentences()[self.code][lang].format(**self.params)
+        told = {name: clock.told(one) if isinstance(one, datetime) else one for name, one in self.params.items()}
+        return _sentences()[f"{self.code}_ever" if self.params.get("ever") else self.code][lang].format(**told)
 
 
 @cache
@@ -121,7 +123,7 @@ class Witness:
         if told.figure is not None:
             needed = sorted(leaf.value) if isinstance(leaf.value, tuple) else [leaf.value]
             need = f"{_SIGNS.get(leaf.op, leaf.op)} {' … '.join(_amount(one, money) for one in needed)}"
-            params = {"event": leaf.event, "figure": _amount(told.figure, money), "need": need}
+            params = {"event": leaf.event, "figure": _amount(told.figure, money), "need": need, **_ever(leaf)}
             yield Fact(f"did_{leaf.measure}", params)
         yield self._last(leaf, told)
 
@@ -132,7 +134,7 @@ class Witness:
 
     def _last(self, leaf: DidLeaf, told: behaviour.Evidence) -> Fact:
         if told.last_ms is None:
-            return Fact("did_nothing", {"event": leaf.event})
+            return Fact("did_nothing", {"event": leaf.event, **_ever(leaf)})
         return Fact("did_last", {"event": leaf.event, "at": self._at(told.last_ms)})
 
     def _listed(self, node: Node) -> Iterator[Fact]:
@@ -147,6 +149,11 @@ class Witness:
 
     def _at(self, ms: int) -> datetime:
         return clock.from_ms(ms).astimezone(self._zone)
+
+
+def _ever(leaf: DidLeaf) -> dict[str, Any]:
+    """Whether a leaf asks about no certain time."""
+    return {"ever": True} if leaf.during == EVER else {}
 
 
 def _amount(figure: float, money: bool) -> str:

@@ -1,7 +1,7 @@
 """Use cases of behaviour: declare, record, read, derive anew, forget."""
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
@@ -15,6 +15,8 @@ from tagcast.behaviour.recording import find_type
 from tagcast.behaviour.rules import EventIn, EventType, Kind
 from tagcast.kit.errors import Conflict, NotFound
 from tagcast.kit.uow import Work
+
+Progress = Callable[[int, int | None], None]
 
 
 def declare_event(
@@ -97,8 +99,11 @@ def record_packed(work: Work, name: str, batch: Events, *, batch_key: str, zone:
     return recording.keep(work, {name: batch}, marks, zone)
 
 
-def rebuild(work: Work, name: str, *, zone: str) -> int:
-    """Derive day sets and records anew from all events, e.g. for another zone; returns the number of events."""
+def rebuild(work: Work, name: str, *, zone: str, progress: Progress | None = None) -> int:
+    """Derive day sets and records anew from all events, e.g. for another zone; returns the number of events.
+
+    `progress` is told the sets written and how many there are, after the events were read.
+    """
     declared = find_type(work, name)
     recording.lock(work)
     # The log if it has all: what it says of each batch is then right wherever the lake stands one day. Else what the
@@ -113,11 +118,11 @@ def rebuild(work: Work, name: str, *, zone: str) -> int:
         store.put_fresh(work, seq, kept.fresh_bits(fresh[at : at + len(batch)]))
         at += len(batch)
     wanted = {levels.key(name, *one): members for one, members in levels.whole(whole, zone).items()}
-    for key in levels.keys(work, name):
-        if key not in wanted:
-            work.bitmaps.replace(key, BitMap(), why="rebuilt")
-    for key, members in wanted.items():
+    found = wanted | {key: BitMap() for key in levels.keys(work, name) if key not in wanted}
+    for done, (key, members) in enumerate(found.items(), start=1):
         work.bitmaps.replace(key, members, why="rebuilt")
+        if progress is not None:
+            progress(done, len(found))
     store.put_type(work, replace(declared, zone=zone, epoch=secrets.randbits(31)))
     return len(whole)
 

@@ -93,8 +93,10 @@ def rebuild(
     frame = Frame.of(ctx)
     with frame.read() as work:
         names = list(behaviour.event_types(work)) if name is None else [behaviour.find_type(work, name).name]
+    if not names:
+        frame.say("No type of event is declared yet.", "还没有声明事件类型。")
     for one in names:
         # One type a transaction, so that others may write in between.
-        with frame.write() as work:
-            count = behaviour.rebuild(work, one, zone=work.zone)
+        with frame.progress(one) as bar, frame.write() as work:
+            count = behaviour.rebuild(work, one, zone=work.zone, progress=bar)
         frame.done(f"{one}: {count} events.", f"{one}：{count} 个事件。", type=one, events=count)

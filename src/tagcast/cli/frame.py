@@ -6,14 +6,16 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, tzinfo
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO, cast
+from typing import TYPE_CHECKING, Any, TextIO, TypeGuard, cast
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import orjson
 import typer
 
+from tagcast.kit import clock
 from tagcast.kit.errors import Invalid, Lang, Refused, TagcastError
 from tagcast.kit.shipped import read_toml
 
@@ -23,6 +25,11 @@ if TYPE_CHECKING:  # loaded when a home is opened: `--version` and `--help` stay
 
 # Numbers that name something: they are written without separators, so that they can be copied.
 NAMES = frozenset({"id", "number", "seq", "agentid", "account", "tag", "parent", "joined_tag", "workspace", "pid"})
+
+_EARLIEST_MS = 100_000_000_000
+
+_SHORT = 24
+"""Columns up to so wide are not wrapped."""
 
 DONE, FAILED, REFUSED, PARTLY_SENT, BLOCKED = range(5)
 INTERRUPTED = 130
@@ -45,7 +52,6 @@ class Frame:
     def settings(self, **flags: object) -> "Settings":
         """The settings with this call's flags. Raises Invalid."""
         import tomllib
-        from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
         from tagcast.kit import settings
 
@@ -88,6 +94,14 @@ class Frame:
         with self.runtime() as runtime, runtime.work(access.only_workspace(runtime), actor()) as work:
             yield work
 
+    def zone(self) -> ZoneInfo:
+        """The workspace's: times are shown and read in it."""
+        return _zone(self.home)
+
+    def moment(self, told: datetime) -> datetime:
+        """A moment that a user names: without an offset it is of the workspace's zone."""
+        return told.replace(tzinfo=self.zone()) if told.tzinfo is None else told
+
     def say(self, en: str, zh: str) -> None:
         """A message for a person, on stderr."""
         sys.stdout.flush()
@@ -125,7 +139,7 @@ class Frame:
         """A cell; a value that is a name in the code has a word in Chinese, if its topic says so."""
         if self.lang == "zh" and of and isinstance(item, str):
             return _words(f"{of} values {name}").get(item, item)
-        return shown(item, name)
+        return shown(item, name, self.zone)
 
     def table(
         self,
@@ -148,15 +162,24 @@ class Frame:
         if not found and none is not None:
             self.say(*none)
             return
+        from rich.cells import cell_len
         from rich.console import Console
         from rich.table import Table
 
-        drawn = Table(*(self.word(name, of) for name in columns), box=None, pad_edge=False, header_style="bold")
-        for row in found:
-            cells = _cells(row)
-            drawn.add_row(*(self._shown(cells.get(name), name, of) for name in columns))
-        wide = None if sys.stdout.isatty() else 240
-        console = Console(width=wide, highlight=False, markup=False)
+        heads = [self.word(name, of) for name in columns]
+        texts = [[self._shown(cells.get(name), name, of) for name in columns] for cells in map(_cells, found)]
+        drawn = Table(box=None, pad_edge=False, header_style="bold")
+        least = 0
+        for place, head in enumerate(heads):
+            width = max(cell_len(one) for one in (head, *(row[place] for row in texts)))
+            # Short ones are never cut; what is long goes on in the next line.
+            short = width <= _SHORT
+            least += min(width, _SHORT) + 1
+            drawn.add_column(head, no_wrap=short, overflow="fold", min_width=min(width, _SHORT))
+        for row in texts:
+            drawn.add_row(*row)
+        console = Console(width=None if sys.stdout.isatty() else 240, highlight=False, markup=False)
+        console.width = max(console.width, least)
         with console.capture() as capture:
             console.print(drawn)
         print("\n".join(line.rstrip() for line in capture.get().rstrip("\n").splitlines()))
@@ -255,7 +278,7 @@ def actor() -> str:
 def plain(value: object) -> object:
     """A value as JSON can hold it: dataclasses as objects, bytes as hex, sets as sorted lists, times in ISO 8601."""
     if is_dataclass(value) and not isinstance(value, type):
-        return plain({field.name: getattr(value, field.name) for field in fields(value) if field.name[0] != "_"})
+        return plain(_cells(value))
     if hasattr(value, "_asdict"):
         return plain(value._asdict())
     for kinds, convert in _PLAIN:
@@ -265,7 +288,7 @@ def plain(value: object) -> object:
 
 
 _PLAIN: tuple[tuple[tuple[type, ...], Callable[[Any], object]], ...] = (
-    ((Mapping,), lambda value: {str(name): plain(item) for name, item in value.items()}),
+    ((Mapping,), lambda value: dict(_named(str(name), item) for name, item in value.items())),
     ((datetime, date), lambda value: value.isoformat()),
     ((bytes,), lambda value: value.hex()),
     ((set, frozenset), lambda value: [plain(item) for item in sorted(value)]),
@@ -283,6 +306,11 @@ def _cells(row: object) -> dict[str, object]:
 
 
 @cache
+def _zone(home: Path | None) -> ZoneInfo:
+    return ZoneInfo(Frame(home).settings().zone)
+
+
+@cache
 def _words(topic: str) -> dict[str, str]:
     """The Chinese words of a topic, `""`: of all; of `TOPIC values FIELD`: what the values of a field are called."""
     found: dict[str, object] = read_toml("cli", "words.toml")
@@ -296,18 +324,34 @@ def dump(data: object) -> str:
     return orjson.dumps(data, option=orjson.OPT_SERIALIZE_NUMPY, default=str).decode()
 
 
-def shown(item: object, name: str = "") -> str:
-    """A cell for people; what is named `…_at` or `…_ms` holds epoch milliseconds."""
+def _named(name: str, item: object) -> tuple[str, object]:
+    """A field of JSON: a moment in ISO 8601, its name without the unit."""
+    if _is_moment(item, name):
+        return name.removesuffix("_ms"), clock.from_ms(item).isoformat()
+    return (name.removesuffix("_ms") if item is None else name), plain(item)
+
+
+def _is_moment(item: object, name: str) -> TypeGuard[int]:
+    """What is named `…_at` or `…_ms` holds epoch milliseconds; few of them are a duration."""
+    return isinstance(item, int) and item > _EARLIEST_MS and name.endswith(("_at", "_ms"))
+
+
+def _utc() -> tzinfo:
+    return UTC
+
+
+def shown(item: object, name: str = "", zone: Callable[[], tzinfo] = _utc) -> str:
+    """A cell for people; moments in a zone, with their offset."""
     if item is None or isinstance(item, bool):
         return "✓" if item else "–"
-    if isinstance(item, int) and name.endswith(("_at", "_ms")):
-        item = datetime.fromtimestamp(item // 1000, UTC)
+    if _is_moment(item, name):
+        item = clock.from_ms(item)
     if isinstance(item, int):
         return f"{item:,}" if abs(item) >= 10_000 and name not in NAMES else str(item)
     if isinstance(item, float):
         return f"{item:,.{4 if abs(item) < 1000 else 12}g}"
     if isinstance(item, datetime):
-        return f"{item.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}"
+        return clock.told(item.astimezone(zone()))
     return dump(plain(item)) if isinstance(item, Mapping | list | tuple | set | frozenset) else str(item)
 
 

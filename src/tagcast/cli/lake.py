@@ -6,6 +6,7 @@ import typer
 
 from tagcast import access, behaviour
 from tagcast.cli.frame import FAILED, Frame
+from tagcast.kit.errors import TagcastError
 
 app = typer.Typer(no_args_is_help=True, help="The lake 数据湖 of events: status, compact, verify, history.")
 
@@ -22,14 +23,20 @@ def status(ctx: typer.Context) -> None:
         )
     frame.table(
         rows,
-        ["type", "rows", "files", "bytes", "first_ms", "last_ms", "upto", "waiting", "agrees", "version"],
+        ["type", "rows", "files", "bytes", "first_ms", "last_ms", "upto", "waiting", "agrees", "damaged", "version"],
         none=(
             "No type of event is declared yet. Declare one: tagcast events declare purchase --purpose …",
             "还没有声明事件类型。请先声明：tagcast events declare purchase --purpose …",
         ),
         of="lake",
     )
-    if not all(one.agrees for one in rows):
+    if any(one.damaged for one in rows):
+        frame.say(
+            "Where `damaged` is yes, the log of the lake cannot be believed: a worker mends it within a minute, or "
+            "`tagcast lake verify --repair` does.",
+            "“已损坏”为是的类型：数据湖日志不可信。工作进程会在一分钟内修复，也可运行 `tagcast lake verify --repair`。",
+        )
+    if not all(one.agrees or one.damaged for one in rows):
         frame.say(
             "Where `agrees` is no, the lake holds another history than the database, as after a backup was restored: "
             "a worker takes it back within a minute, or `tagcast lake compact` does. If it stays so, put the lake's "
@@ -41,16 +48,28 @@ def status(ctx: typer.Context) -> None:
 
 @app.command()
 def compact(ctx: typer.Context) -> None:
-    """Bring in what waits, make one file of each month's, and remove files that were replaced long enough ago."""
+    """Bring in what waits, make one file of each month's, and remove files that were replaced long enough ago.
+
+    Exit code 1 when a type of event cannot be brought on; the others are.
+    """
     frame = Frame.of(ctx)
+    stuck: dict[str, TagcastError] = {}
+
+    def told(name: str, error: TagcastError) -> None:
+        stuck.setdefault(name, error)
+
     with frame.runtime() as runtime:
         workspace = access.only_workspace(runtime)
-        moved = behaviour.moving.bring(runtime, workspace)
-        fewer = behaviour.moving.tidy(runtime, workspace, everything=True)
+        moved = behaviour.moving.bring(runtime, workspace, stuck=told)
+        fewer = behaviour.moving.tidy(runtime, workspace, everything=True, stuck=told)
     frame.done(
         f"Brought in {moved:,} events; {fewer} files fewer.", f"已移入 {moved:,} 条事件；减少 {fewer} 个文件。",
         moved=moved, fewer=fewer,
     )  # fmt: skip
+    for error in stuck.values():
+        frame.problem(error)
+    if stuck:
+        raise typer.Exit(FAILED)
 
 
 @app.command()

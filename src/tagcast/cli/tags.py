@@ -1,6 +1,6 @@
 """`tagcast tags`: the tree, who holds a tag, and every change of it."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -78,7 +78,7 @@ def apply(
     column: Annotated[str, typer.Option(help="Its column.")] = "customer_id",
     kind: Annotated[str, typer.Option(help="What the column holds: customer_id, openid …")] = "customer_id",
     refused: Annotated[Path | None, typer.Option(help="Where rows go that name nobody; else into the home.")] = None,
-    until: Annotated[datetime | None, typer.Option(help="Take it back then (UTC).")] = None,
+    until: Annotated[datetime | None, typer.Option(help="Take it back then, in the workspace's zone.")] = None,
     forever: Annotated[bool, typer.Option("--forever", help="Not for the tag's own lifetime only.")] = False,
     why: Why = "by hand",
 ) -> None:
@@ -86,7 +86,7 @@ def apply(
     frame = Frame.of(ctx)
     if (file is None) == (not contact):
         raise Invalid("cli.who", options="--contact, --file")
-    moment = None if until is None else until.astimezone(clock.now().tzinfo)
+    moment = None if until is None else frame.moment(until)
     with frame.write() as work:
         found = find_tag(work, tag, account)
         if file is not None:
@@ -132,12 +132,14 @@ def history(
     who: Annotated[str | None, typer.Option(help="By whom, exactly.")] = None,
     reason: Annotated[str | None, typer.Option(help="A part of the reason.")] = None,
     op: Annotated[Literal["add", "remove"] | None, typer.Option(help="Which way.")] = None,
-    since: Annotated[datetime | None, typer.Option(help="UTC.")] = None,
-    until: Annotated[datetime | None, typer.Option(help="UTC.")] = None,
+    since: Annotated[datetime | None, typer.Option(help="Else all.")] = None,
+    until: Annotated[datetime | None, typer.Option(help="Else all.")] = None,
 ) -> None:
     """A tag's changes, newest first; all of them or some."""
     frame = Frame.of(ctx)
-    only = bitmaps.Only(who, reason, op, *(None if one is None else clock.to_ms(_utc(one)) for one in (since, until)))
+    only = bitmaps.Only(
+        who, reason, op, *(None if one is None else clock.to_ms(frame.moment(one)) for one in (since, until))
+    )
     with frame.read() as work:
         rows = [
             {
@@ -170,14 +172,14 @@ def undo(ctx: typer.Context, seq: Annotated[int, typer.Argument(help="From the h
 def as_of(
     ctx: typer.Context,
     tag: Several,
-    moment: Annotated[datetime, typer.Argument(help="2026-11-01T08:00:00, UTC.")],
+    moment: Annotated[datetime, typer.Argument(help="2026-11-01T08:00:00, in the workspace's zone.")],
     account: Account = None,
     below: Below = False,
 ) -> None:
     """How many held a tag, or any of several, at a past moment."""
     frame = Frame.of(ctx)
     with frame.read() as work:
-        held = len(tags.as_of(work, _ids(work, tag, account), _utc(moment), below=below))
+        held = len(tags.as_of(work, _ids(work, tag, account), frame.moment(moment), below=below))
     frame.emit({"tag": "、".join(tag), "at": moment, "holders": held}, text=lambda: str(held))
 
 
@@ -185,8 +187,8 @@ def as_of(
 def diff(
     ctx: typer.Context,
     tag: Several,
-    since: Annotated[datetime, typer.Option(help="2026-11-01T08:00:00, UTC.")],
-    until: Annotated[datetime | None, typer.Option(help="UTC; else now.")] = None,
+    since: Annotated[datetime, typer.Option(help="2026-11-01T08:00:00, in the workspace's zone.")],
+    until: Annotated[datetime | None, typer.Option(help="Else now.")] = None,
     account: Account = None,
     below: Below = False,
     file: Annotated[Path | None, typer.Option(help="Write who came and who left, by number, as CSV.")] = None,
@@ -194,9 +196,9 @@ def diff(
     """Who came to hold a tag, or any of several, between two moments, and who left."""
     frame = Frame.of(ctx)
     with frame.read() as work:
-        ids, end = _ids(work, tag, account), work.now if until is None else _utc(until)
-        before = len(tags.as_of(work, ids, _utc(since), below=below))
-        found = tags.diff(work, ids, _utc(since), end, below=below)
+        ids, end = _ids(work, tag, account), work.now if until is None else frame.moment(until)
+        before = len(tags.as_of(work, ids, frame.moment(since), below=below))
+        found = tags.diff(work, ids, frame.moment(since), end, below=below)
     if file is not None:
         sides = (("came", found.added), ("left", found.removed))
         files.write_csv(file, ["side", "number"], ((side, number) for side, some in sides for number in some))
@@ -277,7 +279,3 @@ def restore(ctx: typer.Context, tag: Annotated[int, typer.Argument(help="Its num
 
 def _ids(work: Work, texts: list[str], account: str | None) -> list[int]:
     return [find_tag(work, text, account).id for text in texts]
-
-
-def _utc(moment: datetime) -> datetime:
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment

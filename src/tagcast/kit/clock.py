@@ -23,6 +23,12 @@ def from_ms(ms: int) -> datetime:
     return datetime.fromtimestamp(ms // 1000, UTC).replace(microsecond=ms % 1000 * 1000)
 
 
+def told(moment: datetime) -> str:
+    """A moment for people: as its zone has it, with the offset."""
+    offset = moment.isoformat()[-6:]
+    return f"{moment:%Y-%m-%d %H:%M:%S}{'Z' if offset == '+00:00' else offset}"
+
+
 def local_day(moment: datetime, zone: str) -> date:
     """The calendar day of a moment in an IANA zone."""
     return moment.astimezone(ZoneInfo(zone)).date()
