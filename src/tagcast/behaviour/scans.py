@@ -63,6 +63,7 @@ def fold(
                         take(made, part)
                     done += 1
                     progress(min(done, total), total)
+            progress(total, total)
             return made
     raise Unavailable("behaviour.lake_moves", type=", ".join(chosen.types))
 
@@ -117,11 +118,13 @@ class _Pass:
     def _logged(self) -> Iterator[Events]:
         waiting: list[Events] = []
         rows = 0
-        for entry in store.entries(self._work, self._place.declared.name, self._place.upto, self._place.newest + 1):
+        here = self._place
+        span = self._first, self._last
+        for entry in store.entries(self._work, here.declared.name, here.upto, here.newest + 1, span=span):
             if entry.gone is not None:
                 continue
             if entry.payload is None:
-                raise Unavailable(self._place.lost, type=self._place.declared.name)
+                raise Unavailable(here.lost, type=here.declared.name)
             found = entry.events()
             waiting.append(found if self._rows.conditions else replace(found, properties=[]))
             rows += len(found)

@@ -151,12 +151,19 @@ def batches_since(work: Work, seq: int, limit: int) -> list[tuple[int, str, Even
     ]
 
 
-def entries(work: Work, name: str, after: int, before: int | None) -> Generator[Entry, None, None]:
-    """The log of a type with after < seq < before, oldest first."""
+def entries(
+    work: Work, name: str, after: int, before: int | None, *, span: tuple[int | None, int | None] = (None, None)
+) -> Generator[Entry, None, None]:
+    """The log of a type with after < seq < before, oldest first; without batches that have no event of `span`."""
     query = sa.select(_t.seq, _t.stamp, _t.payload, _t.fresh, _t.gone)
     query = query.where(_t.workspace == work.workspace, _t.type == name, _t.seq > after)
     if before is not None:
         query = query.where(_t.seq < before)
+    first, last = span
+    if first is not None:
+        query = query.where(_t.last_ms >= first)
+    if last is not None:
+        query = query.where(_t.first_ms <= last)
     # A reader may stop before the end; the cursor must not stay open then.
     with work.connection.execute(query.order_by(_t.seq), execution_options={"yield_per": 64}) as found:
         for row in found:

@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tagcast import bitmaps
-from tagcast.behaviour import actions, kept, levels, packed, recording
+from tagcast.behaviour import kept, levels, packed, recording, scans
+from tagcast.behaviour.questions import Window
 from tagcast.behaviour.rules import EventType
+from tagcast.behaviour.scans import Chosen
 from tagcast.columns import Records
 from tagcast.kit.uow import Work
 
@@ -26,7 +28,6 @@ _FIELDS = {
 _TYPES = {"first_day": np.int32, "last_day": np.int32, "sum": np.int64, "first_sum": np.int64}
 _OF_DAYS = {"first_day", "last_day"}
 _OF_ONE = {"days", "first_sum"}
-_DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,9 +151,10 @@ def _cut(
 def _subtract(
     work: Work, declared: EventType, who: NDArray[np.uint32], columns: dict[str, NDArray[Any]], last_one: int
 ) -> None:
-    # A day begins at most 14 hours before the UTC day of the same name.
-    later = actions.events_of(work, declared.name, last_one * _DAY_MS)
-    days = packed.per_day(later, declared.zone)
+    # The workspace's days may be another zone's than the type's.
+    window = Window(levels.EPOCH + timedelta(days=last_one - 1))
+    parts: list[packed.Events] = scans.fold(work, Chosen([declared.name], window), list, list.append)
+    days = packed.per_day(packed.join(parts), declared.zone)
     there = (days.day > last_one) & np.isin(days.contact, who)
     at = np.searchsorted(who, days.contact[there])
     for one, less in (("count", days.count[there]), ("days", np.uint32(1)), ("sum", days.sum[there])):
