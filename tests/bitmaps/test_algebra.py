@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 from pyroaring import BitMap
 from tests.bitmaps.conftest import Log, clear, reading, writing
 
-from tagcast.bitmaps import Bitmaps, View, algebra
+from tagcast.bitmaps import Bitmaps, View, algebra, blocks
 from tagcast.bitmaps.algebra import AllOf, AnyOf, AtLeast, Evaluation, Except, Key, Node
+from tagcast.bitmaps.blocks import Join, Meet
 from tagcast.bitmaps.codec import pack
 from tagcast.bitmaps.memory import Memory
 from tagcast.bitmaps.past import Past
 from tagcast.bitmaps.planes import Plane
+from tagcast.bitmaps.scattered import Scattered
 
 CHUNK = 65536
 KINDS = {
@@ -82,10 +84,18 @@ def test_a_plane_is_its_set(shape: dict[int, str], other: dict[int, str], few: f
     first, second, some = made(shape), made(other), BitMap(few)
     plane = Plane.union([first, second])
     whole = first | second
-    assert plane.bitmap() == whole
-    assert plane.count() == len(whole)
-    assert plane.present(some | first) == (some | first) & whole
-    assert plane.changed(some - whole, some & whole).bitmap() == whole ^ some
+    for same in (plane, Scattered.of(plane), Scattered.of(whole)):
+        assert same.bitmap() == whole
+        assert same.count() == len(whole)
+        assert same.present(some) == some & whole
+        assert same.present(some | first) == (some | first) & whole
+        assert same.changed(some - whole, some & whole).bitmap() == whole ^ some
+        assert Plane(same.words).bitmap() == whole
+    for mixed in (Meet((plane, Scattered.of(first))), Meet((plane,), (Scattered.of(second),))):
+        wanted = first if len(mixed.inside) > 1 else first - second
+        assert blocks.solid(mixed).bitmap() == wanted
+        assert blocks.count(Join((mixed, Scattered.of(second)))) == len(wanted | second)
+        assert blocks.present(mixed, some | second) == wanted & (some | second)
 
 
 def filled(log: Log, sets: dict[str, BitMap]) -> None:
@@ -207,6 +217,26 @@ def test_two_hundred_levels_of_shared_parts_are_met_once_each(sqlite_log: Log, m
             evaluation = Evaluation(view, "all", remember=remember)
             assert evaluation.count(node) == evaluation.count(again) == len(wanted & EVERYONE)
             assert evaluation.members(again) == wanted & EVERYONE
+
+
+@pytest.mark.parametrize("memory", [GREEDY, TIGHT, NONE], ids=["planes", "some planes", "no planes"])
+def test_a_thousand_levels_need_no_deeper_stack(sqlite_log: Log, memory: Memory) -> None:
+    sets = {"a": made({0: "half", 16: "half"}), "b": made({0: "dense"}), "c": made({1: "array", 0: "few"})}
+    filled(sqlite_log, sets)
+    node: Node = Key("a")
+    wanted = sets["a"] & EVERYONE
+    for level in range(1_000):
+        if level % 2:
+            node, wanted = Except(AnyOf((node, Key("b")))), EVERYONE - (wanted | sets["b"])
+        else:
+            node, wanted = AllOf((Except(node), Except(Key("c")))), EVERYONE - wanted - sets["c"]
+    with reading(Bitmaps(sqlite_log.engine, memory=memory), sqlite_log) as view:
+        for remember in (False, True, True):
+            assert Evaluation(view, "all", remember=remember).members(node) == wanted
+            assert Evaluation(view, "all", remember=remember).count(node) == len(wanted)
+            assert Evaluation(view, "all", remember=remember).holds(node, 3) == (3 in wanted)
+        few = BitMap(range(0, 300, 3))
+        assert Evaluation(view, "all", within=few).members(node) == wanted & few
 
 
 def test_nodes_are_equal_by_what_they_say() -> None:

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 
 from pyroaring import BitMap
 
-from tagcast.bitmaps import planes
-from tagcast.bitmaps.planes import Dense, Join, Meet, Plane
+from tagcast.bitmaps import blocks
+from tagcast.bitmaps.blocks import Dense, Join, Meet
+from tagcast.bitmaps.planes import Plane
 
 _PAIRWISE_BELOW = 4096
 _LOOKED_UP_BELOW = 30_000
@@ -88,7 +89,7 @@ def solid(members: Members) -> BitMap | Plane:
         case Some(parts):
             return _united(parts)
         case _:
-            return planes.solid(members)
+            return blocks.solid(members)
 
 
 def count_within(members: Members, everyone: BitMap, plane: Plane | None) -> int:
@@ -96,7 +97,7 @@ def count_within(members: Members, everyone: BitMap, plane: Plane | None) -> int
     if isinstance(members, _SPARSE):
         return everyone.intersection_cardinality(bitmap(members))
     assert plane is not None
-    return planes.count(Meet((members, plane)))
+    return blocks.count(Meet((members, plane)))
 
 
 def _apart(parts: Sequence[Members]) -> tuple[tuple[Dense, ...], list[Sparse]]:
@@ -139,9 +140,9 @@ def _roaring(inside: Sequence[Sparse], outside: Sequence[Sparse]) -> BitMap:
 def _looked_up(left: BitMap, dense: tuple[Dense, ...], not_dense: tuple[Dense, ...]) -> BitMap:
     """Those of `left` in all of `dense` and in none of `not_dense`."""
     for part in dense:
-        left = planes.present(part, left)
+        left = blocks.present(part, left)
     for part in not_dense:
-        left = left - planes.present(part, left)
+        left = left - blocks.present(part, left)
     return left
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from pyroaring import BitMap
 
-from tagcast.bitmaps import planes
+from tagcast.bitmaps import blocks, planes
 from tagcast.bitmaps.planes import Plane
 
 _FLIPPED_FROM = 50_000
@@ -34,7 +34,7 @@ def at_least_of(sets: Sequence[BitMap | Plane], n: int) -> BitMap | Plane:
     if n > _STEPS_MOST:
         return _added_up([*sparse, *(plane.bitmap() for plane in dense)], n)
     levels = _levels(sparse, n)
-    return levels[-1] if not dense else planes.at_least(dense, [Plane.union([level]) for level in levels])
+    return levels[-1] if not dense else blocks.at_least(dense, [Plane.union([level]) for level in levels])
 
 
 def _levels(sets: Sequence[BitMap], n: int) -> list[BitMap]:

@@ -11,7 +11,8 @@ from importlib import resources
 from pyroaring import BitMap
 
 from tagcast.bitmaps.entries import Entry
-from tagcast.bitmaps.planes import Plane
+from tagcast.bitmaps.planes import BLOCK, Plane
+from tagcast.bitmaps.scattered import Scattered
 
 Name = tuple[int, str]
 _ESTIMATED_AGAIN_AFTER = 256
@@ -38,11 +39,11 @@ def default() -> Memory:
 
 
 class Planes:
-    """Decides which entries keep their members as planes. Safe to share between threads.
+    """Decides in which form entries keep their members. Safe to share between threads.
 
-    All sets stay in memory, each in one form. Planes that are larger than the Roaring sets they replace are held while
-    `memory.sets` bytes are not exceeded; those so dense that all denser ones fit too come first, among the others the
-    ones used last. `counts()` says the sizes of all sets.
+    All sets stay in memory, each in one form. Dense ones are planes while `memory.sets` bytes are not exceeded, else
+    scattered; those so dense that all denser ones fit too come first, among the others the ones used last. `counts()`
+    says the sizes of all sets.
     """
 
     def __init__(self, memory: Memory, counts: Callable[[], list[int]]) -> None:
@@ -58,6 +59,8 @@ class Planes:
     def use(self, name: Name, entry: Entry) -> BitMap | Plane:
         """The entry's members, in the form in which it keeps them from now on."""
         whole = entry.whole()
+        if isinstance(whole, Scattered):
+            return self._scattered(name, entry, whole)
         if isinstance(whole, Plane):
             held = self._held.get(name)
             if held is not None and held[0] is entry:
@@ -70,9 +73,20 @@ class Planes:
             entry.settled = whole
             return whole
         with self._lock:
-            if not self._admits(whole):
+            if self._admits(entry.count, whole.max() // 8):
+                plane = Plane.union([whole])
+                self._hold(name, entry, self._extra(plane.nbytes, entry.count))
+            else:
+                plane = Scattered.of(whole)
+            entry.keep(plane)
+        return plane
+
+    def _scattered(self, name: Name, entry: Entry, whole: Scattered) -> Plane:
+        """What was scattered stays so, unless there is a place for its plane."""
+        with self._lock:
+            if not self._admits(entry.count, whole.size * BLOCK * 8):
                 return whole
-            plane = Plane.union([whole])
+            plane = Plane(whole.words)
             entry.keep(plane)
             self._hold(name, entry, self._extra(plane.nbytes, entry.count))
         return plane
@@ -86,13 +100,12 @@ class Planes:
     def _extra(self, nbytes: int, count: int) -> int:
         return max(0, nbytes - int(min(count * self._memory.bytes_a_member, nbytes)))
 
-    def _admits(self, whole: BitMap) -> bool:
+    def _admits(self, count: int, nbytes: int) -> bool:
         self._until -= 1
-        nbytes = whole.max() // 8
         if self._until < 0:
             self._estimate(nbytes)
-        extra = self._extra(nbytes, len(whole))
-        while self._spent + extra > self._spare and len(whole) >= self._floor:
+        extra = self._extra(nbytes, count)
+        while self._spent + extra > self._spare and count >= self._floor:
             lesser = next((name for name, (entry, _) in self._held.items() if entry.count < self._floor), None)
             if lesser is None:
                 break
@@ -119,7 +132,7 @@ class Planes:
     def _let_go(self, name: Name) -> None:
         entry, extra = self._held.pop(name)
         self._spent -= extra
-        entry.keep(entry.bitmap())
+        entry.keep(Scattered.of(entry.whole()))
 
 
 class Results:

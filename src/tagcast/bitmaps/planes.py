@@ -1,14 +1,11 @@
-"""Dense sets as packed bits, and expressions over them worked out block by block.
+"""Dense sets as packed bits.
 
 A Roaring array of a few thousand numbers costs about a nanosecond a number to combine; packed bits cost an eighth of a
-byte a number of the whole range, at the speed of memory. So a dense set is combined as bits, and a whole expression
-block by block, so that what lies between stays in the processor's cache.
+byte a number of the whole range, at the speed of memory. `blocks` combines them.
 """
 
 import struct
-import threading
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -31,19 +28,19 @@ _OFFSETS_FROM = 4  # containers, in a file with runs
 _GATHER_BELOW = 200_000
 _ONE = np.uint64(1)
 _ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
-_ZERO: Words = np.zeros(BLOCK, dtype=np.uint64)
-_ZERO.flags.writeable = False
 
 
 class Plane:
     """A set as bits: bit n of word w stands for the number 64 * w + n. Never changes; whole blocks only."""
 
-    __slots__ = ("blocks", "words")
+    __slots__ = ("_words", "blocks", "size")
+    depth = 0
 
     def __init__(self, words: Words) -> None:
         words.flags.writeable = False
-        self.words = words
+        self._words = words
         self.blocks: list[Words] = [words[at : at + BLOCK] for at in range(0, len(words), BLOCK)]
+        self.size = len(self.blocks)
 
     @classmethod
     def union(cls, sets: Sequence[BitMap]) -> "Plane":
@@ -61,9 +58,14 @@ class Plane:
         return cls(words)
 
     @property
+    def words(self) -> Words:
+        """All bits, 64 a word. Not to be changed."""
+        return self._words
+
+    @property
     def nbytes(self) -> int:
         """What it takes of memory."""
-        return int(self.words.nbytes)
+        return int(self._words.nbytes)
 
     def count(self) -> int:
         """How many members."""
@@ -106,149 +108,9 @@ class Plane:
         return Plane(words)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Meet:
-    """Those in all of `inside` and in none of `outside`; `inside` is never empty."""
-
-    inside: tuple["Dense", ...]
-    outside: tuple["Dense", ...] = ()
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Join:
-    """Those in any of `parts`, of which there are two or more."""
-
-    parts: tuple["Dense", ...]
-
-
-Dense = Plane | Meet | Join
-
-
-def solid(dense: Dense) -> Plane:
-    """The expression worked out."""
-    if isinstance(dense, Plane):
-        return dense
-    words: Words = np.empty(_length(dense) * BLOCK, dtype=np.uint64)
-    for at, block in enumerate(_blocks(dense, _length(dense))):
-        words[at * BLOCK : (at + 1) * BLOCK] = block
-    return Plane(words)
-
-
-def count(dense: Dense) -> int:
-    """How many members; nothing larger than a block is made."""
-    scratch = _scratch.counts()
-    found = 0
-    for block in _blocks(dense, _length(dense)):
-        if block is not _ZERO:
-            found += int(np.bitwise_count(block, out=scratch).sum(dtype=np.uint32))
-    return found
-
-
-def at_least(sets: Sequence[Plane], levels: Sequence[Plane]) -> Plane:
-    """Who is in as many sets as there are `levels`: those that were met once, twice, … before the first of `sets`."""
-    length = max(len(plane.words) for plane in (*sets, *levels))
-    words: Words = np.zeros(length, dtype=np.uint64)
-    met = [np.empty(BLOCK, dtype=np.uint64) for _ in levels]
-    carries = [np.empty(BLOCK, dtype=np.uint64) for _ in levels]
-    for at in range(length // BLOCK):
-        for mine, level in zip(met, levels, strict=True):
-            mine[:] = _block(level, at, 0)
-        for plane in sets:
-            left = _block(plane, at, 0)
-            if left is _ZERO:
-                continue
-            for mine, carry in zip(met[:-1], carries, strict=False):
-                again = np.bitwise_and(mine, left, out=carry)
-                np.bitwise_or(mine, left, out=mine)
-                left = again
-            np.bitwise_or(met[-1], left, out=met[-1])
-        words[at * BLOCK : (at + 1) * BLOCK] = met[-1]
-    return Plane(words)
-
-
 def everything(most: int) -> BitMap:
     """All numbers up to `most` and some above it, each chunk as bits: what members are crossed out of. Shared."""
     return _everything(most // _CHUNK_BITS + 1)
-
-
-def present(dense: Dense, members: BitMap) -> BitMap:
-    """Those of a few `members` that are in it; nothing else is worked out."""
-    match dense:
-        case Plane():
-            return dense.present(members)
-        case Join(parts):
-            return BitMap.union(*[present(part, members) for part in parts])
-        case Meet(inside, outside):
-            for part in inside:
-                members = present(part, members)
-            for part in outside:
-                members = members - present(part, members)
-            return members
-
-
-def _length(dense: Dense) -> int:
-    """How many blocks can have members."""
-    match dense:
-        case Plane():
-            return len(dense.blocks)
-        case Meet(inside):
-            return min(map(_length, inside))
-        case Join(parts):
-            return max(map(_length, parts))
-
-
-def _blocks(dense: Dense, length: int) -> Iterator[Words]:
-    for at in range(length):
-        yield _block(dense, at, 0)
-
-
-def _block(dense: Dense, at: int, depth: int) -> Words:
-    """One block; what is returned is good until the next call of the same or a lower depth, and not to be changed."""
-    match dense:
-        case Plane(blocks=blocks):
-            return blocks[at] if at < len(blocks) else _ZERO
-        case Join(parts):
-            return _joined(parts, at, depth)
-        case Meet(inside, outside):
-            found = _block(inside[0], at, depth)
-            out = _scratch.words(depth)
-            for part in inside[1:]:
-                if found is _ZERO:
-                    return _ZERO
-                found = np.bitwise_and(found, _block(part, at, depth + 1), out=out)
-            if outside and found is not _ZERO:
-                beyond = _joined(outside, at, depth + 1)
-                if beyond is not _ZERO:
-                    # a and not b = (a or b) xor b
-                    found = np.bitwise_xor(np.bitwise_or(found, beyond, out=out), beyond, out=out)
-            return found
-
-
-def _joined(parts: tuple[Dense, ...], at: int, depth: int) -> Words:
-    found = _block(parts[0], at, depth)
-    out = _scratch.words(depth)
-    for part in parts[1:]:
-        found = np.bitwise_or(found, _block(part, at, depth + 1), out=out)
-    return found
-
-
-class _Scratch(threading.local):
-    """Buffers of one thread, one for each depth of an expression."""
-
-    def __init__(self) -> None:
-        self._words: list[Words] = []
-        self._counts = np.empty(BLOCK, dtype=np.uint8)
-
-    def words(self, depth: int) -> Words:
-        while len(self._words) <= depth:
-            self._words.append(np.empty(BLOCK, dtype=np.uint64))
-        return self._words[depth]
-
-    def counts(self) -> NDArray[np.uint8]:
-        return self._counts
-
-
-_scratch = _Scratch()
 
 
 def _read_complement(members: BitMap, words: Words) -> None:
