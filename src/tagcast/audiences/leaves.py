@@ -67,9 +67,11 @@ class Lowering:
             case Nobody():
                 return algebra.NOBODY
             case And(parts):
-                return AllOf(tuple(self.node(part) for part in parts))
+                return AllOf(
+                    tuple(map(self.node, parts))
+                )  # each frame of Python counts where segments stand on segments
             case Or(parts):
-                return AnyOf(tuple(self.node(part) for part in parts))
+                return AnyOf(tuple(map(self.node, parts)))
             case Not(part):
                 return Except(self.node(part))
             case SegmentLeaf(name):
