@@ -61,7 +61,10 @@ def clear(work: Work, attribute: Attribute, members: BitMap | None = None, *, wh
 def _choices(column: Column) -> dict[str, BitMap]:
     key = column.attribute.key
     contact, index = _rows(column)
-    return {f"{key}={name}": bitmaps.pack(contact[index == at]) for at, name in enumerate(column.attribute.choices)}
+    return {
+        f"{key}={name}": bitmaps.pack(contact[np.flatnonzero(index == at)])
+        for at, name in enumerate(column.attribute.choices)
+    }
 
 
 def _planes(work: Work, column: Column) -> dict[str, BitMap]:
@@ -73,7 +76,8 @@ def _planes(work: Work, column: Column) -> dict[str, BitMap]:
     width = max((width, *(int(bit) + 1 for bit in there if bit.isdecimal())))
     planes = {f"{key}#known": bitmaps.pack(contact), f"{key}#sign": bitmaps.pack(contact[values < 0])}
     for bit in range(width):
-        planes[f"{key}#{bit}"] = bitmaps.pack(contact[(size >> bit & 1).astype(np.bool_)])
+        # Many times faster than by a mask.
+        planes[f"{key}#{bit}"] = bitmaps.pack(contact[np.flatnonzero((size >> bit & 1) != 0)])
     return planes
 
 
