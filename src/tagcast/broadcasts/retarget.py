@@ -17,15 +17,20 @@ from tagcast.kit.errors import Conflict
 from tagcast.kit.uow import Work
 
 
-def _rows(work: Work) -> list[sa.Row[Any]]:
+def every(workspace: int) -> sa.Select[Any]:
+    """The broadcasts and what they are for."""
     columns = (broadcasts.c.id, broadcasts.c.name, broadcasts.c.state, broadcasts.c.audience)
-    here = broadcasts.c.workspace == work.workspace
-    return list(work.connection.execute(sa.select(*columns).where(here).order_by(broadcasts.c.id)))
+    return sa.select(*columns).where(broadcasts.c.workspace == workspace).order_by(broadcasts.c.id)
+
+
+def drafts(workspace: int) -> sa.Select[Any]:
+    """Those that follow a change of names: few, found by an index, however many were sent."""
+    return every(workspace).where(broadcasts.c.state == State.DRAFT)
 
 
 def _uses(work: Work) -> Iterator[tags.Use]:
     refs = [(tag.account, tag.path, tag.id) for tag in tags.every(work).values()]
-    for row in _rows(work):
+    for row in work.connection.execute(every(work.workspace)).all():
         branches, exactly, over = audiences.tag_uses(audiences.from_json(row.audience), refs)
         yield tags.Use("broadcast", row.id, row.name, branches, exactly, over, live=row.state == State.DRAFT)
 
@@ -38,10 +43,10 @@ def _rewrite(work: Work, old: tags.Tag, new: tags.Tag) -> tags.Notes:
         branches, exactly, _ = audiences.tag_uses(said, refs)
         return audiences.noted(work, said, [ref for ref in refs if ref[2] in (*branches, *exactly)])
 
-    for row in _rows(work):
+    for row in work.connection.execute(drafts(work.workspace)).all():
         before = audiences.from_json(row.audience)
         after = audiences.with_tag(before, old, new)
-        if row.state == State.DRAFT and after != before:
+        if after != before:
             store.update(work, row.id, audience=audiences.to_json(after))
             notes.append({"name": row.name, "id": row.id, "before": noted(before), "after": noted(after)})
     return notes
@@ -62,16 +67,16 @@ USERS = tags.register(tags.Users("broadcast", _uses, _rewrite, _restore))
 
 
 def _renamed(work: Work, before: str, after: str) -> None:
-    for row in _rows(work):
+    for row in work.connection.execute(drafts(work.workspace)).all():
         audience = audiences.from_json(row.audience)
-        if row.state == State.DRAFT and (now := audiences.renamed(audience, before, after)) != audience:
+        if (now := audiences.renamed(audience, before, after)) != audience:
             store.update(work, row.id, audience=audiences.to_json(now))
 
 
 def _moved(work: Work, paths: tags.Paths) -> None:
-    for row in _rows(work):
+    for row in work.connection.execute(drafts(work.workspace)).all():
         audience = audiences.from_json(row.audience)
-        if row.state == State.DRAFT and (now := audiences.moved_tags(audience, paths)) != audience:
+        if (now := audiences.moved_tags(audience, paths)) != audience:
             store.update(work, row.id, audience=audiences.to_json(now))
 
 

@@ -8,7 +8,7 @@ broadcasts = sa.Table(
     "broadcast",
     db.metadata,
     sa.Column("id", db.Id, primary_key=True, autoincrement=True),
-    sa.Column("workspace", sa.Integer, nullable=False, index=True),
+    sa.Column("workspace", sa.Integer, nullable=False),
     sa.Column("account", sa.Integer, nullable=False),
     sa.Column("name", sa.String(200), nullable=False),
     sa.Column("purpose", sa.String(60), nullable=False),
@@ -29,6 +29,7 @@ broadcasts = sa.Table(
     sa.Column("started_at", db.Ms),
     sa.Column("sent_at", db.Ms),
     sa.Column("finished_at", db.Ms),
+    sa.Index("ix_broadcast_state", "workspace", "state"),
 )
 
 plans = sa.Table(

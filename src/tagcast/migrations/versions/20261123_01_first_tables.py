@@ -180,7 +180,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_broadcast")),
     )
     with op.batch_alter_table("broadcast", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_broadcast_workspace"), ["workspace"], unique=False)
+        batch_op.create_index("ix_broadcast_state", ["workspace", "state"], unique=False)
 
     op.create_table(
         "broadcast_chunk",
