@@ -5,6 +5,7 @@ began, records their outcome and gives the rest back.
 """
 
 import asyncio
+import gc
 import threading
 from collections.abc import Awaitable, Callable, Collection
 
@@ -43,6 +44,8 @@ def run(runtime: Runtime, stop: threading.Event) -> None:
 async def _run(runtime: Runtime, stop: threading.Event) -> None:
     owner = holding.new_owner()
     held: dict[asyncio.Task[None], Lease] = {}
+    # What was loaded until now stays: the collector, who stops everything meanwhile, need not go through it each time.
+    gc.freeze()
     beside = [asyncio.create_task(_again_and_again(stop, work)) for work in _beside(runtime)]
     try:
         while not stop.is_set():
