@@ -132,7 +132,9 @@ def _measured(runtime: Runtime, home: Path, size: int, segment: audiences.Expres
 
 
 def _bars(seen: "_Seen", size: int, right: bool) -> Iterator[Bar]:
-    taken = len(seen.acknowledged) / SECONDS
+    # Who cannot keep the pace is told by it, not by what was asked of him.
+    spent = max(seen.acknowledged.values()) - min(seen.acknowledged.values()) + BATCH / RATE
+    taken = len(seen.acknowledged) / spent
     late: dict[str, list[float]] = {}
     for (key, _), ms in sorted(seen.late.items(), key=lambda one: one[1]):
         late.setdefault(seen.kinds.get(key, key), []).append(ms)
