@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from bench import measure
 from bench.measure import Bar
 from tagcast import access, behaviour, bitmaps, features
+from tagcast.behaviour import moving
 from tagcast.features import Definition
 from tagcast.kit.settings import Settings
 from tagcast.kit.uow import Runtime
@@ -30,10 +31,14 @@ PART = 1_000_000
 COPIES = 20
 # The peers pass over the events; ours over what is kept a contact.
 BAR, CDNOW_BAR = (">=", 30), (">=", 50)
+# Where both read the events, ours is to be no slower.
+LAKE_BAR = (">=", 1)
+RECENT = 90
 
 SQL = """
 WITH person AS (
-    SELECT contact, max((ts_ms + 28800000) // 86400000) AS last_day, count(*) AS f, sum(amount) AS m
+    SELECT contact, max((ts_ms + 28800000) // 86400000) AS last_day,
+        {count} AS f, {total} AS m
     FROM read_parquet('{folder}/*.parquet') {where} GROUP BY contact
 )
 SELECT contact,
@@ -56,11 +61,23 @@ class Shop:
 
 @dataclass(frozen=True, slots=True)
 class Of:
-    """Which events a model counts, here and in SQL."""
+    """Which events a model counts, here and in SQL; with a window they are read, here from the lake."""
 
     what: str
     model: str
     where: str
+    window: int = 0
+
+    def sql(self, folder: Path) -> str:
+        """The same in SQL."""
+        last_ms = int(datetime(LAST.year, LAST.month, LAST.day, tzinfo=ZoneInfo(ZONE)).timestamp() * 1000)
+        since = f"FILTER (ts_ms >= {last_ms - (self.window - 1) * 86_400_000})" if self.window else ""
+        return SQL.format(
+            folder=folder, where=self.where, count=f"count(*) {since}", total=f"coalesce(sum(amount) {since}, 0)"
+        )
+
+
+PURCHASES = Of("purchases", "rfm", "WHERE kind = 'purchase'")
 
 
 def run(size: int, seed: int = 7) -> Iterator[Bar]:
@@ -72,22 +89,26 @@ def run(size: int, seed: int = 7) -> Iterator[Bar]:
         table = duckdb.connect()
         with shop.runtime.work(1, "bench") as work:
             features.define(work, Definition("rfm_online", "rfm", KINDS, schedule="asked"))
-        yield from _scores(shop, table, size, Of("purchases", "rfm", "WHERE kind = 'purchase'"))
+            features.define(work, Definition("rfm_recent", "rfm", KINDS, schedule="asked", window_days=RECENT))
+        yield from _scores(shop, table, size, PURCHASES)
         yield from _scores(shop, table, size, Of("all events", "rfm_online", ""))
         yield from _kept(shop, table, size)
+        moving.bring(shop.runtime, 1)
+        recent = Of(f"all events, the last {RECENT} days from the lake", "rfm_recent", "", RECENT)
+        yield from _scores(shop, table, size, recent, LAKE_BAR)
         shop.runtime.close()
     with tempfile.TemporaryDirectory() as name:
         yield from _cdnow(Path(name))
 
 
-def _scores(shop: Shop, table: Any, size: int, of: Of) -> Iterator[Bar]:
+def _scores(shop: Shop, table: Any, size: int, of: Of, bar: tuple[str, float] = BAR) -> Iterator[Bar]:
     """The scores of everybody as columns, nothing written."""
 
     def ours() -> Any:
         with shop.runtime.read(1, "bench") as work:
             return features.score(work, of.model, as_of=LAST)
 
-    sql = SQL.format(folder=shop.folder, where=of.where)
+    sql = of.sql(shop.folder)
     found = measure.interleaved({"tagcast": ours, "duckdb": lambda: table.sql(sql).fetchnumpy()})
     amounts, scores = found["tagcast"][1]
     theirs: Any = found["duckdb"][1]
@@ -102,14 +123,14 @@ def _scores(shop: Shop, table: Any, size: int, of: Of) -> Iterator[Bar]:
         ours=ours_seconds,
         peer=("duckdb", theirs_seconds),
         unit="s",
-        bar=BAR,
+        bar=bar,
         equal=equal,
     )
 
 
 def _kept(shop: Shop, table: Any, size: int) -> Iterator[Bar]:
     """The same with everything kept: amounts, scores and classes as sets, for the first time and after one more day."""
-    sql = SQL.format(folder=shop.folder, where="WHERE kind = 'purchase'")
+    sql = PURCHASES.sql(shop.folder)
     started = time.perf_counter()
     table.execute(f"CREATE TABLE scored AS {sql}")
     theirs = time.perf_counter() - started
