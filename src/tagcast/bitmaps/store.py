@@ -34,6 +34,9 @@ _key_tail = (
     .order_by(_c.seq)
 )
 _SQLITE_LAST = "SELECT max(seq) FROM bitmap_change WHERE workspace = ?"
+_SQLITE_TAIL = (
+    "SELECT seq, key, op, members FROM bitmap_change WHERE workspace = ? AND seq > ? AND seq <= ? ORDER BY seq"
+)
 _lock = sa.text("SELECT pg_advisory_xact_lock(:class, :workspace)")
 _insert = sa.insert(change).returning(_c.seq)
 
@@ -133,6 +136,10 @@ def _packed(size: int) -> str:
 
 def tail(connection: sa.Connection, workspace: int, after: int, to: int, *, limit: int | None = None) -> Iterator[Row]:
     """The changes of all keys with after < seq <= to, oldest first, at most `limit`; long tails are streamed."""
+    if connection.dialect.name == "sqlite" and limit is None and to - after <= _LONG_TAIL:
+        for seq, key, op, members in connection.exec_driver_sql(_SQLITE_TAIL, (workspace, after, to)):
+            yield Row(seq, key, cast(Op, op), from_bytes(members))
+        return
     options = {"yield_per": 256} if to - after > _LONG_TAIL else {}
     parameters = {"workspace": workspace, "after": after, "to": to}
     statement = _tail if limit is None else _tail.limit(limit)
