@@ -17,7 +17,7 @@ def import_tables() -> None:
     for module in pkgutil.iter_modules(tagcast.__path__):
         if module.ispkg and (package / module.name / "tables.py").exists():
             importlib.import_module(f"tagcast.{module.name}.tables")
-    for name in ("leases", "events"):
+    for name in ("leases", "events", "schedules"):
         importlib.import_module(f"tagcast.kit.{name}")
 
 
