@@ -157,6 +157,23 @@ def test_a_pass_tells_how_far_it_is_and_takes_every_event_once(runtime: Runtime,
             passed(work, Chosen(("sneeze",)))
 
 
+@pytest.mark.parametrize("until", [None, TODAY - timedelta(days=30)])
+def test_what_is_kept_of_several_types_is_folded(runtime: Runtime, told: list[Told], until: date | None) -> None:
+    fields = ("first_day", "last_day", "count", "sum")
+    with runtime.read(1, "t") as work:
+        found = behaviour.aggregates(work, *TYPES, until=until, fields=fields)
+        rows = zip(found.contact.tolist(), *(getattr(found, name).tolist() for name in fields), strict=True)
+        with pytest.raises(ValueError, match="days"):
+            behaviour.aggregates(work, *TYPES, fields=("days",))
+    wanted = []
+    for who in sorted({one.contact for one in told}):
+        mine = [one for one in told if one.contact == who and (until is None or one.day <= until)]
+        days = [(one.day - date(1970, 1, 1)).days for one in mine]
+        if mine:
+            wanted.append((who, min(days), max(days), len(mine), sum(one.cents for one in mine)))
+    assert list(rows) == wanted
+
+
 def test_the_highest_number_goes_into_the_lake_and_back(runtime_sqlite: Runtime) -> None:
     with runtime_sqlite.work(1, "t") as work:
         store.lock(work)
