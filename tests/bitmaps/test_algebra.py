@@ -36,9 +36,12 @@ KINDS = {
 # One block of a plane is sixteen chunks: the seventeenth begins the next.
 PLACES = (0, 1, 15, 16, 33)
 shapes = st.dictionaries(st.sampled_from(PLACES), st.sampled_from(sorted(KINDS)), max_size=4)
-GREEDY = Memory(sets=1 << 40, results=1 << 30, spread_most=1 << 40, span_least=1, bytes_a_member=2.2)
-NONE = Memory(sets=0, results=0, spread_most=1, span_least=1, bytes_a_member=2.2)
-TIGHT = Memory(sets=700_000, results=300_000, spread_most=1 << 40, span_least=1, bytes_a_member=2.2)
+BYTES = {"bytes_a_member": 2.2, "bytes_scattered": 3.0}
+GREEDY = Memory(sets=1 << 40, results=1 << 30, spread_most=1 << 40, span_least=1, **BYTES)
+NONE = Memory(sets=0, results=0, spread_most=1, span_least=1, **BYTES)
+TIGHT = Memory(sets=700_000, results=300_000, spread_most=1 << 40, span_least=1, **BYTES)
+SCATTERED = Memory(sets=0, results=1 << 30, spread_most=1 << 40, span_least=1, bytes_a_member=0, bytes_scattered=0)
+MEMORIES = [GREEDY, TIGHT, SCATTERED, NONE]
 EVERYONE = BitMap(range(3, 35 * CHUNK, 3)) | BitMap(range(CHUNK - 50, CHUNK + 50))
 LEAVES = [Key(name) for name in "abcde"]
 nodes: st.SearchStrategy[Node] = st.recursive(
@@ -78,7 +81,7 @@ def naive(node: Node, sets: dict[str, BitMap], everyone: BitMap) -> BitMap:
     raise AssertionError(node)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(shape=shapes, other=shapes, few=st.frozensets(st.integers(0, 40 * CHUNK), max_size=8))
 def test_a_plane_is_its_set(shape: dict[int, str], other: dict[int, str], few: frozenset[int]) -> None:
     first, second, some = made(shape), made(other), BitMap(few)
@@ -118,7 +121,7 @@ def check(view: View, node: Node, sets: dict[str, BitMap], within: BitMap | None
 
 @settings(max_examples=40, deadline=None)
 @given(data=st.data())
-@pytest.mark.parametrize("memory", [GREEDY, TIGHT, NONE], ids=["planes", "some planes", "no planes"])
+@pytest.mark.parametrize("memory", MEMORIES, ids=["planes", "some", "scattered", "none"])
 def test_any_expression_is_what_the_sets_say(sqlite_log_once: Log, memory: Memory, data: st.DataObject) -> None:
     sets = {key.name: made(data.draw(shapes)) for key in LEAVES}
     filled(sqlite_log_once, sets)
@@ -219,7 +222,7 @@ def test_two_hundred_levels_of_shared_parts_are_met_once_each(sqlite_log: Log, m
             assert evaluation.members(again) == wanted & EVERYONE
 
 
-@pytest.mark.parametrize("memory", [GREEDY, TIGHT, NONE], ids=["planes", "some planes", "no planes"])
+@pytest.mark.parametrize("memory", MEMORIES, ids=["planes", "some", "scattered", "none"])
 def test_a_thousand_levels_need_no_deeper_stack(sqlite_log: Log, memory: Memory) -> None:
     sets = {"a": made({0: "half", 16: "half"}), "b": made({0: "dense"}), "c": made({1: "array", 0: "few"})}
     filled(sqlite_log, sets)

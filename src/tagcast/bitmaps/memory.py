@@ -29,6 +29,7 @@ class Memory:
     spread_most: int
     span_least: int
     bytes_a_member: float
+    bytes_scattered: float
 
 
 @cache
@@ -54,6 +55,7 @@ class Planes:
         self._spare = 0
         self._floor = 0
         self._until = 0
+        self._bytes = memory.bytes_scattered  # a member takes, of what is no plane
         self._lock = threading.Lock()
 
     def use(self, name: Name, entry: Entry) -> BitMap | Plane:
@@ -76,16 +78,20 @@ class Planes:
             if self._admits(entry.count, whole.max() // 8):
                 plane = Plane.union([whole])
                 self._hold(name, entry, self._extra(plane.nbytes, entry.count))
-            else:
+            elif self._scatters():
                 plane = Scattered.of(whole)
+            else:
+                return whole
             entry.keep(plane)
         return plane
 
-    def _scattered(self, name: Name, entry: Entry, whole: Scattered) -> Plane:
-        """What was scattered stays so, unless there is a place for its plane."""
+    def _scattered(self, name: Name, entry: Entry, whole: Scattered) -> BitMap | Plane:
+        """What was scattered stays so, unless there is a place for its plane, or none for any."""
         with self._lock:
             if not self._admits(entry.count, whole.size * BLOCK * 8):
-                return whole
+                if not self._scatters():
+                    entry.keep(whole.bitmap())
+                return entry.whole()
             plane = Plane(whole.words)
             entry.keep(plane)
             self._hold(name, entry, self._extra(plane.nbytes, entry.count))
@@ -98,15 +104,21 @@ class Planes:
         return taken(whole) * 8 * 16 > span
 
     def _extra(self, nbytes: int, count: int) -> int:
-        return max(0, nbytes - int(min(count * self._memory.bytes_a_member, nbytes)))
+        return max(0, nbytes - int(count * self._bytes))
+
+    def _scatters(self) -> bool:
+        """Whether there is memory for all sets that are no planes as the bytes of one."""
+        return self._bytes == self._memory.bytes_scattered
 
     def _admits(self, count: int, nbytes: int) -> bool:
         self._until -= 1
         if self._until < 0:
             self._estimate(nbytes)
         extra = self._extra(nbytes, count)
+        if not extra:
+            return True
         while self._spent + extra > self._spare and count >= self._floor:
-            lesser = next((name for name, (entry, _) in self._held.items() if entry.count < self._floor), None)
+            lesser = next((name for name, (one, some) in self._held.items() if some and one.count < self._floor), None)
             if lesser is None:
                 break
             self._let_go(lesser)
@@ -116,13 +128,24 @@ class Planes:
         """How much is spare, and how dense a set must be for it and all denser ones to fit."""
         self._until = _ESTIMATED_AGAIN_AFTER
         counts = sorted(self._counts(), reverse=True)
-        taken = sum(min(count * self._memory.bytes_a_member, nbytes) for count in counts)
-        self._spare, self._floor, used = max(0, self._memory.sets - int(taken)), 0, 0
+        self._bytes = self._memory.bytes_scattered
+        if (spare := self._left(counts, nbytes)) < 0:
+            self._bytes = self._memory.bytes_a_member
+            spare = self._left(counts, nbytes)
+        self._held = OrderedDict(
+            (name, (entry, self._extra(nbytes, entry.count))) for name, (entry, _) in self._held.items()
+        )
+        self._spent = sum(extra for _, extra in self._held.values())
+        self._spare, self._floor, used = max(0, spare), 0, 0
         for count in counts:
             used += self._extra(nbytes, count)
             if used > self._spare:
                 self._floor = count + 1
                 break
+
+    def _left(self, counts: list[int], nbytes: int) -> int:
+        """The bytes that are left for planes when nothing is one."""
+        return self._memory.sets - int(sum(min(count * self._bytes, nbytes) for count in counts))
 
     def _hold(self, name: Name, entry: Entry, extra: int) -> None:
         before = self._held.pop(name, None)
@@ -132,7 +155,7 @@ class Planes:
     def _let_go(self, name: Name) -> None:
         entry, extra = self._held.pop(name)
         self._spent -= extra
-        entry.keep(Scattered.of(entry.whole()))
+        entry.keep(Scattered.of(entry.whole()) if self._scatters() else entry.bitmap())
 
 
 class Results:

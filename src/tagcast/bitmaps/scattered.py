@@ -64,6 +64,8 @@ class Scattered(Plane):
 
     def bitmap(self) -> BitMap:
         """The same set as a Roaring bitmap of the caller's own."""
+        if len(self._bytes) * 4 > self.size * BLOCK * 8:
+            return Plane(self.words).bitmap()
         which, bits = np.unpackbits(self._bytes, bitorder="little").reshape(-1, 8).nonzero()
         starts = np.repeat(np.arange(len(self._edges) - 1, dtype=np.int64) * _PART, np.diff(self._edges))
         return pack((starts + self._places)[which] * 8 + bits)
