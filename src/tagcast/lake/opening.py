@@ -77,7 +77,7 @@ def widen(table: Any, known: pa.Schema, schema: pa.Schema) -> pa.Schema:
     return whole
 
 
-def commit(
+def write(
     table: Any,
     added: Sequence[tuple[str, int, str]],
     removed: Sequence[File],
@@ -118,7 +118,7 @@ def checkpoint(state: Snapshot, stats_of: Mapping[str, str]) -> list[tuple[str, 
         table = open_table(aside, {})
         added = [(one.name, one.size, stats_of[one.name]) for one in state.files]
         noted = {"what": "repair", "rows": "0", "upto": str(state.upto), "stamp": str(state.stamp)}
-        commit(table, added, [], marks, noted, now_ms=0)
+        write(table, added, [], marks, noted, now_ms=0)
         table = open_table(aside, {})
         table.create_checkpoint()
         log = Path(aside) / seals.LOG

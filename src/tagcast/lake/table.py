@@ -362,7 +362,7 @@ class LakeTable:
         noted = {"what": what, "rows": str(rows), "upto": str(upto), "stamp": str(stamp)}
         if reached is not None:
             marks = {**marks, APPENDED: upto, STAMP: stamp}
-        opening.commit(table, added, removed, marks, noted, now_ms=int(time.time() * 1000))
+        opening.write(table, added, removed, marks, noted, now_ms=int(time.time() * 1000))
         self._seal()
 
     def _open(self, version: int | None = None) -> Any:
