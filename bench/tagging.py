@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from pyroaring import BitMap
@@ -123,30 +124,35 @@ def _single(runtime: Runtime, base, url: str, folder: Path, given: tuple[int, Bi
         file.write(bytes(LOG))
         os.fsync(file.fileno())
 
-        def sync() -> None:
-            for _ in range(FEW):
-                file.seek(next(places) * PAGE % LOG)
-                file.write(bytes(PAGE))
-                os.fdatasync(file.fileno())
-
         found = _per_tagging(
             {
                 "alone": (ours, FEW),
                 "blob": (lambda: blob.rewrite(numbers, FEW), FEW),
                 "row": (row, FEW),
-                "disk": (sync, FEW),
+                "disk": (lambda: _sync(file, places), FEW),
                 "together": (lambda: run_loop(callers()), MANY),
                 "blob together": (lambda: blob.rewrite(numbers, FEW, at_once=FLIGHT), FEW * FLIGHT),
                 "rows together": (lambda: _pgbench(url, folder), MANY),
             }
         )
     taggings.close()
+    equal = _agree(runtime, base, tag, len(holders), next(given_to)) and blob.agrees()
+    yield from _changes(len(holders), found, statistics.median(late) * 1000, equal=equal)
+
+
+def _sync(file: BinaryIO, places: Iterator[int]) -> None:
+    for _ in range(FEW):
+        file.seek(next(places) * PAGE % LOG)
+        file.write(bytes(PAGE))
+        os.fdatasync(file.fileno())
+
+
+def _agree(runtime: Runtime, base, tag: int, before: int, added: int) -> bool:
+    """Whether everything that was asked for is there, with its history, here and in PostgreSQL."""
     with runtime.read(1, "bench") as work:
         held, noted = len(tags.holders(work, tag)), len(tags.history(work, tag, limit=1 << 30))
     kept = base.execute("SELECT (SELECT count(*) FROM tagging), (SELECT count(*) FROM history)").fetchone()
-    equal = held == len(holders) + next(given_to) and noted == held - len(holders) + 1
-    equal = equal and blob.agrees() and kept[0] == kept[1] == TURNS_IN_ALL * (FEW + MANY)
-    yield from _changes(len(holders), found, statistics.median(late) * 1000, equal=equal)
+    return (held, noted) == (before + added, added + 1) and kept[0] == kept[1] == TURNS_IN_ALL * (FEW + MANY)
 
 
 class _Blob:

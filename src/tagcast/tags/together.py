@@ -129,13 +129,13 @@ def take(work: Work, requests: Sequence[Request]) -> list[Outcome | Exception]:
     return [found[place] for place in range(len(requests))]
 
 
-def _taken(work: Work, requests: Mapping[int, Request]) -> dict[int, Outcome | Exception]:
+def _taken(work: Work, given: Mapping[int, Request]) -> dict[int, Outcome | Exception]:
     """Requests, none with the idempotency key of another, by their place."""
-    found = _answered(work, requests)
-    rows, wrong = _rows(work, {place: one for place, one in requests.items() if place not in found})
+    found = _answered(work, given)
+    rows, wrong = _rows(work, {place: one for place, one in given.items() if place not in found})
     found |= wrong
     asked: dict[int, Asked] = {}
-    for place, one in requests.items():
+    for place, one in given.items():
         if place not in found:
             members = bitmaps.pack(number for number in rows[place] if number is not None)
             asked[place] = Asked(one.tag, one.op, members, one.why, one.actor, one.until, one.forever)
@@ -145,19 +145,19 @@ def _taken(work: Work, requests: Mapping[int, Request]) -> dict[int, Outcome | E
             found[place] = made
             continue
         outcome = found[place] = Outcome(rows[place], made, _touched(work, made, wish.members))
-        if (once := requests[place].once) is not None:
+        if (once := given[place].once) is not None:
             answers.append((once.key, once.digest, once.status, once.body(outcome)))
     if answers:
         access.insert_answers(work, answers)
     return found
 
 
-def _answered(work: Work, requests: Mapping[int, Request]) -> dict[int, Outcome | Exception]:
+def _answered(work: Work, given: Mapping[int, Request]) -> dict[int, Outcome | Exception]:
     """What was answered before under the same idempotency key; a refusal for the key of another request."""
-    keys = [one.once.key for one in requests.values() if one.once is not None]
+    keys = [one.once.key for one in given.values() if one.once is not None]
     stored = access.find_answers(work, keys) if keys else {}
     found: dict[int, Outcome | Exception] = {}
-    for place, one in requests.items():
+    for place, one in given.items():
         if one.once is None or (before := stored.get(one.once.key)) is None:
             continue
         same = before.request_digest == one.once.digest
@@ -168,14 +168,14 @@ def _answered(work: Work, requests: Mapping[int, Request]) -> dict[int, Outcome 
 
 
 def _rows(
-    work: Work, requests: Mapping[int, Request]
+    work: Work, given: Mapping[int, Request]
 ) -> tuple[dict[int, list[int | None]], dict[int, Outcome | Exception]]:
     """The contact of each row of each request, identities looked up together; what is wrong with a request's own."""
     everyone = contacts.everyone(work)
     rows: dict[int, list[int | None]] = {}
     wrong: dict[int, Outcome | Exception] = {}
     asked: dict[tuple[str, int], list[tuple[int, int, str]]] = {}
-    for place, one in requests.items():
+    for place, one in given.items():
         listed: list[int | None] = [number if number in everyone else None for number in one.numbers]
         for kind, value, account in one.identities:
             asked.setdefault((kind, account), []).append((place, len(listed), value))
