@@ -53,8 +53,8 @@ def test_each_person_is_counted_under_the_first_reason_that_leaves_him_out(runti
         work.bitmaps.remove(f"following:{at}", BitMap(who[:5]), why="left")
         compliance.record(work, "marketing", BitMap(), BitMap(who[3:12]), source="test")
         compliance.suppress(work, BitMap(who[10:20]), "asked")
-        for _ in range(4):
-            compliance.record_sent(work, at, BitMap(who[18:30]), work.now)
+        for number in range(4):
+            compliance.record_sent(work, at, f"b{number}", BitMap(who[18:30]), work.now)
         broadcast = draft(work, at, holdout_percent=10)
         plan = broadcasts.plan(work, broadcast)
         steps = opened(work, broadcast)

@@ -83,7 +83,7 @@ def test_the_monthly_ceiling_is_shown_tightened_and_bounded(ask: Ask) -> None:
     assert ask("PUT", "/ceiling", {"value": 12, "why": "approved"})[1] == {**body, "value": 12}
     for sent, code in (
         ({"value": 9}, "bad_ceiling"),
-        ({"value": -1}, "bad_ceiling"),
+        ({"value": -1}, "bad_cap"),
         ({"value": 16, "why": "more"}, "over_hard_ceiling"),
     ):
         assert ask("PUT", "/ceiling", sent)[1]["code"] == f"compliance.{code}"

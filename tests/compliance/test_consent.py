@@ -91,4 +91,4 @@ def test_another_workspace_knows_nothing_of_it(runtime: Runtime) -> None:
         compliance.record(work, "marketing", BitMap([ALICE]), BitMap(), source="form")
         compliance.suppress(work, BitMap([ALICE]), "投诉")
     with runtime.read(other, "test") as work:
-        assert compliance.standing(work, ALICE) == compliance.Standing((), False, ())
+        assert compliance.standing(work, ALICE) == compliance.Standing((), False, True, False, ())

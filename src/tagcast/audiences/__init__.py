@@ -21,6 +21,7 @@ from tagcast.audiences.actions import (
     tag_segment,
     update,
 )
+from tagcast.audiences.choosing import personalised
 from tagcast.audiences.compiler import count, draw, members, sample
 from tagcast.audiences.crosstab import Table, cross_table
 from tagcast.audiences.csv_forms import table_csv, trend_csv
@@ -120,6 +121,7 @@ __all__ = [
     "parse",
     "past_count",
     "past_members",
+    "personalised",
     "plan",
     "recalled",
     "record_due",

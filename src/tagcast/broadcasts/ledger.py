@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from pyroaring import BitMap
 
-from tagcast import compliance
-from tagcast.broadcasts import rules, store
+from tagcast import audiences, compliance
+from tagcast.broadcasts import options, rules, store
 from tagcast.broadcasts.rules import State, Status, Statuses
 from tagcast.broadcasts.store import Broadcast, Chunk
 from tagcast.kit import leases
@@ -123,9 +123,9 @@ def put(
     freed, taken = chunk.recipients[is_free & ~was_free], chunk.recipients[was_free & ~is_free]
     if broadcast.started_at is not None:
         if freed.size:
-            compliance.release(work, broadcast.account, members(freed), broadcast.started_at)
+            compliance.release(work, broadcast.account, broadcast.key, members(freed))
         if taken.size:
-            compliance.record_sent(work, broadcast.account, members(taken), broadcast.started_at)
+            compliance.record_sent(work, broadcast.account, broadcast.key, members(taken), broadcast.started_at)
     if taken.size:
         store.delete_failures(work, broadcast.id, taken.tolist())
     if reasons:
@@ -136,18 +136,23 @@ def put(
 
 
 def refuse_now(work: Work, broadcast: Broadcast, chunk: Chunk, indices: Indices) -> dict[int, str]:
-    """Who among `indices` may not be called any more, and why: consent and suppression are asked at the last moment."""
+    """Who among `indices` may not be called any more, and why: all that forbids it is asked at the last moment."""
     asked = members(chunk.recipients[indices])
+    chosen = audiences.personalised(work, audiences.from_json(broadcast.audience))
+    refused = compliance.refusals(work, broadcast.account, broadcast.purpose, chosen, asked)
+    if broadcast.settings.get("quiet") == options.EXPIRE:
+        left = asked - BitMap.union(BitMap(), *refused.values())
+        quiet = compliance.quiet(work, broadcast.account, left, work.now, purpose=broadcast.purpose)
+        refused["quiet_hours"] = quiet
+    return _by_index(chunk, indices, refused)
+
+
+def _by_index(chunk: Chunk, indices: Indices, refused: Mapping[str, BitMap]) -> dict[int, str]:
     reasons: dict[int, str] = {}
-    for reason, gone in (
-        ("no_consent", asked - compliance.consented(work, broadcast.purpose)),
-        ("suppressed", asked & compliance.suppressed(work)),
-        ("not_following", asked - work.bitmaps.read(f"following:{broadcast.account}")),
-    ):
+    for reason, gone in refused.items():
         if gone:
             inside = np.isin(chunk.recipients[indices], np.array(gone.to_array(), dtype=np.uint32))
-            for index in indices[inside]:
-                reasons.setdefault(int(index), reason)
+            reasons.update((int(index), reason) for index in indices[inside])
     return reasons
 
 
@@ -201,6 +206,10 @@ def _still_flying(work: Work, broadcast: Broadcast, chunk: Chunk, key_seconds: f
 def hold_refused(work: Work, broadcast: Broadcast, chunk: Chunk, asked: Indices) -> Indices:
     """Those of `asked` who may be called at this moment; the others are held."""
     refused = refuse_now(work, broadcast, chunk, asked)
+    able = members(chunk.recipients[np.setdiff1d(asked, np.fromiter(refused, dtype=np.int64))])
+    # Their slots are those of the day of the call, which may not be the day on which the broadcast was started.
+    kept = compliance.renew(work, broadcast.account, broadcast.key, able, work.now) if able else able
+    refused |= _by_index(chunk, asked, {"no_slot": able - kept})
     statuses = chunk.statuses.copy()
     statuses[asked] = Status.PLANNED
     statuses[list(refused)] = Status.HELD

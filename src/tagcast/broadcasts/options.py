@@ -10,7 +10,17 @@ from tagcast.kit.uow import Work
 # section → what checks it and gives it in its one normal form, as JSON. Raises Invalid, NotFound or Refused.
 Check = Callable[[Work, Account, Any], Any]
 
-SECTIONS: dict[str, Check] = {}
+HOLD, EXPIRE = "hold", "expire"
+
+
+def quiet(_work: Work, _account: Account, value: Any) -> str:
+    """What becomes of people for whom the hour is quiet: they are written to after it, or not at all."""
+    if value not in (HOLD, EXPIRE):
+        raise Invalid("broadcasts.bad_quiet", value=value)
+    return str(value)
+
+
+SECTIONS: dict[str, Check] = {"quiet": quiet}
 
 
 def check(work: Work, account: Account, given: Mapping[str, Any]) -> dict[str, Any]:

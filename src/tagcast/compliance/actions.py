@@ -1,10 +1,10 @@
-"""Use cases of compliance: consent and suppression. Sends are counted in `frequency`."""
+"""Use cases of compliance: consent and suppression, and who may not be called at a moment."""
 
 from dataclasses import dataclass
 
 from pyroaring import BitMap
 
-from tagcast.compliance import rules, store
+from tagcast.compliance import personal, rules, store
 from tagcast.compliance.events import ConsentChanged
 from tagcast.compliance.rules import Purpose
 from tagcast.compliance.store import ConsentRecord
@@ -17,10 +17,15 @@ SUPPRESSED = "suppressed"
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How a contact stands: the purposes consented to now, whether suppressed, and the records behind it."""
+    """How a contact stands: the purposes consented to now, whether suppressed, and the records behind it.
+
+    `personalised`: whether the contact may be chosen by tags and behaviour; who refused or is a `minor` may not.
+    """
 
     consented: tuple[str, ...]
     suppressed: bool
+    personalised: bool
+    minor: bool
     records: tuple[ConsentRecord, ...]
 
 
@@ -58,7 +63,10 @@ def record(
 
 
 def on_import(work: Work, purpose: str, granted: BitMap, withdrawn: BitMap) -> None:
-    """Record the consents that a file of contacts states."""
+    """Record the consents that a file of contacts states; `personalisation` is one of them."""
+    if purpose == personal.PERSONALISATION:
+        personal.on_import(work, granted, withdrawn)
+        return
     record(work, purpose, granted, withdrawn, source="import")
 
 
@@ -88,4 +96,34 @@ def suppressed(work: Work) -> BitMap:
 def standing(work: Work, number: int) -> Standing:
     """How a contact stands, with the records that prove it, newest first."""
     now = tuple(name for name in rules.purposes() if number in work.bitmaps.read(f"consent:{name}"))
-    return Standing(now, number in suppressed(work), tuple(store.consents_of(work, number)))
+    refused = number in personal.personalisation_refused(work)
+    minor = number in personal.minors(work, among=BitMap([number]))
+    records = tuple(store.consents_of(work, number))
+    return Standing(now, number in suppressed(work), not (refused or minor), minor, records)
+
+
+def unfit(work: Work, asked: BitMap, *, personalised: bool) -> dict[str, BitMap]:
+    """Who of `asked` may not be in an audience, by reason, where it was chosen by tags or behaviour; else nobody."""
+    if not personalised:
+        return {}
+    refused = asked & personal.personalisation_refused(work)
+    return {"personalisation_off": refused, "minor": personal.minors(work, among=asked - refused)}
+
+
+def refusals(work: Work, account_id: int, purpose: str, personalised: bool, asked: BitMap) -> dict[str, BitMap]:
+    """Who of `asked` may not be called at this moment, by reason; each under the first that is his.
+
+    `personalised`: whether the audience was chosen by tags or behaviour. The reasons are words of the waterfall.
+    """
+    found: dict[str, BitMap] = {}
+    left = asked
+    for reason, gone in (
+        ("no_consent", asked - consented(work, purpose)),
+        ("suppressed", asked & suppressed(work)),
+        ("not_following", asked - work.bitmaps.read(f"following:{account_id}")),
+        *unfit(work, asked, personalised=personalised).items(),
+    ):
+        if here := gone & left:
+            found[reason] = here
+            left = left - here
+    return found

@@ -1,11 +1,11 @@
-"""Windows of calendar days, keys of the sent sets, purposes and ceilings. Days are those of the account's zone."""
+"""Purposes, shipped figures, what an account's limits allow, and the keys of the sent sets."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from functools import cache
 
 from tagcast.accounts import Limits
+from tagcast.compliance.days import Period
 from tagcast.kit.errors import Invalid
 from tagcast.kit.shipped import read_toml
 
@@ -28,20 +28,6 @@ class Ceiling:
     date: str
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
-    """Calendar days, both ends included, in which at most `limit` sends are allowed."""
-
-    first: date
-    last: date
-    limit: int
-
-    def days(self) -> Iterator[date]:
-        """Its days."""
-        for offset in range((self.last - self.first).days + 1):
-            yield self.first + timedelta(days=offset)
-
-
 @cache
 def purposes() -> dict[str, Purpose]:
     """The declared purposes by name."""
@@ -60,28 +46,33 @@ def ceilings() -> dict[str, Ceiling]:
     }
 
 
+@dataclass(frozen=True, slots=True)
+class ShippedQuiet:
+    """The quiet hours that we ship (`22:00`), with their source."""
+
+    start: str
+    end: str
+    source: str
+    date: str
+
+
+@cache
+def shipped_quiet() -> ShippedQuiet:
+    """Hours in which nobody is written to, unless a workspace says otherwise."""
+    return ShippedQuiet(**read_toml("compliance", "quiet.toml")["quiet"])
+
+
+@cache
+def minority() -> Ceiling:
+    """The years from which on one is no minor."""
+    entry = read_toml("compliance", "quiet.toml")["minor"]
+    return Ceiling(entry["years"], entry["source"], entry["date"])
+
+
 def check_purpose(name: str) -> None:
     """Raises Invalid for a purpose that is not declared."""
     if name not in purposes():
         raise Invalid("compliance.unknown_purpose", purpose=name, known=", ".join(purposes()))
-
-
-def month(day: date) -> tuple[date, date]:
-    """First and last day of a day's calendar month."""
-    following = (day.replace(day=1) + timedelta(days=32)).replace(day=1)
-    return day.replace(day=1), following - timedelta(days=1)
-
-
-def windows(limits: Limits, day: date) -> list[Window]:
-    """The calendar windows around a day that the limits bound: the day, the week from Monday, the month."""
-    monday = day - timedelta(days=day.weekday())
-    first, last = month(day)
-    bounds = (
-        (day, day, limits.count("broadcast.per_day")),
-        (monday, monday + timedelta(days=6), limits.count("broadcast.per_week")),
-        (first, last, limits.per_month(day)),
-    )
-    return [Window(start, end, limit) for start, end, limit in bounds if limit is not None]
 
 
 def day_number(day: date) -> int:
@@ -89,7 +80,21 @@ def day_number(day: date) -> int:
     return day.year * 10_000 + day.month * 100 + day.day
 
 
-def sent_key(account_id: int, day: date, level: int = 1) -> str:
-    """The set of people sent to at least `level` times by an account on a day."""
-    base = f"sent:{account_id}:day:{day_number(day):08d}"
-    return base if level == 1 else f"{base}#{level}"
+def counts(limits: Limits, day: date) -> list[tuple[Period, int]]:
+    """What an account's limits allow in the calendar day, week and month around a day of its zone."""
+    bounds: tuple[tuple[Period, int | None], ...] = (
+        ("day", limits.count("broadcast.per_day")),
+        ("week", limits.count("broadcast.per_week")),
+        ("month", limits.per_month(day)),
+    )
+    return [(period, limit) for period, limit in bounds if limit is not None]
+
+
+def sent_key(account_id: int, ref: str, quarter: int) -> str:
+    """The set of those who hold a slot of a sending, taken in a quarter hour (counted from 1970)."""
+    return f"{sent_prefix(account_id, ref)}{quarter}"
+
+
+def sent_prefix(account_id: int, ref: str) -> str:
+    """What the keys of a sending's slots begin with; after it come digits only."""
+    return f"sent:{account_id}:{ref}:"

@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 import sqlalchemy as sa
 from pyroaring import BitMap
 
 from tagcast.bitmaps import from_bytes, to_bytes
 from tagcast.compliance.rules import day_number
-from tagcast.compliance.tables import caps, consents, sends
+from tagcast.compliance.tables import caps, consents, sends, settings
 from tagcast.kit import db
 from tagcast.kit.uow import Work
 
@@ -24,6 +25,16 @@ class ConsentRecord:
     notice_version: str
     at: int
     who: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What somebody set, with the reason. `at` in epoch milliseconds."""
+
+    value: Any
+    why: str
+    who: str
+    at: int
 
 
 def insert_consent(
@@ -63,47 +74,79 @@ def consents_of(work: Work, number: int) -> list[ConsentRecord]:
 
 
 def insert_send(work: Work, account: int, ref: str, at_ms: int, day: date) -> None:
-    """Count a send of the account, once per ref."""
+    """Count a send of the account, once per ref and day."""
     row = {"workspace": work.workspace, "account": account, "ref": ref, "at": at_ms, "day": day_number(day)}
-    db.upsert_ignore(work.connection, sends, [row], ["workspace", "account", "ref"])
+    db.upsert_ignore(work.connection, sends, [row], ["workspace", "account", "ref", "day"])
 
 
-def has_send(work: Work, account: int, ref: str) -> bool:
-    """Whether the send was counted before."""
+def has_send(work: Work, account: int, ref: str, day: date) -> bool:
+    """Whether the send was counted before on this day."""
     c = sends.c
-    found = sa.select(c.ref).where(c.workspace == work.workspace, c.account == account, c.ref == ref)
+    found = sa.select(c.ref).where(
+        c.workspace == work.workspace, c.account == account, c.ref == ref, c.day == day_number(day)
+    )
     return work.connection.scalar(found) is not None
 
 
 def delete_send(work: Work, account: int, ref: str) -> bool:
-    """Take a send out of the count; whether it was there."""
+    """Take a send out of the count of every day; whether it was there."""
     c = sends.c
     deleted = work.connection.execute(
         sa.delete(sends).where(c.workspace == work.workspace, c.account == account, c.ref == ref)
     )
-    return deleted.rowcount == 1
+    return deleted.rowcount > 0
 
 
-def count_sends(work: Work, account: int, first: date, last: date) -> int:
-    """Sends of the account on days of its zone, both ends included."""
+def count_sends(work: Work, account: int, first: date, last: date, *, but: str = "") -> int:
+    """Sends of the account on days of its zone, both ends included, that of the ref `but` aside."""
     c = sends.c
-    counted = sa.select(sa.func.count()).where(
-        c.workspace == work.workspace, c.account == account, c.day >= day_number(first), c.day <= day_number(last)
+    counted = sa.select(sa.func.count(c.ref.distinct())).where(
+        c.workspace == work.workspace,
+        c.account == account,
+        c.day >= day_number(first),
+        c.day <= day_number(last),
+        c.ref != but,
     )
     return int(work.connection.scalar(counted) or 0)
 
 
-def cap(work: Work, name: str) -> int | None:
-    """The workspace's own ceiling."""
-    found: int | None = work.connection.scalar(
-        sa.select(caps.c.value).where(caps.c.workspace == work.workspace, caps.c.name == name)
+def own_caps(work: Work) -> dict[str, Stored]:
+    """The workspace's own caps by name."""
+    c = caps.c
+    rows = work.connection.execute(
+        sa.select(c.name, c.value, c.why, c.who, c.at).where(c.workspace == work.workspace).order_by(c.name)
     )
-    return found
+    return {row.name: Stored(row.value, row.why, row.who, row.at) for row in rows}
 
 
 def put_cap(work: Work, name: str, value: int, why: str) -> None:
-    """Store or replace the workspace's own ceiling."""
-    row = {
+    """Store or replace a cap of the workspace's own."""
+    db.upsert(work.connection, caps, [_noted(work, name, value, why)], ["workspace", "name"])
+
+
+def delete_cap(work: Work, name: str) -> bool:
+    """Take a cap of the workspace's own away; whether there was one."""
+    c = caps.c
+    deleted = work.connection.execute(sa.delete(caps).where(c.workspace == work.workspace, c.name == name))
+    return deleted.rowcount > 0
+
+
+def setting(work: Work, name: str) -> Stored | None:
+    """A setting as it was stored."""
+    c = settings.c
+    row = work.connection.execute(
+        sa.select(c.value, c.why, c.who, c.at).where(c.workspace == work.workspace, c.name == name)
+    ).first()
+    return None if row is None else Stored(row.value, row.why, row.who, row.at)
+
+
+def put_setting(work: Work, name: str, value: dict[str, Any], why: str) -> None:
+    """Store or replace a setting."""
+    db.upsert(work.connection, settings, [_noted(work, name, value, why)], ["workspace", "name"])
+
+
+def _noted(work: Work, name: str, value: int | dict[str, Any], why: str) -> dict[str, Any]:
+    return {
         "workspace": work.workspace,
         "name": name,
         "value": value,
@@ -111,4 +154,3 @@ def put_cap(work: Work, name: str, value: int, why: str) -> None:
         "who": work.actor,
         "at": work.now_ms,
     }
-    db.upsert(work.connection, caps, [row], ["workspace", "name"])

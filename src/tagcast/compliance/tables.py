@@ -30,9 +30,9 @@ sends = sa.Table(
     sa.Column("workspace", sa.Integer, primary_key=True),
     sa.Column("account", sa.Integer, primary_key=True),
     sa.Column("ref", sa.String(100), primary_key=True),
+    # Calendar day in the account's zone, yyyymmdd: what goes on over midnight is a send of both days.
+    sa.Column("day", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("at", db.Ms, nullable=False),
-    # Calendar day in the account's zone, yyyymmdd.
-    sa.Column("day", sa.Integer, nullable=False),
     sa.Index("ix_account_send_day", "workspace", "account", "day"),
 )
 
@@ -40,8 +40,21 @@ caps = sa.Table(
     "compliance_cap",
     db.metadata,
     sa.Column("workspace", sa.Integer, primary_key=True),
+    # `<scope>:<period>`, e.g. all:month, kind:wecom:day, account:3:week.
     sa.Column("name", sa.String(40), primary_key=True),
     sa.Column("value", sa.Integer, nullable=False),
+    sa.Column("why", sa.Text, nullable=False),
+    sa.Column("who", sa.String(100), nullable=False),
+    sa.Column("at", db.Ms, nullable=False),
+)
+
+settings = sa.Table(
+    "compliance_setting",
+    db.metadata,
+    sa.Column("workspace", sa.Integer, primary_key=True),
+    # zones, quiet or minors.
+    sa.Column("name", sa.String(20), primary_key=True),
+    sa.Column("value", sa.JSON, nullable=False),
     sa.Column("why", sa.Text, nullable=False),
     sa.Column("who", sa.String(100), nullable=False),
     sa.Column("at", db.Ms, nullable=False),

@@ -10,7 +10,8 @@ from datetime import datetime
 
 from pyroaring import BitMap
 
-from tagcast import accounts, compliance
+from tagcast import accounts, audiences, compliance
+from tagcast.broadcasts import options
 from tagcast.broadcasts.rules import Route
 from tagcast.broadcasts.store import Broadcast
 from tagcast.kit.uow import Work
@@ -57,14 +58,36 @@ def no_employee(asked: Asked, left: BitMap) -> BitMap | None:
     return left - BitMap.union(BitMap(), *(sets.read(key) for key in sets.keys(f"employee:{asked.account.id}:")))
 
 
+def personalisation_off(asked: Asked, left: BitMap) -> BitMap | None:
+    """Who refused to be chosen by tags or behaviour; None for an audience that chooses nobody."""
+    return _unfit(asked, left).get("personalisation_off")
+
+
+def minor(asked: Asked, left: BitMap) -> BitMap | None:
+    """Minors, whom nobody may choose by tags or behaviour; None for an audience that chooses nobody."""
+    return _unfit(asked, left).get("minor")
+
+
+def _unfit(asked: Asked, left: BitMap) -> dict[str, BitMap]:
+    chosen = audiences.personalised(asked.work, audiences.from_json(asked.broadcast.audience))
+    return compliance.unfit(asked.work, left, personalised=chosen)
+
+
 def over_cap(asked: Asked, left: BitMap) -> BitMap:
     """Who has as many messages of the account as its limits allow a person."""
-    return left & compliance.over_cap(asked.work, asked.account.id, asked.at)
+    return compliance.over_cap(asked.work, asked.account.id, asked.at, within=left)
 
 
 def over_ceiling(asked: Asked, left: BitMap) -> BitMap:
-    """Who has the month's ceiling over all accounts."""
-    return left & compliance.over_monthly_ceiling(asked.work, asked.at)
+    """Who has as many messages as a cap of the workspace allows, the monthly one over all accounts among them."""
+    return compliance.over_caps(asked.work, asked.account.id, asked.at, within=left)
+
+
+def quiet_hours(asked: Asked, left: BitMap) -> BitMap | None:
+    """For whom the moment is quiet; None where they are written to after it."""
+    if asked.broadcast.settings.get("quiet") != options.EXPIRE:
+        return None
+    return compliance.quiet(asked.work, asked.account.id, left, asked.at, purpose=asked.broadcast.purpose)
 
 
 def account_quota(asked: Asked, left: BitMap) -> BitMap | None:
@@ -80,8 +103,11 @@ STEPS: dict[str, LeavesOut] = {
     "no_consent": no_consent,
     "suppressed": suppressed,
     "no_employee": no_employee,
+    "personalisation_off": personalisation_off,
+    "minor": minor,
     "over_cap": over_cap,
     "over_ceiling": over_ceiling,
+    "quiet_hours": quiet_hours,
     "account_quota": account_quota,
 }
 

@@ -72,9 +72,9 @@ def upgrade() -> None:
         sa.Column("workspace", sa.Integer(), nullable=False),
         sa.Column("account", sa.Integer(), nullable=False),
         sa.Column("ref", sa.String(length=100), nullable=False),
+        sa.Column("day", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("at", sa.BigInteger(), nullable=False),
-        sa.Column("day", sa.Integer(), nullable=False),
-        sa.PrimaryKeyConstraint("workspace", "account", "ref", name=op.f("pk_account_send")),
+        sa.PrimaryKeyConstraint("workspace", "account", "ref", "day", name=op.f("pk_account_send")),
     )
     with op.batch_alter_table("account_send", schema=None) as batch_op:
         batch_op.create_index("ix_account_send_day", ["workspace", "account", "day"], unique=False)
@@ -191,6 +191,7 @@ def upgrade() -> None:
         sa.Column("no", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("sender", sa.String(length=64), nullable=False),
         sa.Column("said", sa.JSON(), nullable=False),
+        sa.Column("fill", sa.LargeBinary(), nullable=True),
         sa.Column("stage", sa.Integer(), nullable=False),
         sa.Column("recipients", sa.LargeBinary(), nullable=False),
         sa.Column("statuses", sa.LargeBinary(), nullable=False),
@@ -215,6 +216,20 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("workspace", "broadcast", "contact", name=op.f("pk_broadcast_failure")),
     )
     op.create_table(
+        "broadcast_media",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("workspace", sa.Integer(), nullable=False),
+        sa.Column("kind", sa.String(length=10), nullable=False),
+        sa.Column("name", sa.String(length=200), nullable=False),
+        sa.Column("size", sa.Integer(), nullable=False),
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("content", sa.LargeBinary(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("created_by", sa.String(length=80), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_broadcast_media")),
+        sa.UniqueConstraint("workspace", "kind", "digest", name=op.f("uq_broadcast_media_workspace_kind_digest")),
+    )
+    op.create_table(
         "broadcast_plan",
         sa.Column("workspace", sa.Integer(), nullable=False),
         sa.Column(
@@ -236,6 +251,16 @@ def upgrade() -> None:
         sa.Column("who", sa.String(length=100), nullable=False),
         sa.Column("at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("workspace", "name", name=op.f("pk_compliance_cap")),
+    )
+    op.create_table(
+        "compliance_setting",
+        sa.Column("workspace", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(length=20), nullable=False),
+        sa.Column("value", sa.JSON(), nullable=False),
+        sa.Column("why", sa.Text(), nullable=False),
+        sa.Column("who", sa.String(length=100), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("workspace", "name", name=op.f("pk_compliance_setting")),
     )
     op.create_table(
         "consent_record",
