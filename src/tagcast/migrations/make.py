@@ -17,6 +17,9 @@ from tagcast.kit import db
 
 HERE = Path(__file__).parent
 
+# Until a first release the first migration is written anew when tables change, under its own name.
+FIRST_DAY = "20261123"
+
 
 def make(message: str) -> list[Path]:
     """The files written (none would mean that nothing differs)."""
@@ -25,13 +28,14 @@ def make(message: str) -> list[Path]:
     config.set_main_option("file_template", "%%(rev)s_%%(slug)s")
     config.attributes["compare"] = True
     number = len(list(ScriptDirectory.from_config(config).walk_revisions())) + 1
+    day = FIRST_DAY if number == 1 else f"{datetime.now(UTC):%Y%m%d}"
     before = set((HERE / "versions").glob("*.py"))
     with tempfile.TemporaryDirectory() as folder:
         engine = db.open_engine(f"sqlite:///{folder}/empty.db")
         with engine.connect().execution_options(**{db.WRITE: True}) as connection, connection.begin():
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
-            command.revision(config, message, autogenerate=True, rev_id=f"{datetime.now(UTC):%Y%m%d}_{number:02}")
+            command.revision(config, message, autogenerate=True, rev_id=f"{day}_{number:02}")
         engine.dispose()
     written = sorted(set((HERE / "versions").glob("*.py")) - before)
     for file in written:
