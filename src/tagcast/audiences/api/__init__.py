@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from tagcast import bitmaps
 from tagcast.access import Guarded
 from tagcast.audiences import actions, compiler, naming
-from tagcast.audiences.api import analysis, sizes
+from tagcast.audiences.api import analysis, personalisation, sizes
 from tagcast.audiences.api.forms import ExpressionIn, ExpressionOut, Limit, forms
 from tagcast.audiences.forms import to_json
 from tagcast.audiences.store import Refresh, Segment
@@ -147,6 +147,7 @@ def count(entry: Guarded, body: ExpressionIn) -> Response:
 
 router.include_router(analysis.router)
 router.include_router(sizes.router)
+router.include_router(personalisation.router)
 
 
 @router.get("", summary="人群列表 · List segments")

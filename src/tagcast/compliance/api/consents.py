@@ -1,31 +1,17 @@
 """HTTP: consents and suppressions. People are named by identities of one kind; answers name those that nobody has."""
 
-from collections.abc import Sequence
 from typing import Literal
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
-from pyroaring import BitMap
 
 from tagcast import compliance, contacts
 from tagcast.access import Guarded
-from tagcast.bitmaps import pack
+from tagcast.compliance.api.forms import MOST, PeopleIn, numbers_of
 from tagcast.kit.errors import NotFound
 from tagcast.kit.uow import Work
 
 router = APIRouter()
-
-MOST = 10_000
-"""People in one request."""
-
-
-class PeopleIn(BaseModel):
-    """Which kind of identity the values are: `openid`, `external_userid` (with their account), `unionid`, `phone` …"""
-
-    model_config = ConfigDict(extra="forbid")
-
-    identity: str
-    account: int = 0
 
 
 class ConsentIn(PeopleIn):
@@ -72,11 +58,16 @@ class RecordOut(BaseModel):
 
 
 class StandingOut(BaseModel):
-    """How a contact stands, with the records that prove it, newest first."""
+    """How a contact stands, with the records that prove it, newest first.
+
+    `personalised`: may be chosen by tags and behaviour, which who refused or is a minor may not.
+    """
 
     contact: int
     consented: list[str]
     suppressed: bool
+    personalised: bool
+    minor: bool
     records: list[RecordOut]
 
 
@@ -114,24 +105,6 @@ class SuppressionsOut(BaseModel):
     count: int
 
 
-class CeilingIn(BaseModel):
-    """Messages a person may get a calendar month over all accounts; above the shipped figure it needs a reason."""
-
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"value": 6, "why": "brand policy"}})
-
-    value: int
-    why: str = Field("", max_length=200)
-
-
-class CeilingOut(BaseModel):
-    """The ceiling in force, the one that Tagcast ships, and the hard one with its source."""
-
-    value: int
-    shipped: int
-    hard: int
-    source: str
-
-
 @router.get("/consents/purposes", summary="同意的用途 · Purposes of consent")
 def purposes(entry: Guarded) -> PurposesOut:
     """What people can consent to."""
@@ -144,8 +117,8 @@ def record(entry: Guarded, body: ConsentIn) -> ConsentOut:
     """Record consents given and withdrawn; they are in force at once."""
 
     def use_case(work: Work) -> ConsentOut:
-        granted, unknown = _numbers(work, body, body.granted)
-        withdrawn, unknown_too = _numbers(work, body, body.withdrawn)
+        granted, unknown = numbers_of(work, body, body.granted)
+        withdrawn, unknown_too = numbers_of(work, body, body.withdrawn)
         changed = compliance.record(work, body.purpose, granted, withdrawn, source=body.source, notice=body.notice)
         return ConsentOut(granted=changed[0], withdrawn=changed[1], unknown=unknown + unknown_too)
 
@@ -170,7 +143,14 @@ def standing(entry: Guarded, contact: int) -> StandingOut:
         )
         for one in found.records
     ]
-    return StandingOut(contact=contact, consented=list(found.consented), suppressed=found.suppressed, records=records)
+    return StandingOut(
+        contact=contact,
+        consented=list(found.consented),
+        suppressed=found.suppressed,
+        personalised=found.personalised,
+        minor=found.minor,
+        records=records,
+    )
 
 
 @router.get("/suppressions", summary="停发人数 · How many are suppressed")
@@ -185,7 +165,7 @@ def suppress(entry: Guarded, body: SuppressionIn) -> SuppressionOut:
     """Send these people nothing more, on any channel."""
 
     def use_case(work: Work) -> SuppressionOut:
-        numbers, unknown = _numbers(work, body, body.values)
+        numbers, unknown = numbers_of(work, body, body.values)
         return SuppressionOut(changed=compliance.suppress(work, numbers, body.why), unknown=unknown)
 
     return entry.write(use_case)
@@ -196,40 +176,7 @@ def unsuppress(entry: Guarded, body: SuppressionIn) -> SuppressionOut:
     """Take people off the list, because they asked for it."""
 
     def use_case(work: Work) -> SuppressionOut:
-        numbers, unknown = _numbers(work, body, body.values)
+        numbers, unknown = numbers_of(work, body, body.values)
         return SuppressionOut(changed=compliance.unsuppress(work, numbers, body.why), unknown=unknown)
 
     return entry.write(use_case)
-
-
-@router.get("/ceiling", summary="每人每月上限 · Monthly ceiling per person")
-def ceiling(entry: Guarded) -> CeilingOut:
-    """How many messages a person may get a calendar month over all accounts."""
-    with entry.read() as work:
-        return _ceiling(work)
-
-
-@router.put("/ceiling", summary="修改每人每月上限 · Change the monthly ceiling")
-def set_ceiling(entry: Guarded, body: CeilingIn) -> CeilingOut:
-    """It may be tightened freely; it holds from the next plan on."""
-
-    def use_case(work: Work) -> CeilingOut:
-        compliance.set_monthly_ceiling(work, body.value, body.why)
-        return _ceiling(work)
-
-    return entry.write(use_case)
-
-
-def _ceiling(work: Work) -> CeilingOut:
-    shipped = compliance.ceilings()
-    hard = shipped["month_hard"]
-    return CeilingOut(
-        value=compliance.monthly_ceiling(work), shipped=shipped["month"].value, hard=hard.value, source=hard.source
-    )
-
-
-def _numbers(work: Work, people: PeopleIn, values: Sequence[str]) -> tuple[BitMap, list[str]]:
-    """The contacts of values, and the values that nobody has."""
-    found = contacts.numbers_of(work, people.identity, values, people.account)
-    unknown = [value for value, number in zip(values, found, strict=True) if number is None]
-    return pack(number for number in found if number is not None), unknown
