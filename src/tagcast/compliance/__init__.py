@@ -19,7 +19,7 @@ from tagcast.compliance.actions import (
 )
 from tagcast.compliance.calendars import Zones, set_zones, zones
 from tagcast.compliance.capping import Cap, caps, monthly_ceiling, set_cap, set_monthly_ceiling, unset_cap
-from tagcast.compliance.counting import Use, over_cap, over_caps, used
+from tagcast.compliance.counting import Claim, Use, over_cap, over_caps, used
 from tagcast.compliance.events import ConsentChanged
 from tagcast.compliance.frequency import (
     Quota,
@@ -42,11 +42,14 @@ from tagcast.compliance.personal import (
     set_minors,
     unmark_minors,
 )
+from tagcast.compliance.remaining import AccountUse, account_uses, slots_left, without_slot
 from tagcast.compliance.rules import Purpose, ceilings, check_purpose
 from tagcast.compliance.store import ConsentRecord
 
 __all__ = [
+    "AccountUse",
     "Cap",
+    "Claim",
     "ConsentChanged",
     "ConsentRecord",
     "Minors",
@@ -57,6 +60,7 @@ __all__ = [
     "Use",
     "Zones",
     "account_quota",
+    "account_uses",
     "allow_personalisation",
     "caps",
     "ceilings",
@@ -88,6 +92,7 @@ __all__ = [
     "set_monthly_ceiling",
     "set_quiet_hours",
     "set_zones",
+    "slots_left",
     "standing",
     "suppress",
     "suppressed",
@@ -96,5 +101,6 @@ __all__ = [
     "unset_cap",
     "unsuppress",
     "used",
+    "without_slot",
     "zones",
 ]

@@ -37,6 +37,15 @@ class Bound:
 
 
 @dataclass(frozen=True, slots=True)
+class Claim:
+    """Slots that are spoken for but not taken: of a sending through an account that is to come at a moment."""
+
+    account: int
+    at: datetime
+    members: BitMap
+
+
+@dataclass(frozen=True, slots=True)
 class Use:
     """What a person has of one bound: `used` of `limit` on the days from `first` to `last` of `zone`."""
 
@@ -84,10 +93,12 @@ def over(
     more: int = 1,
     within: BitMap | None = None,
     kept: int | None = None,
+    claimed: Sequence[Claim] = (),
 ) -> BitMap:
     """For whom `more` messages at a moment are more than a bound allows; of `within`, unless it is None.
 
     `kept`: the quarter of a slot that would move to the moment. Windows that hold both are not asked: it is in them.
+    `claimed` are counted as if they were taken.
     """
     found = BitMap()
     few = within if within is not None and len(within) <= _FEW else None
@@ -97,11 +108,17 @@ def over(
             if kept is not None and span.holds(kept):
                 continue
             inside = [work.bitmaps.read(key) for quarter, key in sets if span.holds(quarter)]
+            inside += [claim.members for claim in claimed if _counts(bound, span, claim)]
             if few is not None:
                 inside = [members & few for members in inside]
             full = _at_least(work, inside, bound.limit - more + 1)
             found |= full if theirs is None else full & theirs.only if theirs.only is not None else full - theirs.but
     return found if within is None else found & within
+
+
+def _counts(bound: Bound, span: Span, claim: Claim) -> bool:
+    through = bound.accounts is None or claim.account in bound.accounts
+    return through and span.holds(days.quarter_of(claim.at))
 
 
 def over_cap(work: Work, account_id: int, moment: datetime, *, more: int = 1, within: BitMap | None = None) -> BitMap:
