@@ -100,8 +100,9 @@ def test_in_flight_is_below_the_watermark_without_an_outcome() -> None:
 
 @given(st.lists(st.lists(st.sampled_from(list(Status)), max_size=50), max_size=5))
 def test_count_sums_to_the_audience(chunks: list[list[Status]]) -> None:
-    counted = rules.count([bytes(chunk) for chunk in chunks])
-    assert sum(counted.values()) == sum(len(chunk) for chunk in chunks)
+    counted = rules.count([chunk.count(status) for status in Status] for chunk in chunks)
+    carried = sum(chunk.count(Status.CARRIED) for chunk in chunks)
+    assert sum(counted.values()) == sum(len(chunk) for chunk in chunks) - carried
     assert counted["delivered"] == sum(chunk.count(Status.DELIVERED) for chunk in chunks)
 
 

@@ -251,4 +251,4 @@ def give_back_send(work: Work, broadcast: Broadcast, chunks: Iterable[Chunk]) ->
 
 def states(work: Work, broadcast: int) -> dict[str, int]:
     """How many recipients have each status; the sum is the frozen audience. `in_flight` are counted as planned."""
-    return rules.count(store.status_blobs(work, broadcast))
+    return rules.count(one.counts for one in store.tallies(work, broadcast))

@@ -1,7 +1,7 @@
 """Decisions of a broadcast: states, statuses of the ledger, draw of the holdout, cut into chunks, hash of the plan."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Any
@@ -26,6 +26,7 @@ class State(StrEnum):
     FINISHED = "finished"
     CANCELLED = "cancelled"
     EXPIRED = "expired"
+    DELETED = "deleted"
 
 
 class Route(StrEnum):
@@ -35,12 +36,13 @@ class Route(StrEnum):
     TAG = "tag"
     LIST = "list"
     TEMPLATE = "template"
+    SUBSCRIPTION = "subscription"
     WEBHOOK = "webhook"
 
     @property
     def personal(self) -> bool:
         """Whether everybody gets an address of his own, so that one knows who opened it."""
-        return self in (Route.TEMPLATE, Route.WEBHOOK)
+        return self in (Route.TEMPLATE, Route.SUBSCRIPTION, Route.WEBHOOK)
 
 
 def route(account_kind: str, message_kind: str) -> Route:
@@ -52,6 +54,8 @@ def route(account_kind: str, message_kind: str) -> Route:
         return Route.WEBHOOK
     if account_kind == "wecom":
         return Route.TASKS
+    if message_kind == "subscription":
+        return Route.SUBSCRIPTION
     if account_kind == "official":
         return Route.TAG
     return Route.TEMPLATE if message_kind == "template" else Route.LIST
@@ -68,6 +72,11 @@ class Status(IntEnum):
     FAILED = 5
     ACCEPTED = 6
     DELIVERED = 7
+    # He failed here and is tried again in a later chunk, which holds his status: not counted in this one.
+    CARRIED = 8
+
+
+WORDS: tuple[str, ...] = tuple(status.name.lower() for status in Status if status is not Status.CARRIED)
 
 
 def merge(stored: Statuses, learnt: Statuses) -> Statuses:
@@ -89,12 +98,10 @@ def in_flight(statuses: Statuses, watermark: int) -> npt.NDArray[np.bool_]:
     return flying
 
 
-def count(blobs: Sequence[bytes]) -> dict[str, int]:
+def count(tallies: Iterable[Sequence[int]]) -> dict[str, int]:
     """How many recipients have each status, over all chunks, named as in `Status`, lower case."""
-    total = np.zeros(len(Status), dtype=np.int64)
-    for blob in blobs:
-        total += np.bincount(np.frombuffer(blob, dtype=np.uint8), minlength=len(Status))
-    return {status.name.lower(): int(total[status]) for status in Status}
+    total = [sum(column) for column in zip(*tallies, strict=True)] or [0] * len(Status)
+    return {word: total[at] for at, word in enumerate(WORDS)}
 
 
 def draw(numbers: Numbers, percent: float, seed: int) -> Numbers:

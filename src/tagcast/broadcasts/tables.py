@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 
-from tagcast.kit import db
+from tagcast.kit import db, sealed
 
 broadcasts = sa.Table(
     "broadcast",
@@ -21,6 +21,8 @@ broadcasts = sa.Table(
     sa.Column("plan_hash", sa.String(16)),
     sa.Column("settings", sa.JSON, nullable=False),
     sa.Column("totals", sa.JSON, nullable=False),
+    # Of the roll-out and its breaker: the stage that is due, since when, what the breaker saw.
+    sa.Column("running", sa.JSON, nullable=False),
     sa.Column("created_at", db.Ms, nullable=False),
     sa.Column("created_by", sa.String(80), nullable=False),
     # Of a scheduled one: when it is to be sent, and after when no more.
@@ -41,7 +43,49 @@ plans = sa.Table(
     sa.Column("steps", sa.JSON, nullable=False),
     sa.Column("facts", sa.JSON, nullable=False),
     sa.Column("warnings", sa.JSON, nullable=False),
+    # What the plan tells beside its hash: duration, cost, claims of other broadcasts.
+    sa.Column("notes", sa.JSON, nullable=False),
     sa.Column("made_at", db.Ms, nullable=False),
+)
+
+# What a draft was before each change of it, so that the change can be undone.
+edits = sa.Table(
+    "broadcast_edit",
+    db.metadata,
+    sa.Column("id", db.Id, primary_key=True, autoincrement=True),
+    sa.Column("workspace", sa.Integer, nullable=False),
+    sa.Column("broadcast", db.Id, nullable=False),
+    sa.Column("before", sa.JSON, nullable=False),
+    sa.Column("at", db.Ms, nullable=False),
+    sa.Column("who", sa.String(80), nullable=False),
+    sa.Column("undone_at", db.Ms),
+    sa.Index("ix_broadcast_edit_of", "workspace", "broadcast", "id"),
+)
+
+# What a second person said about a plan; the newest counts.
+approvals = sa.Table(
+    "broadcast_approval",
+    db.metadata,
+    sa.Column("id", db.Id, primary_key=True, autoincrement=True),
+    sa.Column("workspace", sa.Integer, nullable=False),
+    sa.Column("broadcast", db.Id, nullable=False),
+    sa.Column("plan_hash", sa.String(16), nullable=False),
+    sa.Column("approved", sa.Boolean, nullable=False),
+    sa.Column("note", sa.String(500), nullable=False),
+    sa.Column("at", db.Ms, nullable=False),
+    sa.Column("who", sa.String(80), nullable=False),
+    sa.Index("ix_broadcast_approval_of", "workspace", "broadcast", "id"),
+)
+
+# What a workspace sets for all its broadcasts: approval, costs.
+settings = sa.Table(
+    "broadcast_setting",
+    db.metadata,
+    sa.Column("workspace", sa.Integer, primary_key=True),
+    sa.Column("name", sa.String(20), primary_key=True),
+    sa.Column("value", sa.JSON, nullable=False),
+    sa.Column("who", sa.String(80), nullable=False),
+    sa.Column("at", db.Ms, nullable=False),
 )
 
 chunks = sa.Table(
@@ -51,10 +95,19 @@ chunks = sa.Table(
     sa.Column("broadcast", db.Id, primary_key=True, autoincrement=False),
     sa.Column("no", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("sender", sa.String(64), nullable=False),
-    # What its recipients are told, beside the broadcast's content: {} or {"variant": name, "fill": {…}}.
+    # What its recipients are told, beside the broadcast's content: {} or {"variant": name, "fill": {…}}. The fill holds
+    # people's values and is kept sealed beside it.
     sa.Column("said", sa.JSON, nullable=False),
+    sa.Column("fill", sa.LargeBinary),
     # Of the roll-out: chunks of a later stage wait until the earlier ones went well.
     sa.Column("stage", sa.Integer, nullable=False),
+    # How many have each status, when that changed last, and between which numbers its recipients are: what progress and
+    # the question for one person need, before the wide columns.
+    sa.Column("counts", sa.JSON, nullable=False),
+    sa.Column("moved_at", db.Ms),
+    sa.Column("low", sa.BigInteger, nullable=False),
+    sa.Column("high", sa.BigInteger, nullable=False),
+    sa.Column("done_at", db.Ms),
     sa.Column("recipients", sa.LargeBinary, nullable=False),
     sa.Column("statuses", sa.LargeBinary, nullable=False),
     sa.Column("msgids", sa.LargeBinary, nullable=False),
@@ -63,7 +116,6 @@ chunks = sa.Table(
     sa.Column("call", sa.String(20), nullable=False),
     sa.Column("msgid", sa.String(80)),
     sa.Column("progress", sa.JSON, nullable=False),
-    sa.Column("done_at", db.Ms),
 )
 
 failures = sa.Table(
@@ -90,3 +142,27 @@ receipts = sa.Table(
     sa.UniqueConstraint("workspace", "account", "msgid"),
     sa.Index("ix_receipt_open", "workspace", "account", "seq", **db.where("matched_at IS NULL")),
 )
+
+# Files that messages show; the same content under the same kind once.
+media = sa.Table(
+    "broadcast_media",
+    db.metadata,
+    sa.Column("id", db.Id, primary_key=True, autoincrement=True),
+    sa.Column("workspace", sa.Integer, nullable=False),
+    sa.Column("kind", sa.String(10), nullable=False),
+    sa.Column("name", sa.String(200), nullable=False),
+    sa.Column("size", sa.Integer, nullable=False),
+    sa.Column("digest", sa.String(64), nullable=False),
+    sa.Column("content", sa.LargeBinary, nullable=False),
+    sa.Column("created_at", db.Ms, nullable=False),
+    sa.Column("created_by", sa.String(80), nullable=False),
+    sa.UniqueConstraint("workspace", "kind", "digest"),
+)
+
+
+def fill_context(broadcast: int, no: int) -> str:
+    """With what a chunk's fill is sealed."""
+    return f"broadcast_fill:{broadcast}:{no}"
+
+
+sealed.register(chunks.c.fill, lambda row: fill_context(row.broadcast, row.no))

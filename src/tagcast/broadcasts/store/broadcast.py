@@ -1,7 +1,7 @@
 """Broadcasts and their plans."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -32,6 +32,7 @@ class Broadcast:
     plan_hash: str | None
     settings: dict[str, Any]
     totals: dict[str, Any]
+    running: dict[str, Any]
     created_at: datetime
     created_by: str
     due_at: datetime | None
@@ -55,6 +56,7 @@ class SavedPlan:
     facts: dict[str, Any]
     warnings: list[str]
     made_at: datetime
+    notes: dict[str, Any] = field(default_factory=dict)
 
 
 def _moment(ms: int | None) -> datetime | None:
@@ -76,6 +78,7 @@ def _broadcast(row: Row[Any]) -> Broadcast:
         plan_hash=row.plan_hash,
         settings=row.settings,
         totals=row.totals,
+        running=row.running,
         created_at=clock.from_ms(row.created_at),
         created_by=row.created_by,
         due_at=_moment(row.due_at),
@@ -93,6 +96,7 @@ def insert(work: Work, **values: Any) -> int:
             workspace=work.workspace,
             state=State.DRAFT,
             totals={},
+            running={},
             created_at=work.now_ms,
             created_by=work.actor,
             **values,
@@ -102,15 +106,15 @@ def insert(work: Work, **values: Any) -> int:
     return int(made[0])
 
 
-def get(work: Work, broadcast: int, *, lock: bool = False) -> Broadcast:
-    """A broadcast. Raises NotFound, also for another workspace's.
+def get(work: Work, broadcast: int, *, lock: bool = False, deleted: bool = False) -> Broadcast:
+    """A broadcast. Raises NotFound, also for another workspace's, and for a deleted one unless it is asked for.
 
     With `lock` nobody else changes it, its chunks or its leases until the transaction ends: every writer of a chunk
     takes this lock before it reads, and before any lease, so that no two wait for each other.
     """
     query = sa.select(broadcasts).where(broadcasts.c.workspace == work.workspace, broadcasts.c.id == broadcast)
     row = work.connection.execute(query.with_for_update() if lock else query).one_or_none()
-    if row is None:
+    if row is None or (row.state == State.DELETED and not deleted):
         raise NotFound("broadcasts.not_found", broadcast=broadcast)
     return _broadcast(row)
 
@@ -120,8 +124,8 @@ def all_(work: Work, limit: int = 100, *, account: int | None = None, states: It
     query = sa.select(broadcasts).where(broadcasts.c.workspace == work.workspace)
     if account is not None:
         query = query.where(broadcasts.c.account == account)
-    if wanted := list(states):
-        query = query.where(broadcasts.c.state.in_(wanted))
+    wanted = list(states)
+    query = query.where(broadcasts.c.state.in_(wanted) if wanted else broadcasts.c.state != State.DELETED)
     rows = work.connection.execute(query.order_by(broadcasts.c.id.desc()).limit(limit))
     return [_broadcast(row) for row in rows]
 
@@ -158,9 +162,17 @@ def save_plan(work: Work, broadcast: int, plan: SavedPlan) -> None:
         "steps": [{"name": step.name, "count": step.count, "digest": step.digest} for step in plan.steps],
         "facts": plan.facts,
         "warnings": plan.warnings,
+        "notes": plan.notes,
         "made_at": clock.to_ms(plan.made_at),
     }
     db.upsert(work.connection, plans, [row], ["workspace", "broadcast"])
+
+
+def delete_plan(work: Work, broadcast: int) -> None:
+    """Forget the plan of a broadcast: its hash is of nothing any more."""
+    work.connection.execute(
+        sa.delete(plans).where(plans.c.workspace == work.workspace, plans.c.broadcast == broadcast)
+    )
 
 
 def plan_of(work: Work, broadcast: int) -> SavedPlan | None:
@@ -180,4 +192,4 @@ def _plan(work: Work, condition: sa.ColumnElement[bool]) -> SavedPlan | None:
     if row is None:
         return None
     steps = [Step(step["name"], step["count"], step["digest"]) for step in row.steps]
-    return SavedPlan(row.hash, steps, row.facts, row.warnings, clock.from_ms(row.made_at))
+    return SavedPlan(row.hash, steps, row.facts, row.warnings, clock.from_ms(row.made_at), row.notes)

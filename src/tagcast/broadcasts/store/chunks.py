@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import orjson
 import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
 from tagcast.broadcasts.rules import Numbers, Piece, Status, Statuses
-from tagcast.broadcasts.tables import broadcasts, chunks
+from tagcast.broadcasts.tables import broadcasts, chunks, fill_context
 from tagcast.kit import db
 from tagcast.kit.uow import Work
 
@@ -34,18 +35,38 @@ class Chunk:
     msgid: str | None
     progress: dict[str, Any]
     done: bool
+    counts: list[int]
 
 
-def insert_chunks(work: Work, broadcast: int, pieces: Sequence[Piece], *, with_msgids: bool) -> None:
-    """Freeze pieces as chunks 0, 1, 2 …"""
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Where a chunk stands. `counts` are in step with `Status`; `trouble`: why it was given back."""
+
+    no: int
+    stage: int
+    sender: str
+    counts: list[int]
+    moved_at: int | None
+    done_at: int | None
+    trouble: str | None
+
+
+def insert_chunks(
+    work: Work, broadcast: int, pieces: Sequence[Piece], *, with_msgids: bool, first: int = 0
+) -> None:
+    """Freeze pieces as chunks `first`, `first` + 1 …"""
     rows = [
         {
             "workspace": work.workspace,
             "broadcast": broadcast,
             "no": no,
             "sender": piece.sender,
-            "said": piece.said,
+            "said": {name: value for name, value in piece.said.items() if name != "fill"},
+            "fill": _sealed(work, broadcast, no, piece),
             "stage": piece.stage,
+            "counts": [piece.recipients.size, *[0] * (len(Status) - 1)],
+            "low": int(piece.recipients.min()),
+            "high": int(piece.recipients.max()),
             "recipients": piece.recipients.astype("<u4").tobytes(),
             "statuses": bytes(piece.recipients.size),
             "msgids": bytes(8 * piece.recipients.size) if with_msgids else b"",
@@ -53,21 +74,33 @@ def insert_chunks(work: Work, broadcast: int, pieces: Sequence[Piece], *, with_m
             "call": "",
             "progress": {},
         }
-        for no, piece in enumerate(pieces)
+        for no, piece in enumerate(pieces, first)
     ]
     db.insert_many(work.connection, chunks, rows)
+
+
+def _sealed(work: Work, broadcast: int, no: int, piece: Piece) -> bytes | None:
+    if "fill" not in piece.said:
+        return None
+    return work.vault.seal(orjson.dumps(piece.said["fill"]), fill_context(broadcast, no))
+
+
+def _said(work: Work, row: Row[Any]) -> dict[str, Any]:
+    if row.fill is None:
+        return dict(row.said)
+    return {**row.said, "fill": orjson.loads(work.vault.open(row.fill, fill_context(row.broadcast, row.no)))}
 
 
 def _here(work: Work, broadcast: int) -> sa.ColumnElement[bool]:
     return sa.and_(chunks.c.workspace == work.workspace, chunks.c.broadcast == broadcast)
 
 
-def _chunk(row: Row[Any]) -> Chunk:
+def _chunk(work: Work, row: Row[Any]) -> Chunk:
     return Chunk(
         broadcast=row.broadcast,
         no=row.no,
         sender=row.sender,
-        said=row.said,
+        said=_said(work, row),
         stage=row.stage,
         recipients=np.frombuffer(row.recipients, dtype="<u4"),
         statuses=np.frombuffer(row.statuses, dtype=np.uint8).copy(),
@@ -78,22 +111,35 @@ def _chunk(row: Row[Any]) -> Chunk:
         msgid=row.msgid,
         progress=row.progress,
         done=row.done_at is not None,
+        counts=row.counts,
     )
 
 
 def chunk(work: Work, broadcast: int, no: int) -> Chunk:
     """One chunk. Who writes it back holds the broadcast's lock."""
-    return _chunk(work.connection.execute(sa.select(chunks).where(_here(work, broadcast), chunks.c.no == no)).one())
+    return _chunk(
+        work, work.connection.execute(sa.select(chunks).where(_here(work, broadcast), chunks.c.no == no)).one()
+    )
 
 
 def chunks_of(work: Work, broadcast: int) -> list[Chunk]:
     """All chunks in order. Who writes them back holds the broadcast's lock."""
     rows = work.connection.execute(sa.select(chunks).where(_here(work, broadcast)).order_by(chunks.c.no))
-    return [_chunk(row) for row in rows]
+    return [_chunk(work, row) for row in rows]
+
+
+def sayings(work: Work, broadcast: int) -> list[dict[str, Any]]:
+    """What the chunks of a broadcast are told, in their order."""
+    columns: list[sa.Column[Any]] = [chunks.c.broadcast, chunks.c.no, chunks.c.said, chunks.c.fill]
+    rows = work.connection.execute(sa.select(*columns).where(_here(work, broadcast)).order_by(chunks.c.no))
+    return [_said(work, row) for row in rows]
 
 
 def save_chunk(work: Work, changed: Chunk) -> None:
     """Write back what can change of a chunk."""
+    counts = np.bincount(changed.statuses, minlength=len(Status)).tolist()
+    moved = {} if counts == changed.counts else {"counts": counts, "moved_at": work.now_ms}
+    changed.counts = counts
     work.connection.execute(
         sa.update(chunks)
         .where(_here(work, changed.broadcast), chunks.c.no == changed.no)
@@ -106,6 +152,7 @@ def save_chunk(work: Work, changed: Chunk) -> None:
             msgid=changed.msgid,
             progress=changed.progress,
             done_at=work.now_ms if changed.done else None,
+            **moved,
         )
     )
 
@@ -128,9 +175,25 @@ def trouble(work: Work, broadcast: int) -> str | None:
     return next((progress[TROUBLE] for progress in rows if TROUBLE in progress), None)
 
 
-def status_blobs(work: Work, broadcast: int) -> list[bytes]:
-    """The packed statuses of all chunks."""
-    return list(work.connection.scalars(sa.select(chunks.c.statuses).where(_here(work, broadcast))))
+def tallies(work: Work, broadcast: int) -> list[Tally]:
+    """Where each chunk stands, in order, without reading who is in it."""
+    columns = (
+        chunks.c.no, chunks.c.stage, chunks.c.sender, chunks.c.counts, chunks.c.moved_at, chunks.c.done_at,
+        chunks.c.progress,
+    )  # fmt: skip
+    rows = work.connection.execute(sa.select(*columns).where(_here(work, broadcast)).order_by(chunks.c.no))
+    return [
+        Tally(
+            no=row.no,
+            stage=row.stage,
+            sender=row.sender,
+            counts=row.counts,
+            moved_at=row.moved_at,
+            done_at=row.done_at,
+            trouble=row.progress.get(TROUBLE),
+        )
+        for row in rows
+    ]
 
 
 def known_msgids(work: Work, account: int) -> set[str]:
@@ -145,8 +208,19 @@ def known_msgids(work: Work, account: int) -> set[str]:
 
 def status_of(work: Work, broadcast: int, contact: int) -> Status | None:
     """The ledger's word on one recipient, or None if he is not in the frozen audience."""
-    for piece in chunks_of(work, broadcast):
+    found = chunk_of(work, broadcast, contact)
+    return None if found is None else found[1]
+
+
+def chunk_of(work: Work, broadcast: int, contact: int) -> tuple[Chunk, Status] | None:
+    """The chunk in which a recipient is now, and his status; only chunks whose range holds him are read."""
+    near = (chunks.c.low <= contact, chunks.c.high >= contact)
+    likely = work.connection.scalars(
+        sa.select(chunks.c.no).where(_here(work, broadcast), *near).order_by(chunks.c.no)
+    ).all()
+    for no in likely:
+        piece = chunk(work, broadcast, no)
         at = np.flatnonzero(piece.recipients == contact)
-        if at.size:
-            return Status(int(piece.statuses[at[0]]))
+        if at.size and piece.statuses[at[0]] != Status.CARRIED:
+            return piece, Status(int(piece.statuses[at[0]]))
     return None

@@ -170,6 +170,7 @@ def upgrade() -> None:
         sa.Column("plan_hash", sa.String(length=16), nullable=True),
         sa.Column("settings", sa.JSON(), nullable=False),
         sa.Column("totals", sa.JSON(), nullable=False),
+        sa.Column("running", sa.JSON(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("created_by", sa.String(length=80), nullable=False),
         sa.Column("due_at", sa.BigInteger(), nullable=True),
@@ -193,6 +194,11 @@ def upgrade() -> None:
         sa.Column("said", sa.JSON(), nullable=False),
         sa.Column("fill", sa.LargeBinary(), nullable=True),
         sa.Column("stage", sa.Integer(), nullable=False),
+        sa.Column("counts", sa.JSON(), nullable=False),
+        sa.Column("moved_at", sa.BigInteger(), nullable=True),
+        sa.Column("low", sa.BigInteger(), nullable=False),
+        sa.Column("high", sa.BigInteger(), nullable=False),
+        sa.Column("done_at", sa.BigInteger(), nullable=True),
         sa.Column("recipients", sa.LargeBinary(), nullable=False),
         sa.Column("statuses", sa.LargeBinary(), nullable=False),
         sa.Column("msgids", sa.LargeBinary(), nullable=False),
@@ -201,7 +207,6 @@ def upgrade() -> None:
         sa.Column("call", sa.String(length=20), nullable=False),
         sa.Column("msgid", sa.String(length=80), nullable=True),
         sa.Column("progress", sa.JSON(), nullable=False),
-        sa.Column("done_at", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("workspace", "broadcast", "no", name=op.f("pk_broadcast_chunk")),
     )
     op.create_table(
