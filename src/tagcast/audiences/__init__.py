@@ -26,6 +26,7 @@ from tagcast.audiences.compiler import count, draw, members, sample
 from tagcast.audiences.crosstab import Table, cross_table
 from tagcast.audiences.csv_forms import table_csv, trend_csv
 from tagcast.audiences.dimensions import Category, Dimension
+from tagcast.audiences.dimensions import read as dimension
 from tagcast.audiences.evidence import Fact
 from tagcast.audiences.explaining import Explained, Moved, explain, moved
 from tagcast.audiences.keeping import KIND, keep, renew_due, start_due, waiting, work_off
@@ -100,6 +101,7 @@ __all__ = [
     "delete",
     "deleted",
     "difference",
+    "dimension",
     "digest",
     "draw",
     "every",

@@ -104,21 +104,26 @@ def count(tallies: Iterable[Sequence[int]]) -> dict[str, int]:
     return {word: total[at] for at, word in enumerate(WORDS)}
 
 
+def mixed(numbers: Numbers, seed: int) -> npt.NDArray[np.uint64]:
+    """Each number mixed with the seed by splitmix64 (Steele, Lea & Flood 2014): an order that nobody chose."""
+    with np.errstate(over="ignore"):
+        found = numbers.astype(np.uint64) + np.uint64(seed & 0xFFFFFFFFFFFFFFFF)
+        found = (found + np.uint64(0x9E3779B97F4A7C15)).astype(np.uint64)
+        found = (found ^ (found >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        found = (found ^ (found >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        found ^= found >> np.uint64(31)
+    return found
+
+
 def draw(numbers: Numbers, percent: float, seed: int) -> Numbers:
     """The holdout: exactly round(n · percent / 100) of the numbers, the same for the same seed whatever the order.
 
-    Each number is mixed with the seed by splitmix64 (Steele, Lea & Flood 2014); the smallest values are held out.
+    Those whose mixed numbers are the smallest are held out.
     """
     size = round(numbers.size * percent / 100)
     if size == 0:
         return np.empty(0, dtype=np.uint32)
-    with np.errstate(over="ignore"):
-        mixed = numbers.astype(np.uint64) + np.uint64(seed & 0xFFFFFFFFFFFFFFFF)
-        mixed = (mixed + np.uint64(0x9E3779B97F4A7C15)).astype(np.uint64)
-        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        mixed ^= mixed >> np.uint64(31)
-    chosen = np.argsort(mixed, kind="stable")[:size]
+    chosen = np.argsort(mixed(numbers, seed), kind="stable")[:size]
     return np.sort(numbers[chosen])
 
 
