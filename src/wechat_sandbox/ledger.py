@@ -3,8 +3,10 @@
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
+
+import orjson
 
 from wechat_sandbox.state import State
 
@@ -83,6 +85,19 @@ class Ledger:
         )
         if outcome == "arrived" and via in ("mass", "task"):
             self.received.setdefault((account, person), []).append(at)
+
+    def write_many(self, account: int, people: Sequence[str], message: Message, outcome: str, *, at: int) -> None:
+        """Append the same entry for many people, at a fraction of what as many calls of `write` cost."""
+        if not people:
+            return
+        self.write(account, people[0], message, outcome, at=at)
+        key, content, via, link, topic, client = message
+        shared = (account, key, str(content), at, outcome, via, link, topic, client, 1)
+        self._state.ledger_blocks.append((self.seq + 1, *shared, orjson.dumps(people[1:]).decode()))
+        self.seq += len(people) - 1
+        if outcome == "arrived" and via in ("mass", "task"):
+            for person in people[1:]:
+                self.received.setdefault((account, person), []).append(at)
 
     def refused(self, account: int, person: str, message: Message, reason: str, at: int) -> None:
         """A recipient that the platform refused at once: an outcome without an `asked` entry and without a key."""

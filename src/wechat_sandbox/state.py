@@ -37,6 +37,7 @@ CREATE TABLE IF NOT EXISTS callback(
 CREATE INDEX IF NOT EXISTS happening_kind ON happening(account, kind, day);
 """
 _LEDGER = "INSERT INTO ledger VALUES(?,?,?,?,?,?,?,?,?,?,?,?)"
+_LEDGER_BLOCK = "INSERT INTO ledger SELECT ?+key, ?, value, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM json_each(?)"
 _HAPPENING = "INSERT INTO happening(account, day, hour, kind, person, subject, scene) VALUES(?,?,?,?,?,?,?)"
 _PURCHASE = "INSERT INTO purchase VALUES(?,?,?,?,?,?,?,?)"
 _CONTENT = "INSERT OR IGNORE INTO content VALUES(?,?)"
@@ -58,6 +59,8 @@ class State:
         self.members: defaultdict[tuple[str, str], dict[str, None]] = defaultdict(dict)
         self.owners: defaultdict[tuple[str, str], dict[str, None]] = defaultdict(dict)
         self.ledger_rows: list[tuple[Any, ...]] = []
+        # The first number, what all share, and a JSON list of the people.
+        self.ledger_blocks: list[tuple[Any, ...]] = []
         self.purchase_rows: list[tuple[Any, ...]] = []
         self.happening_rows: list[tuple[Any, ...]] = []
         self.content_rows: list[tuple[str, str]] = []
@@ -116,6 +119,7 @@ class State:
         """Write everything that changed, in one transaction."""
         appended = (
             (_LEDGER, self.ledger_rows),
+            (_LEDGER_BLOCK, self.ledger_blocks),
             (_CONTENT, self.content_rows),
             (_PURCHASE, self.purchase_rows),
             (_HAPPENING, self.happening_rows),

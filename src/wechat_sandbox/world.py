@@ -114,12 +114,17 @@ class World:
         self.state.flush()
 
     def _run_due(self, until: int, most: int | None = None) -> None:
-        """Jobs and outcomes up to a moment, each at its own time, in order; at most so many outcomes."""
+        """Jobs and outcomes up to a moment, each at its own time, in order; at most so many outcomes, and no job
+        that another one has begun: one after another, long jobs let callers have their turn.
+        """
         jobs, queue, began, settled = self._jobs, self.templates_due, self.now(), 0
+        newest = next(self._numbers)
         try:
             while settled != most:
                 due = queue[0][0] if queue and self.settle_template else until + 1
                 if jobs and jobs[0].due <= min(due, until):
+                    if most is not None and jobs[0].number > newest:
+                        break
                     self.clock.pin(max(began, jobs[0].due))
                     heapq.heappop(jobs).run()
                 elif due <= until and self.settle_template is not None:

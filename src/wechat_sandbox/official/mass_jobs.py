@@ -3,9 +3,11 @@
 The end is the event MASSSENDJOBFINISH: `send success`, or `err(N)` for what the review or the administrator refused.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
+
+import numpy as np
 
 from wechat_sandbox.call import OK, Call, Route
 from wechat_sandbox.errors import ApiError, ControlError
@@ -18,6 +20,7 @@ from wechat_sandbox.state import Document
 from wechat_sandbox.world import World
 
 _FILTERED = ("not_follower", "user_block", "over_limit", "blacklisted")
+_LOST = "failed:system_failed"
 _REFUSED, _LATE = 40001, 40002
 
 
@@ -37,8 +40,7 @@ def begin(world: World, account: Document, job: Document, people: list[str]) -> 
     world.state.put("mass", str(job["msg_id"]), job)
     job["seconds"] = seconds(world, account, len(people))
     message = Message(*job["message"])
-    for person in people:
-        world.ledger.write(account["id"], person, message, "asked", at=job["at"])
+    world.ledger.write_many(account["id"], people, message, "asked", at=job["at"])
     _schedule(world, job)
 
 
@@ -81,23 +83,27 @@ def confirm(world: World, query: dict[str, str], body: dict[str, Any]) -> tuple[
     return 200, {"answered": len(found)}
 
 
-def outcome(world: World, account: Document, person: str, key: str, since: int) -> str:
-    """What becomes of one recipient."""
-    reach = world.reach_of(account)
-    index = reach.index[person]
-    if not reach.follows[index]:
-        return "failed:not_follower"
-    if reach.blocks[index]:
-        return "failed:user_block"
-    if blacklisted(world, account, person):
-        return "failed:blacklisted"
+def outcomes(world: World, account: Document, people: Sequence[str], key: str, since: int) -> dict[str, list[str]]:
+    """What becomes of the recipients: outcome → whose it is."""
+    reach, share = world.reach_of(account), world.settings["system_failed_share"]
+    index = reach.ids.find_many(people)
+    follows = np.frombuffer(reach.follows, dtype=np.uint8)[index]
+    blocks = np.frombuffer(reach.blocks, dtype=np.uint8)[index]
+    found = ["arrived" if not share or unit(world.seed, key, person) >= share else _LOST for person in people]
     if account["kind"] == "service":
-        got = [at for at in world.ledger.received.get((account["id"], person), ()) if at >= since]
-        if len(got) >= world.limits["service_user_monthly"]:
-            return "failed:over_limit"
-    return (
-        "failed:system_failed" if unit(world.seed, key, person) < world.settings["system_failed_share"] else "arrived"
-    )
+        received, most = world.ledger.received, world.limits["service_user_monthly"]
+        for at, person in enumerate(people):
+            if sum(moment >= since for moment in received.get((account["id"], person), ())) >= most:
+                found[at] = "failed:over_limit"
+    if world.state.members.get(("black", str(account["id"]))):
+        for at, person in enumerate(people):
+            if blacklisted(world, account, person):
+                found[at] = "failed:blacklisted"
+    for at in np.flatnonzero(blocks).tolist():
+        found[at] = "failed:user_block"
+    for at in np.flatnonzero(follows == 0).tolist():
+        found[at] = "failed:not_follower"
+    return {what: [who for who, his in zip(people, found, strict=True) if his == what] for what in sorted(set(found))}
 
 
 def finish(world: World, job: Document) -> None:
@@ -123,10 +129,9 @@ def _slice(world: World, job: Document, people: list[str], check: dict[str, Any]
     account, message, now = world.account(job["account"]), Message(*job["message"]), world.now()
     since, counts, done = month_start(now), job.setdefault("counts", {}), int(job.get("done", 0))
     end = done + world.limits["mass_slice"]
-    for person in people[done:end]:
-        what = outcome(world, account, person, message.key, since)
-        counts[what] = counts.get(what, 0) + 1
-        world.ledger.write(account["id"], person, message, what, at=now)
+    for what, who in outcomes(world, account, people[done:end], message.key, since).items():
+        counts[what] = counts.get(what, 0) + len(who)
+        world.ledger.write_many(account["id"], who, message, what, at=now)
     job["done"] = end
     if end < len(people):
         world.state.put("mass", str(job["msg_id"]), job)
@@ -147,8 +152,7 @@ def _fail(world: World, job: Document, code: int, check: dict[str, Any]) -> None
     """Nobody got it: err(N)."""
     message, now = Message(*job["message"]), world.now()
     people = world.ledger.asked_for(message.key)
-    for person in people:
-        world.ledger.write(job["account"], person, message, "failed:rejected", at=now)
+    world.ledger.write_many(job["account"], people, message, "failed:rejected", at=now)
     job["status"] = "SEND_FAIL"
     world.state.put("mass", str(job["msg_id"]), job)
     _tell(world, job, f"err({code})", (len(people), 0, 0, 0), check)

@@ -122,8 +122,7 @@ def _create(world: World, account: Document, message: Message, parts: _Parts, ab
         userid = account["employees"][number]
         part = {"msgid": msgid, "userid": userid, "people": people, "status": 0, "send_time": 0, "results": []}
         world.state.put("task_part", f"{msgid}|{userid}", part)
-        for ident in people:
-            world.ledger.write(account["id"], ident, message, "asked", at=now)
+        world.ledger.write_many(account["id"], people, message, "asked", at=now)
     return task
 
 
@@ -181,13 +180,16 @@ def confirm(world: World, part: Document) -> bool:
     if part["status"] != 0 or task["cancelled"]:
         return False
     account, message, now = world.account(task["account"]), Message(*task["message"]), world.now()
+    found: dict[str, list[str]] = {}
     for ident in part["people"]:
         if task.get("chat_type") == "group":
             outcome = _group_outcome(world, account, ident, now)
         else:
             outcome = _outcome(world, account, part, ident, now)
         part["results"].append(_STATUS[outcome])
-        world.ledger.write(account["id"], ident, message, outcome, at=now)
+        found.setdefault(outcome, []).append(ident)
+    for outcome, people in found.items():
+        world.ledger.write_many(account["id"], people, message, outcome, at=now)
     part["status"], part["send_time"] = 2, now // 1000
     world.state.put("task_part", f"{part['msgid']}|{part['userid']}", part)
     return True
