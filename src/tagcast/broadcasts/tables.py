@@ -128,6 +128,22 @@ failures = sa.Table(
     sa.Column("at", db.Ms, nullable=False),
 )
 
+# Reminders of employees' tasks: asked for, being called, and what became of them.
+reminders = sa.Table(
+    "broadcast_reminder",
+    db.metadata,
+    sa.Column("id", db.Id, primary_key=True, autoincrement=True),
+    sa.Column("workspace", sa.Integer, nullable=False),
+    sa.Column("broadcast", db.Id, nullable=False),
+    sa.Column("chunk", sa.Integer, nullable=False),
+    sa.Column("msgid", sa.String(80), nullable=False),
+    sa.Column("state", sa.String(80), nullable=False),
+    sa.Column("asked_at", db.Ms, nullable=False),
+    sa.Column("asked_by", sa.String(80), nullable=False),
+    sa.Column("at", db.Ms),
+    sa.Index("ix_reminder_broadcast", "workspace", "broadcast", "id"),
+)
+
 receipts = sa.Table(
     "delivery_receipt",
     db.metadata,

@@ -184,6 +184,21 @@ def upgrade() -> None:
         batch_op.create_index("ix_broadcast_state", ["workspace", "state"], unique=False)
 
     op.create_table(
+        "broadcast_approval",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("workspace", sa.Integer(), nullable=False),
+        sa.Column("broadcast", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("plan_hash", sa.String(length=16), nullable=False),
+        sa.Column("approved", sa.Boolean(), nullable=False),
+        sa.Column("note", sa.String(length=500), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("who", sa.String(length=80), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_broadcast_approval")),
+    )
+    with op.batch_alter_table("broadcast_approval", schema=None) as batch_op:
+        batch_op.create_index("ix_broadcast_approval_of", ["workspace", "broadcast", "id"], unique=False)
+
+    op.create_table(
         "broadcast_chunk",
         sa.Column("workspace", sa.Integer(), nullable=False),
         sa.Column(
@@ -209,6 +224,20 @@ def upgrade() -> None:
         sa.Column("progress", sa.JSON(), nullable=False),
         sa.PrimaryKeyConstraint("workspace", "broadcast", "no", name=op.f("pk_broadcast_chunk")),
     )
+    op.create_table(
+        "broadcast_edit",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("workspace", sa.Integer(), nullable=False),
+        sa.Column("broadcast", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("before", sa.JSON(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("who", sa.String(length=80), nullable=False),
+        sa.Column("undone_at", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_broadcast_edit")),
+    )
+    with op.batch_alter_table("broadcast_edit", schema=None) as batch_op:
+        batch_op.create_index("ix_broadcast_edit_of", ["workspace", "broadcast", "id"], unique=False)
+
     op.create_table(
         "broadcast_failure",
         sa.Column("workspace", sa.Integer(), nullable=False),
@@ -244,8 +273,34 @@ def upgrade() -> None:
         sa.Column("steps", sa.JSON(), nullable=False),
         sa.Column("facts", sa.JSON(), nullable=False),
         sa.Column("warnings", sa.JSON(), nullable=False),
+        sa.Column("notes", sa.JSON(), nullable=False),
         sa.Column("made_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("workspace", "broadcast", name=op.f("pk_broadcast_plan")),
+    )
+    op.create_table(
+        "broadcast_reminder",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("workspace", sa.Integer(), nullable=False),
+        sa.Column("broadcast", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("chunk", sa.Integer(), nullable=False),
+        sa.Column("msgid", sa.String(length=80), nullable=False),
+        sa.Column("state", sa.String(length=80), nullable=False),
+        sa.Column("asked_at", sa.BigInteger(), nullable=False),
+        sa.Column("asked_by", sa.String(length=80), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_broadcast_reminder")),
+    )
+    with op.batch_alter_table("broadcast_reminder", schema=None) as batch_op:
+        batch_op.create_index("ix_reminder_broadcast", ["workspace", "broadcast", "id"], unique=False)
+
+    op.create_table(
+        "broadcast_setting",
+        sa.Column("workspace", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(length=20), nullable=False),
+        sa.Column("value", sa.JSON(), nullable=False),
+        sa.Column("who", sa.String(length=80), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("workspace", "name", name=op.f("pk_broadcast_setting")),
     )
     op.create_table(
         "compliance_cap",
