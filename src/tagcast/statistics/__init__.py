@@ -1,6 +1,7 @@
 """Statistics without product words: intervals and tests for proportions; models of how long customers stay."""
 
 from tagcast.statistics.lifetime import BgNbd, GammaGamma, NotFitted, fit_bgnbd, fit_gamma_gamma, purchases
+from tagcast.statistics.propensity import Stratum, inverse_propensity
 from tagcast.statistics.proportions import (
     Interval,
     ZTest,
@@ -13,7 +14,9 @@ from tagcast.statistics.proportions import (
 
 __all__ = [
     "Interval",
+    "Stratum",
     "ZTest",
+    "inverse_propensity",
     "wilson",
     "newcombe_difference",
     "ratio_interval",

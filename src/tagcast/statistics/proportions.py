@@ -35,7 +35,7 @@ def wilson(successes: int, n: int, level: float = 0.95) -> Interval:
     correction: method 3 of Newcombe, Two-sided Confidence Intervals for the Single Proportion, Stat. Med. 17 (1998).
     """
     _check(successes, n)
-    z, p = _quantile(level), successes / n
+    z, p = quantile(level), successes / n
     centre = p + z * z / (2 * n)
     spread = z * sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     scale = 1 + z * z / n
@@ -69,7 +69,7 @@ def ratio_interval(s1: int, n1: int, s2: int, n2: int, level: float = 0.95) -> I
     if s1 == 0 or s2 == 0:
         raise ValueError("the ratio has no interval while a group has no success")
     ratio = (s1 / n1) / (s2 / n2)
-    spread = _quantile(level) * sqrt(1 / s1 - 1 / n1 + 1 / s2 - 1 / n2)
+    spread = quantile(level) * sqrt(1 / s1 - 1 / n1 + 1 / s2 - 1 / n2)
     return Interval(exp(log(ratio) - spread), exp(log(ratio) + spread), ratio, level, "Katz log")
 
 
@@ -110,7 +110,8 @@ def _check(successes: int, n: int) -> None:
         raise ValueError(f"{successes} of {n} is no proportion")
 
 
-def _quantile(level: float) -> float:
+def quantile(level: float) -> float:
+    """The standard normal quantile of a two-sided interval of `level`."""
     if not 0 < level < 1:
         raise ValueError("level must lie strictly between 0 and 1")
     return NormalDist().inv_cdf((1 + level) / 2)
