@@ -5,6 +5,7 @@ their own.
 """
 
 from tagcast.tracking.actions import (
+    click_links,
     fold,
     forget,
     make_link,
@@ -26,6 +27,7 @@ __all__ = [
     "Totals",
     "Visits",
     "check_destination",
+    "click_links",
     "fold",
     "forget",
     "make_link",

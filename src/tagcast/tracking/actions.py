@@ -26,8 +26,10 @@ def make_link(work: Work, ref: str, destination: str, *, no: int = 1) -> Link:
     return link
 
 
-def make_page(work: Work, ref: str, *, title: str, body: str, button_label: str = "", link: Link | None = None) -> Page:
-    """The message page of `ref`: plain text, paragraphs parted by blank lines, and a button that follows `link`.
+def make_page(
+    work: Work, ref: str, *, title: str, body: str, button_label: str = "", link: Link | None = None, no: int = 1
+) -> Page:
+    """The message page no. `no` of `ref`: plain text, paragraphs parted by blank lines, and a button to follow `link`.
 
     Again with the same content changes nothing. Raises Invalid, Conflict.
     """
@@ -36,17 +38,22 @@ def make_page(work: Work, ref: str, *, title: str, body: str, button_label: str 
         raise Invalid("tracking.bad_page", reason=lengths)
     if (link is None) != (not button_label.strip()):
         raise Invalid("tracking.bad_page", reason="button_label ↔ link")
-    page = Page(store.put_link(work, ref, Kind.OPEN, 1, ""), title, body, button_label, link)
+    page = Page(store.put_link(work, ref, Kind.OPEN, no, ""), title, body, button_label, link)
     store.put_page(work, page)
     if store.find_page(work, page.link) != page:
         raise Conflict("tracking.page_taken", ref=ref)
     return page
 
 
-def page_of(work: Work, ref: str) -> Page | None:
-    """The message page of `ref`, if one was made."""
-    opens = [link for link in store.links_of(work, ref) if link.kind is Kind.OPEN]
+def page_of(work: Work, ref: str, no: int = 1) -> Page | None:
+    """The message page no. `no` of `ref`, if one was made."""
+    opens = [link for link in store.links_of(work, ref) if link.kind is Kind.OPEN and link.no == no]
     return store.find_page(work, opens[0]) if opens else None
+
+
+def click_links(work: Work, ref: str) -> list[Link]:
+    """The tracked links of `ref` that lead somewhere, in the order they were made."""
+    return [link for link in store.links_of(work, ref) if link.kind is Kind.CLICK]
 
 
 def personal_urls(work: Work, link: Link, numbers: Iterable[int], base_url: str) -> list[str]:

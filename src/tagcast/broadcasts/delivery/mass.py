@@ -28,6 +28,7 @@ TO_LIST, TO_TAG = "message_mass_send", "message_mass_sendall"
 async def deliver_list(job: Job, connected: accounts.Connected) -> float | None:
     """One mass send to the chunk's openids."""
     openids = await _openids(job)
+    placed: list[contents.Placed] = []
 
     async def send(intent: Intent, message: channels.Message) -> Answer:
         if intent.indices.size == 1:
@@ -39,12 +40,14 @@ async def deliver_list(job: Job, connected: accounts.Connected) -> float | None:
         )
         return Answer(str(accepted.msg_id))
 
-    return await send_keyed(job, TO_LIST, partial(_message, job, connected), send, partial(_forget_draft, job))
+    prepare = partial(_message, job, connected, placed)
+    return await send_keyed(job, TO_LIST, prepare, send, partial(_forget, job, connected, placed))
 
 
 async def deliver_tag(job: Job, connected: accounts.Connected) -> float | None:
     """Tag the recipients with a tag of this broadcast alone, mass-send to it. Settling deletes the tag."""
     openids = await _openids(job)
+    placed: list[contents.Placed] = []
     chunk = await job.read(lambda work: store.chunk(work, job.broadcast.id, job.no))
     tag = await _ensure_tag(job, connected, chunk)
     if chunk.call == Call.NONE:
@@ -65,7 +68,8 @@ async def deliver_tag(job: Job, connected: accounts.Connected) -> float | None:
             return Answer(str(accepted.msg_id), dict.fromkeys(missing, "not_tagged"))
         return Answer(str(accepted.msg_id), doubtful=missing)
 
-    return await send_keyed(job, TO_TAG, partial(_message, job, connected), send, partial(_forget_draft, job))
+    prepare = partial(_message, job, connected, placed)
+    return await send_keyed(job, TO_TAG, prepare, send, partial(_forget, job, connected, placed))
 
 
 def _live_key(job: Job) -> str:
@@ -74,9 +78,10 @@ def _live_key(job: Job) -> str:
     return job.key()
 
 
-def tag_name(broadcast: Broadcast) -> str:
-    """The temporary tag of a broadcast, at most 30 bytes; no other home that uses the account gives the same."""
-    return f"tagcast-{broadcast.id}-{(broadcast.plan_hash or '')[:8]}"
+def tag_name(broadcast: Broadcast, no: int = 0) -> str:
+    """The temporary tag of a chunk, at most 30 bytes; no other home that uses the account gives the same."""
+    name = f"tagcast-{broadcast.id}-{(broadcast.plan_hash or '')[:8]}"
+    return f"{name}-{no}" if no else name
 
 
 async def _openids(job: Job) -> list[str]:
@@ -96,39 +101,50 @@ async def _openids(job: Job) -> list[str]:
     return await job.step(look)
 
 
-async def _message(job: Job, connected: accounts.Connected) -> channels.Message:
-    """The message; an article becomes a draft once, remembered with the chunk, because sending consumes it."""
-    content = contents.parse(job.broadcast.content)
+async def _message(job: Job, connected: accounts.Connected, placed: list[contents.Placed]) -> channels.Message:
+    """The message; an article becomes a draft once, remembered with the chunk, because sending consumes it.
 
-    def address(work: Work, broadcast: Broadcast, chunk: Chunk) -> tuple[str, str]:
-        url = pages.shared(work, broadcast, job.runtime.settings.public_url)
-        return url, str(chunk.progress.get("draft", ""))
+    Files that it shows are on the platform then, and noted in `placed`.
+    """
 
-    url, draft = await job.step(address)
+    def told(work: Work, broadcast: Broadcast, chunk: Chunk) -> tuple[contents.Content, str, str]:
+        base_url = job.runtime.settings.public_url
+        url = pages.shared(work, broadcast, chunk.said, base_url)
+        return contents.tell(work, broadcast, chunk, base_url), url, str(chunk.progress.get("draft", ""))
+
+    content, url, draft = await job.step(told)
     message = contents.messages(content, job.account.kind, url)[-1]
     if not isinstance(message, channels.Article):
-        return message
+        placed[:] = [await contents.place(connected, [message])]
+        return placed[0].messages[0]
     if not draft:
-        draft = await accounts.use_file(connected, _cover(connected), partial(_add_draft, connected.official, message))
+        cover = await _cover(connected, content)
+        draft = await accounts.use_file(connected, cover, partial(_add_draft, connected.official, message))
         await job.step(lambda _work, _broadcast, chunk: _remember(chunk, draft=draft))
     return contents.with_draft(message, draft)
 
 
-def _cover(connected: accounts.Connected) -> accounts.File:
-    """The picture over an article: permanent material, uploaded once for an account."""
-    cover = resources.files("tagcast.broadcasts").joinpath("cover.jpg").read_bytes()
+async def _cover(connected: accounts.Connected, content: contents.Content) -> accounts.File:
+    """The picture over an article: permanent material, uploaded once for an account; ours if it has none."""
+    own = await contents.cover(connected, content)
+    if own is not None:
+        return own
+    picture = resources.files("tagcast.broadcasts").joinpath("cover.jpg").read_bytes()
 
     async def upload() -> str:
-        return (await connected.official.media.store("thumb", "cover.jpg", cover)).media_id
+        return (await connected.official.media.store("thumb", "cover.jpg", picture)).media_id
 
-    return accounts.File("thumb", cover, upload, lasting=True)
+    return accounts.File("thumb", picture, upload, lasting=True)
 
 
 async def _add_draft(client: channels.OfficialClient, article: channels.Article, cover: str) -> str:
     return await client.drafts.add([contents.with_cover(article, cover)])
 
 
-async def _forget_draft(job: Job) -> None:
+async def _forget(job: Job, connected: accounts.Connected, placed: list[contents.Placed]) -> None:
+    """What the message shows is not on the platform any more: its draft, its files."""
+    for one in placed:
+        await one.forget(connected)
     await job.step(lambda _work, _broadcast, chunk: _remember(chunk, draft=""))
 
 
@@ -140,7 +156,7 @@ async def _ensure_tag(job: Job, connected: accounts.Connected, chunk: Chunk) -> 
     """The broadcast's own tag, found by its name if an earlier try made it."""
     if "tag" in chunk.progress:
         return int(chunk.progress["tag"])
-    name = tag_name(job.broadcast)
+    name = tag_name(job.broadcast, job.no)
     known = {tag.name: tag.id for tag in await connected.call(connected.official.tags.all)}
     if name not in known:
         known[name] = (await connected.call(lambda: connected.official.tags.create(name))).id

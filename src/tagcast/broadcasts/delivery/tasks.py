@@ -29,7 +29,9 @@ SKEW_SECONDS = 15 * 60
 async def deliver(job: Job, connected: accounts.Connected) -> float | None:
     """Make the employee's task. None: closed; seconds: take it up again later."""
     public_url = job.runtime.settings.public_url
-    customers, message = await job.step(lambda work, broadcast, chunk: _said(work, broadcast, chunk, public_url))
+    customers, said = await job.step(lambda work, broadcast, chunk: _said(work, broadcast, chunk, public_url))
+    placed = await contents.place(connected, said)
+    message = placed.messages
     while True:
         await accounts.permit(job.runtime, job.lease.workspace, job.account.id, "externalcontact_add_msg_template")
         intent = await job.step(partial(intend, key_seconds=NEVER, keyed=False))
@@ -37,7 +39,7 @@ async def deliver(job: Job, connected: accounts.Connected) -> float | None:
             await job.close()
             return None
         if intent.fresh:
-            answer = await _try(job, connected, intent, customers, message)
+            answer = await _try(job, connected, intent, customers, placed)
         else:
             answer = await _look_up(job, connected, intent, customers, message)
             if answer is None:
@@ -50,12 +52,16 @@ async def deliver(job: Job, connected: accounts.Connected) -> float | None:
 
 
 async def _try(
-    job: Job, connected: accounts.Connected, intent: Intent, customers: list[str], message: list[channels.Message]
+    job: Job, connected: accounts.Connected, intent: Intent, customers: list[str], placed: contents.Placed
 ) -> Answer | float | None:
     """Make the task: its answer, seconds until it should be taken up again, or None to go on at once."""
     try:
-        return await _create(job, connected, intent, customers, message)
+        return await _create(job, connected, intent, customers, placed.messages)
     except (ChannelError, TagcastError) as error:
+        if placed.ids and isinstance(error, ChannelError) and error.reason == "media_gone":
+            await placed.forget(connected)
+            if await job.step(_first_renewal, learnt=Learnt(refused=True)):
+                return 0.0
         reason = _of_this_employee(error)
         if reason is not None:
             return Answer(None, {int(index): reason for index in intent.indices})
@@ -78,8 +84,17 @@ def _of_this_employee(error: ChannelError | TagcastError) -> str | None:
 def _said(work: Work, broadcast: Broadcast, chunk: Chunk, public_url: str) -> tuple[list[str], list[channels.Message]]:
     """External user ids in step with the chunk, and what is said."""
     known = contacts.identities_of(work, chunk.recipients.tolist(), "external_userid", broadcast.account)
-    said = contents.messages(contents.parse(broadcast.content), "wecom", pages.shared(work, broadcast, public_url))
+    content = contents.tell(work, broadcast, chunk, public_url)
+    links = contents.shared_links(work, broadcast, content, public_url)
+    said = contents.messages(content, "wecom", pages.shared(work, broadcast, chunk.said, public_url), links)
     return [known.get(number, "") for number in chunk.recipients.tolist()], said
+
+
+def _first_renewal(_work: Work, _broadcast: Broadcast, chunk: Chunk) -> bool:
+    """Whether the chunk's files are uploaded anew for the first time."""
+    first = "renewed" not in chunk.progress
+    chunk.progress = {**chunk.progress, "renewed": True}
+    return first
 
 
 async def _create(

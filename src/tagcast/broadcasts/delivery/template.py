@@ -5,7 +5,8 @@ in flight after a crash is called again with the same key inside that time, and 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 
 from tagcast import accounts, channels, contacts
 from tagcast.broadcasts import content as contents
@@ -26,27 +27,43 @@ FLUSH_SECONDS = 0.1
 
 async def deliver(job: Job, connected: accounts.Connected) -> float | None:
     """Call everybody in the chunk. Returns None when it is closed, or seconds until it should be taken up again."""
-    addressees = await job.read(lambda work: _addressees(job, work))
-    call = _call(job)
-    values = list(contents.parse(job.broadcast.content).data.values())
+    addressees, told = await job.read(partial(addressees_of, job))
+    call = channels.TemplateCall(channels.TemplateMessage(told.content.template_id, dict(told.content.data)))
+    values = told.values(call.keywords)
 
     async def send(index: int) -> int:
         openid, url = addressees[index]
         await accounts.permit(job.runtime, job.lease.workspace, job.account.id, "message_template_send")
         return await connected.call(
             lambda: connected.official.templates.send(
-                call, openid, values, url=url, client_msg_id=_live_key(job, index)
+                call, openid, values[index % len(values)], url=url, client_msg_id=_live_key(job, index)
             )
         )
 
+    return await each(job, send, unsayable(addressees, told), width=WINDOW, key_seconds=KEY_SECONDS)
+
+
+def unsayable(addressees: Sequence[tuple[str, str]], told: contents.Told) -> dict[int, str]:
+    """Who cannot be told anything, with the reason: the text lacks a value of his, or he has no identity any more."""
+    nameless = {index: "no_identity" for index, (openid, _) in enumerate(addressees) if not openid}
+    return dict.fromkeys(told.lacking, "no_value") | nameless
+
+
+async def each(
+    job: Job, send: Callable[[int], Awaitable[int]], unsayable: Mapping[int, str], *, width: int, key_seconds: float
+) -> float | None:
+    """Call everybody in the chunk by `send`, which gives a message id, 0 for none; windows of `width` at a time.
+
+    Who is in flight after a crash is called again until `key_seconds` after the first try; none: never.
+    """
     learnt = Learnt()
+    following = partial(_next, width=width, key_seconds=key_seconds)
     while True:
-        window = await job.step(_next, learnt=learnt)
+        window = await job.step(following, learnt=learnt)
         if window.indices.size == 0:
             await job.close()
             return None
-        nameless = [index for index in window.indices.tolist() if not addressees[index][0]]
-        learnt = await _call_all(job, window, send, nameless)
+        learnt = await _call_all(job, window, send, unsayable)
         fruitful = any(status > Status.RETRY for status in learnt.statuses.values())
         if fruitful and not learnt.wait:
             continue
@@ -56,23 +73,31 @@ async def deliver(job: Job, connected: accounts.Connected) -> float | None:
         learnt = Learnt()
 
 
-async def _call_all(job: Job, window: Window, send: Callable[[int], Awaitable[int]], nameless: Sequence[int]) -> Learnt:
-    """Call a window, many at a time. What was learnt is recorded even if something unforeseen went wrong."""
+async def _call_all(
+    job: Job, window: Window, send: Callable[[int], Awaitable[int]], unsayable: Mapping[int, str]
+) -> Learnt:
+    """Call a window, many at a time; `unsayable` are not called, with the reason.
+
+    What was learnt is recorded even if something unforeseen went wrong.
+    """
     learnt = Learnt()
     gate = asyncio.Semaphore(job.runtime.settings.send_concurrency)
 
     async def one(index: int) -> None:
-        if index in nameless:
+        if index in unsayable:
             if window.repeated:
                 learnt.statuses[index] = Status.IN_DOUBT
             else:
-                learnt.fail(index, "no_identity")
+                learnt.fail(index, unsayable[index])
             return
         async with gate:
             if job.lease.draining:
+                if not window.repeated:
+                    learnt.statuses[index] = Status.RETRY
                 return
             try:
-                learnt.msgids[index] = await send(index)
+                if msgid := await send(index):
+                    learnt.msgids[index] = msgid
                 learnt.statuses[index] = Status.ACCEPTED
             except (ChannelError, TagcastError) as error:
                 job.trouble = error
@@ -96,21 +121,20 @@ async def _flush(job: Job, learnt: Learnt) -> None:
         await job.keep(learnt)
 
 
-def _next(work: Work, broadcast: Broadcast, chunk: Chunk) -> Window:
-    return ledger.open_window(work, broadcast, chunk, width=WINDOW, key_seconds=KEY_SECONDS)
+def _next(work: Work, broadcast: Broadcast, chunk: Chunk, *, width: int, key_seconds: float) -> Window:
+    return ledger.open_window(work, broadcast, chunk, width=width, key_seconds=key_seconds)
 
 
-def _addressees(job: Job, work: Work) -> list[tuple[str, str]]:
-    """(openid, address of the page) of each recipient of the chunk; an empty openid if he has none any more."""
-    numbers = store.chunk(work, job.broadcast.id, job.no).recipients.tolist()
+def addressees_of(job: Job, work: Work) -> tuple[list[tuple[str, str]], contents.Told]:
+    """(openid, address of the page) of each recipient of the chunk, an empty openid if he has none any more; and what
+    they are told.
+    """
+    chunk = store.chunk(work, job.broadcast.id, job.no)
+    numbers, base_url = chunk.recipients.tolist(), job.runtime.settings.public_url
     openids = contacts.identities_of(work, numbers, "openid", job.account.id)
-    urls = pages.personal(work, job.broadcast, numbers, job.runtime.settings.public_url)
-    return [(openids.get(number, ""), url) for number, url in zip(numbers, urls, strict=True)]
-
-
-def _call(job: Job) -> channels.TemplateCall:
-    content = contents.parse(job.broadcast.content)
-    return channels.TemplateCall(channels.TemplateMessage(content.template_id, dict(content.data)))
+    urls = pages.personal(work, job.broadcast, chunk.said, numbers, base_url)
+    told = contents.tell_each(work, job.broadcast, chunk, base_url)
+    return [(openids.get(number, ""), url) for number, url in zip(numbers, urls, strict=True)], told
 
 
 def _live_key(job: Job, index: int) -> str:

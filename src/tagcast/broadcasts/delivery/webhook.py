@@ -28,10 +28,10 @@ GONE = frozenset({"left", "unknown"})
 
 async def deliver(job: Job, connected: accounts.Connected) -> float | None:
     """Deliver the chunk. None: closed; seconds: take it up again later."""
-    numbers, people = await job.step(partial(_people, public_url=job.runtime.settings.public_url))
+    numbers, people, shared = await job.step(partial(_people, public_url=job.runtime.settings.public_url))
 
     async def message() -> channels.Message:
-        (said,) = contents.messages(contents.parse(job.broadcast.content), "custom")
+        (said,) = contents.messages(shared, "custom")
         return said
 
     async def send(intent: Intent, said: channels.Message) -> Answer:
@@ -57,19 +57,30 @@ async def deliver(job: Job, connected: accounts.Connected) -> float | None:
     return await send_keyed(job, DELIVER, message, send, _nothing)
 
 
-def _people(work: Work, broadcast: Broadcast, chunk: Chunk, *, public_url: str) -> tuple[list[int], list[Recipient]]:
-    """Contacts and members in step with the chunk; who has no id by now, and was not called yet, is failed first."""
+def _people(
+    work: Work, broadcast: Broadcast, chunk: Chunk, *, public_url: str
+) -> tuple[list[int], list[Recipient], contents.Content]:
+    """Contacts and members in step with the chunk, and what all are told.
+
+    Who has no id by now, or lacks a value that the text needs, and was not called yet, is failed first.
+    """
     numbers = chunk.recipients.tolist()
     known = contacts.identities_of(work, numbers, "member_id", broadcast.account)
+    told = contents.tell_each(work, broadcast, chunk, public_url)
     if chunk.call == Call.NONE:
         learnt = Learnt()
         for index, number in enumerate(numbers):
-            if number not in known and chunk.statuses[index] in (Status.PLANNED, Status.RETRY):
-                learnt.fail(index, "no_identity")
+            reason = "no_identity" if number not in known else "no_value" if index in told.lacking else ""
+            if reason and chunk.statuses[index] in (Status.PLANNED, Status.RETRY):
+                learnt.fail(index, reason)
         ledger.record(work, broadcast, chunk, learnt)
     chunk.progress = {**chunk.progress, "final": True}
-    urls = pages.personal(work, broadcast, numbers, public_url)
-    return numbers, [Recipient(known.get(number, ""), url) for number, url in zip(numbers, urls, strict=True)]
+    urls = pages.personal(work, broadcast, chunk.said, numbers, public_url)
+    people = [
+        Recipient(known.get(number, ""), url, told.fields(index))
+        for index, (number, url) in enumerate(zip(numbers, urls, strict=True))
+    ]
+    return numbers, people, told.shared
 
 
 def _live_key(job: Job) -> str:

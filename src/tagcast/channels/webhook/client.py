@@ -29,10 +29,14 @@ LONGEST_WAIT = 3600
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """One person by the id that the receiver knows; `url` is the person's own tracked address, if there is one."""
+    """One person by the id that the receiver knows; `url` is the person's own tracked address, if there is one.
+
+    `message`: fields of the message that are this person's own, in place of everybody's.
+    """
 
     id: str
     url: str = ""
+    message: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +85,7 @@ class WebhookClient:
         if not recipients:
             raise ValueError("a delivery needs a recipient")
         said = {name: value for name, value in asdict(message).items() if value}
-        people = [{"id": one.id, "url": one.url} if one.url else {"id": one.id} for one in recipients]
+        people = [_addressed(one) for one in recipients]
         body = {"type": "broadcast", "message": {"kind": message.kind, **said}, "recipients": people}
         answer = await self._post("deliver", key, body, Effect.KEYED)
         known = {one.id for one in recipients}
@@ -103,6 +107,15 @@ class WebhookClient:
         except InDoubt:
             raise lost("webhook", operation, effect=effect) from None
         return _checked(operation, response, effect)
+
+
+def _addressed(one: Recipient) -> dict[str, Any]:
+    said: dict[str, Any] = {"id": one.id}
+    if one.url:
+        said["url"] = one.url
+    if one.message:
+        said["message"] = dict(one.message)
+    return said
 
 
 def _checked(operation: str, response: Response, effect: Effect) -> _Answer:
