@@ -68,18 +68,6 @@ def test_cut_of_10001_in_ten_thousands_is_two_halves() -> None:
     assert [piece.size for piece in rules.cut(found, 10_000, least=2)] == [5001, 5000]
 
 
-def test_assign_senders_gives_each_recipient_to_one_who_holds_him() -> None:
-    found = np.arange(1, 101, dtype=np.uint32)
-    holders = {"anna": found[:60], "bo": found[40:], "cai": np.array([100], dtype=np.uint32)}
-    shares = rules.assign_senders(found, holders)
-    assert sorted(np.concatenate(list(shares.values())).tolist()) == found.tolist()
-    for name, share in shares.items():
-        assert np.isin(share, holders[name]).all()
-    assert shares["anna"].size == 50
-    assert shares["bo"].size == 49
-    assert shares["cai"].tolist() == [100]
-
-
 def test_merge_keeps_the_stronger_fact() -> None:
     stored = np.array([Status.PLANNED, Status.IN_DOUBT, Status.ACCEPTED, Status.FAILED], dtype=np.uint8)
     learnt = np.array([Status.ACCEPTED, Status.ACCEPTED, Status.RETRY, Status.PLANNED], dtype=np.uint8)

@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 from pyroaring import BitMap
 
 from tagcast import accounts
-from tagcast.broadcasts import rules
+from tagcast.broadcasts import content as contents
+from tagcast.broadcasts import rules, senders, variants
 from tagcast.broadcasts.planning import numbers
 from tagcast.broadcasts.rules import Piece, Route
 from tagcast.broadcasts.store import Broadcast
@@ -20,21 +22,21 @@ Cutter = Callable[[Work, Broadcast, Piece], list[Piece]]
 
 def pieces(work: Work, broadcast: Broadcast, assigned: BitMap) -> list[Piece]:
     """The pieces of a broadcast in the order of their chunks; together exactly `assigned`."""
+    contents.freeze(work, broadcast, assigned)
     found = [Piece(numbers(assigned))]
     for cutter in CUTTERS:
         found = [part for piece in found for part in cutter(work, broadcast, piece)]
-    return found
+    return contents.numbered(work, broadcast, found)
 
 
 def by_sender(work: Work, broadcast: Broadcast, piece: Piece) -> list[Piece]:
-    """企业微信: a piece per employee who holds the customers."""
+    """企业微信: a piece per employee, of those whom the whole broadcast gives him."""
     if broadcast.route is not Route.TASKS:
         return [piece]
-    prefix = f"employee:{broadcast.account}:"
     ours = BitMap(piece.recipients.tolist())
-    holders = {key.removeprefix(prefix): numbers(work.bitmaps.read(key) & ours) for key in work.bitmaps.keys(prefix)}
-    shares = rules.assign_senders(piece.recipients, holders)
-    return [replace(piece, sender=sender, recipients=share) for sender, share in shares.items()]
+    shares = senders.shares(work, broadcast, work.bitmaps.read(f"{broadcast.key}:assigned") | ours)
+    parts = {name: share[np.isin(share, piece.recipients)] for name, share in shares.items()}
+    return [replace(piece, sender=name, recipients=part) for name, part in parts.items() if part.size]
 
 
 def by_size(work: Work, broadcast: Broadcast, piece: Piece) -> list[Piece]:
@@ -44,7 +46,7 @@ def by_size(work: Work, broadcast: Broadcast, piece: Piece) -> list[Piece]:
     match broadcast.route:
         case Route.TAG:
             return [piece]
-        case Route.TEMPLATE:
+        case Route.TEMPLATE | Route.SUBSCRIPTION:
             size, least = TEMPLATE_CHUNK, 1
         case Route.LIST:
             size, least = batch, limits.count("send.min_batch") or 1
@@ -53,4 +55,4 @@ def by_size(work: Work, broadcast: Broadcast, piece: Piece) -> list[Piece]:
     return [replace(piece, recipients=part) for part in rules.cut(piece.recipients, size, least=least)]
 
 
-CUTTERS: tuple[Cutter, ...] = (by_sender, by_size)
+CUTTERS: tuple[Cutter, ...] = (variants.by_variant, by_sender, contents.by_text, by_size)

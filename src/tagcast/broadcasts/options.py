@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tagcast.accounts import Account
+from tagcast.broadcasts import content as contents
+from tagcast.broadcasts import priority, variants
 from tagcast.kit.errors import Invalid
 from tagcast.kit.uow import Work
 
@@ -20,7 +22,12 @@ def quiet(_work: Work, _account: Account, value: Any) -> str:
     return str(value)
 
 
-SECTIONS: dict[str, Check] = {"quiet": quiet}
+SECTIONS: dict[str, Check] = {
+    "quiet": quiet,
+    "variants": variants.check,
+    "priority": priority.check,
+    "employees": contents.check_employees,
+}
 
 
 def check(work: Work, account: Account, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -149,27 +149,6 @@ def cut(numbers: Numbers, size: int, *, least: int = 1) -> list[Numbers]:
     return pieces
 
 
-def assign_senders(numbers: Numbers, holders: Mapping[str, Numbers]) -> dict[str, Numbers]:
-    """One employee for each recipient: of those who hold him the one with the fewest so far; the fewest choices first.
-
-    `holders`: employee → the customers he holds. A recipient whom nobody holds is in no list.
-    """
-    names = sorted(holders)
-    held = np.stack([np.isin(numbers, holders[name]) for name in names]) if names else np.empty((0, numbers.size), bool)
-    choices = held.sum(axis=0)
-    owner = np.full(numbers.size, -1, dtype=np.int32)
-    load = np.zeros(len(names), dtype=np.int64)
-    single = choices == 1
-    if single.any():
-        owner[single] = held[:, single].argmax(axis=0)
-        load += np.bincount(owner[single], minlength=len(names))
-    for at in np.flatnonzero(choices > 1):
-        able = np.flatnonzero(held[:, at])
-        owner[at] = able[load[able].argmin()]
-        load[owner[at]] += 1
-    return {name: numbers[owner == index] for index, name in enumerate(names) if load[index]}
-
-
 @dataclass(frozen=True, slots=True)
 class Step:
     """One line of the waterfall: a reason, how many, and the digest of exactly whom."""

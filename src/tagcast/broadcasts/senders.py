@@ -111,6 +111,11 @@ def plan_facts(work: Work, broadcast: Broadcast, assigned: BitMap) -> dict[str, 
     return {name: int(share.size) for name, share in shares(work, broadcast, assigned).items()}
 
 
+def warnings(customers: Mapping[str, int]) -> list[str]:
+    """Codes of what an operator should look at in the plan."""
+    return ["many_per_employee"] if max(customers.values(), default=0) > figures()["many_per_employee"] else []
+
+
 def _numbers(members: BitMap) -> Numbers:
     return np.array(members.to_array(), dtype=np.uint32)
 

@@ -5,13 +5,14 @@ counted under a later one.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from pyroaring import BitMap
 
 from tagcast import accounts, audiences, compliance
-from tagcast.broadcasts import options
+from tagcast.broadcasts import consents, options, senders
+from tagcast.broadcasts.planning import competing
 from tagcast.broadcasts.rules import Route
 from tagcast.broadcasts.store import Broadcast
 from tagcast.kit.uow import Work
@@ -25,6 +26,8 @@ class Asked:
     broadcast: Broadcast
     account: accounts.Account
     at: datetime
+    # Other broadcasts to which people yield their slots.
+    takers: list[competing.Taker] = field(default_factory=list)
 
 
 LeavesOut = Callable[[Asked, BitMap], BitMap | None]
@@ -51,11 +54,20 @@ def suppressed(asked: Asked, left: BitMap) -> BitMap:
 
 
 def no_employee(asked: Asked, left: BitMap) -> BitMap | None:
-    """Customers whom no employee holds: nobody could send to them."""
+    """Customers whom no employee holds who may send: nobody could send to them."""
     if asked.broadcast.route is not Route.TASKS:
         return None
     sets = asked.work.bitmaps
-    return left - BitMap.union(BitMap(), *(sets.read(key) for key in sets.keys(f"employee:{asked.account.id}:")))
+    able = senders.allowed(asked.work, asked.broadcast).values()
+    return left - BitMap.union(BitMap(), *(sets.read(key) for key in able))
+
+
+def employee_full(asked: Asked, left: BitMap) -> BitMap | None:
+    """For whom no employee has room; None where employees may have any number of customers."""
+    if asked.broadcast.route is not Route.TASKS or "most" not in asked.broadcast.settings.get("senders", {}):
+        return None
+    shares = senders.shares(asked.work, asked.broadcast, left)
+    return left - BitMap.union(BitMap(), *(BitMap(share) for share in shares.values()))
 
 
 def personalisation_off(asked: Asked, left: BitMap) -> BitMap | None:
@@ -71,6 +83,13 @@ def minor(asked: Asked, left: BitMap) -> BitMap | None:
 def _unfit(asked: Asked, left: BitMap) -> dict[str, BitMap]:
     chosen = audiences.personalised(asked.work, audiences.from_json(asked.broadcast.audience))
     return compliance.unfit(asked.work, left, personalised=chosen)
+
+
+def no_subscription(asked: Asked, left: BitMap) -> BitMap | None:
+    """Who has no consent left for the subscription message's template: each is good for one message."""
+    if asked.broadcast.route is not Route.SUBSCRIPTION:
+        return None
+    return left - consents.holders(asked.work, asked.account.id, str(asked.broadcast.content["template_id"]))
 
 
 def over_cap(asked: Asked, left: BitMap) -> BitMap:
@@ -96,19 +115,29 @@ def account_quota(asked: Asked, left: BitMap) -> BitMap | None:
     return left if quota.left == 0 else None
 
 
+def yields(asked: Asked, left: BitMap) -> BitMap | None:
+    """Who has a slot that goes to a scheduled broadcast of higher rank; None where none is to come."""
+    gone, takers = competing.yielding(asked.work, asked.broadcast, asked.at, left)
+    asked.takers.extend(takers)
+    return gone
+
+
 # name → who falls, in the order of the waterfall.
 STEPS: dict[str, LeavesOut] = {
     "no_identity": no_identity,
     "not_following": not_following,
+    "no_employee": no_employee,
+    "no_subscription": no_subscription,
     "no_consent": no_consent,
     "suppressed": suppressed,
-    "no_employee": no_employee,
     "personalisation_off": personalisation_off,
     "minor": minor,
-    "over_cap": over_cap,
     "over_ceiling": over_ceiling,
     "quiet_hours": quiet_hours,
+    "over_cap": over_cap,
+    "employee_full": employee_full,
     "account_quota": account_quota,
+    "yields": yields,
 }
 
 
