@@ -7,8 +7,10 @@ from tagcast.broadcasts.actions import (
     DELIVER,
     SETTLE,
     cancel,
-    draft,
+    moved,
     note_receipts,
+    note_subscription_answer,
+    note_subscription_sent,
     pause,
     plan,
     purge_receipts,
@@ -16,33 +18,61 @@ from tagcast.broadcasts.actions import (
     resume,
     send,
 )
+from tagcast.broadcasts.approving import Approving, approval, approval_reasons, decide, set_approval
+from tagcast.broadcasts.drafting import copy, delete, draft, edit, undo
 from tagcast.broadcasts.events import BroadcastFinished, BroadcastStarted
 from tagcast.broadcasts.ledger import states
+from tagcast.broadcasts.planning import Move, costs, set_cost
 from tagcast.broadcasts.retarget import USERS
 from tagcast.broadcasts.rules import Route, State, Status, Step
-from tagcast.broadcasts.store import Broadcast, SavedPlan, all_, get, plan_of, status_of
+from tagcast.broadcasts.store import (
+    Approval,
+    Broadcast,
+    SavedPlan,
+    all_,
+    approval_of,
+    approvals_of,
+    get,
+    plan_of,
+    status_of,
+)
 from tagcast.broadcasts.views import Failure, WaterfallStep, failures, progress, waterfall, why
 
 __all__ = [
     "DELIVER",
     "SETTLE",
+    "USERS",
+    "Approval",
+    "Approving",
     "Broadcast",
     "BroadcastFinished",
     "BroadcastStarted",
     "Failure",
+    "Move",
     "Route",
     "SavedPlan",
     "State",
     "Status",
     "Step",
-    "USERS",
     "WaterfallStep",
     "all_",
+    "approval",
+    "approval_of",
+    "approval_reasons",
+    "approvals_of",
     "cancel",
+    "copy",
+    "costs",
+    "decide",
+    "delete",
     "draft",
+    "edit",
     "failures",
     "get",
+    "moved",
     "note_receipts",
+    "note_subscription_answer",
+    "note_subscription_sent",
     "pause",
     "plan",
     "plan_of",
@@ -51,8 +81,11 @@ __all__ = [
     "resolve",
     "resume",
     "send",
+    "set_approval",
+    "set_cost",
     "states",
     "status_of",
+    "undo",
     "waterfall",
     "why",
 ]

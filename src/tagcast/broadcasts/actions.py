@@ -1,22 +1,20 @@
-"""Use cases of broadcasts: draft, plan, send, pause, resume, cancel; what the worker's steps commit is in `ledger`."""
+"""Use cases of broadcasts: plan, send, pause, resume, cancel; what the worker's steps commit is in `ledger`."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
 from pyroaring import BitMap
 
-from tagcast import accounts, audiences, compliance, outcomes
-from tagcast.audiences import live
-from tagcast.broadcasts import content as contents
-from tagcast.broadcasts import cutting, ledger, options, pages, planning, rules, store
+from tagcast import accounts, compliance, contacts, outcomes
+from tagcast.broadcasts import approving, consents, cutting, ledger, pages, planning, store
 from tagcast.broadcasts.events import BroadcastStarted
 from tagcast.broadcasts.planning import numbers
 from tagcast.broadcasts.rules import Route, State, Status
 from tagcast.broadcasts.store import Broadcast, SavedPlan
 from tagcast.kit import clock, leases
-from tagcast.kit.errors import Conflict, Invalid, NotFound, Refused
+from tagcast.kit.errors import Conflict, NotFound, Refused
 from tagcast.kit.events import publish
 from tagcast.kit.uow import Work
 
@@ -32,59 +30,23 @@ def in_progress(work: Work, account: int) -> list[str]:
     return [f"{found.name} ({found.id})" for found in store.all_(work, account=account, states=states)]
 
 
-def draft(
-    work: Work,
-    *,
-    name: str,
-    account: int | str,
-    audience: Mapping[str, Any] | str,
-    content: Mapping[str, Any],
-    purpose: str = "marketing",
-    holdout_percent: float = 0.0,
-    settings: Mapping[str, Any] | None = None,
-) -> Broadcast:
-    """A new draft. `audience` is a segment expression as text or JSON; `settings`: see `options`.
+def plan(work: Work, broadcast_id: int, at: datetime | None = None) -> SavedPlan:
+    """Make the plan of a draft anew and keep it: each step with its set under `broadcast:<id>:plan:<step>`.
 
-    Raises Invalid, NotFound or Refused.
+    `at`: the moment of sending that it is made for; None: now.
     """
-    target = accounts.get(work, account)
-    if not name.strip() or len(name) > 200:
-        raise Invalid("broadcasts.bad_name", limit=200)
-    if not 0 <= holdout_percent <= 50:
-        raise Invalid("broadcasts.bad_holdout", value=holdout_percent)
-    compliance.consented(work, purpose)
-    said = contents.parse(content)
-    planning.check_kind(work, target, said.kind)
-    contents.problems(said, target.kind)
-    expression = audiences.parse(audience) if isinstance(audience, str) else audiences.from_json(audience)
-    audiences.count(work, expression)
-    # Its tags under the very paths that they have: then it can follow when they move.
-    expression = live.today(work, expression, live.prove(work, expression))
-    broadcast = store.insert(
-        work,
-        account=target.id,
-        name=name.strip(),
-        purpose=purpose,
-        content=said.to_json(),
-        audience=audiences.to_json(expression),
-        holdout_percent=holdout_percent,
-        route=str(rules.route(target.kind, said.kind)),
-        settings=options.check(work, target, settings or {}),
-    )
-    return store.get(work, broadcast)
-
-
-def plan(work: Work, broadcast_id: int) -> SavedPlan:
-    """Make the plan of a draft anew and keep it: each step with its set under `broadcast:<id>:plan:<step>`."""
     broadcast = store.get(work, broadcast_id, lock=True)
     _only(broadcast, State.DRAFT)
-    made = planning.make(work, broadcast)
+    made = planning.make(work, broadcast, at)
     planning.keep(work, broadcast, made)
     return made.saved
 
 
 def send(work: Work, plan_hash: str) -> Broadcast:
-    """Send what was planned, exactly. Raises Conflict when anything that the plan rests on has moved, saying what."""
+    """Send what was planned, exactly. Raises Conflict when anything that the plan rests on has moved, saying what.
+
+    Raises Refused for nobody, and for what a second person has to approve first.
+    """
     broadcast_id = store.broadcast_of_plan(work, plan_hash)
     if broadcast_id is None:
         raise NotFound("broadcasts.no_plan", plan=plan_hash)
@@ -92,36 +54,52 @@ def send(work: Work, plan_hash: str) -> Broadcast:
     if broadcast.plan_hash == plan_hash:
         return broadcast
     _only(broadcast, State.DRAFT)
-    before = store.plan_of(work, broadcast_id)
     made = planning.make(work, broadcast)
-    if before is None or made.saved.hash != plan_hash:
-        changes = rules.moved(before.steps if before else [], made.saved.steps) or ["content, account or limits"]
-        raise Conflict("broadcasts.plan_moved", plan=plan_hash, changes="; ".join(changes))
+    check_plan(work, broadcast, plan_hash, made)
+    start(work, broadcast, made)
+    return store.get(work, broadcast_id)
+
+
+def check_plan(work: Work, broadcast: Broadcast, plan_hash: str, made: planning.Draft) -> None:
+    """Whether what was planned is what would be sent, and may be. Raises Conflict or Refused."""
+    if made.saved.hash != plan_hash:
+        raise Conflict("broadcasts.plan_moved", plan=plan_hash, **planning.difference(work, broadcast, made))
     if not made.sets["assigned"]:
         raise Refused("broadcasts.nobody", broadcast=broadcast.name)
     if broadcast.route is Route.LIST and len(made.sets["assigned"]) == 1:
         raise Refused("broadcasts.list_of_one", broadcast=broadcast.name)
-    _freeze(work, broadcast, made)
-    return store.get(work, broadcast_id)
+    approving.check(work, broadcast, plan_hash, len(made.sets["assigned"]))
 
 
-def _freeze(work: Work, broadcast: Broadcast, made: planning.Draft) -> None:
-    """One commit: the frozen sets, the reserved slots, the chunks, the leases, the state."""
+def moved(work: Work, broadcast_id: int) -> tuple[SavedPlan, list[planning.Move]]:
+    """What moved since the plan of a draft was made, as if it were sent now. Raises NotFound without a plan."""
+    broadcast = store.get(work, broadcast_id)
+    _only(broadcast, State.DRAFT, State.SCHEDULED)
+    before = store.plan_of(work, broadcast_id)
+    if before is None:
+        raise NotFound("broadcasts.no_plan", plan=f"{broadcast.name} ({broadcast_id})")
+    made = planning.make(work, broadcast, broadcast.due_at)
+    return before, planning.moves(planning.sets_of(work, broadcast, before), made.sets)
+
+
+def start(work: Work, broadcast: Broadcast, made: planning.Draft) -> None:
+    """One commit: the frozen sets, the reserved slots, the chunks, the leases, the state.
+
+    Raises Conflict when somebody's slot is gone.
+    """
     for name, who in made.sets.items():
         if who:
             work.bitmaps.add(f"{broadcast.key}:{name}", who, why=f"send {made.saved.hash}")
     assigned = made.sets["assigned"]
-    reserved = compliance.reserve(work, broadcast.account, broadcast.key, assigned, work.now)
-    if len(reserved) != len(assigned):
-        changes = f"over_cap: {len(assigned) - len(reserved)} more"
-        raise Conflict("broadcasts.plan_moved", plan=made.saved.hash, changes=changes)
+    late = assigned - compliance.reserve(work, broadcast.account, broadcast.key, assigned, work.now)
+    if late:
+        raise Conflict("broadcasts.plan_moved", plan=made.saved.hash, **planning.late(late))
     pieces = cutting.pieces(work, broadcast, assigned)
     store.insert_chunks(work, broadcast.id, pieces, with_msgids=broadcast.route is Route.TEMPLATE)
     pages.make(work, broadcast)
     outcomes.register(work, broadcast.key, broadcast.name, account=broadcast.account)
-    store.move(
-        work, broadcast.id, [State.DRAFT], State.SENDING, plan_hash=made.saved.hash, started_at=work.now_ms, reason=None
-    )
+    started = {"plan_hash": made.saved.hash, "started_at": work.now_ms, "reason": None}
+    store.move(work, broadcast.id, [State.DRAFT, State.SCHEDULED], State.SENDING, **started)
     _enqueue(work, broadcast.id, range(len(pieces)))
     publish(work, BroadcastStarted(broadcast.id, assigned=len(assigned), holdout=len(made.sets["holdout"])))
 
@@ -185,14 +163,48 @@ def note_receipts(work: Work, account: int, receipts: Sequence[Mapping[str, Any]
     store.insert_receipts(work, [{"account": account, **receipt} for receipt in receipts])
 
 
+def note_subscription_sent(work: Work, account: int, openid: str, sent: Sequence[Mapping[str, Any]]) -> None:
+    """Keep what the platform said of subscription messages to a person: `template_id`, `msgid`, `errcode`, `status`."""
+    (contact,) = contacts.numbers_of(work, "openid", [openid], account)
+    if contact is None:
+        return
+    receipts = [
+        {
+            "msgid": f"s{one['msgid']}",
+            "status": "success" if one["errcode"] == 0 else "system_failed",
+            "data": {"contact": contact, "template": one["template_id"], "errcode": one["errcode"]},
+        }
+        for one in sent
+    ]
+    note_receipts(work, account, receipts)
+
+
+def note_subscription_answer(
+    work: Work, account: int, openid: str, answers: Sequence[Mapping[str, Any]], *, changed: bool
+) -> None:
+    """A person answered the question for subscription messages (`template_id`, `accepted`), or `changed` his answer.
+
+    An acceptance is good for one message. A refusal of the question leaves what was given before; a changed answer
+    takes it all back.
+    """
+    (contact,) = contacts.numbers_of(work, "openid", [openid], account)
+    if contact is None:
+        return
+    for one in answers:
+        if one["accepted"] and not changed:
+            consents.give(work, account, str(one["template_id"]), BitMap([contact]))
+        elif changed and not one["accepted"]:
+            consents.withdraw(work, account, str(one["template_id"]), BitMap([contact]))
+
+
 def purge_receipts(work: Work) -> int:
     """Delete receipts older than `RECEIPTS_KEPT`, taken up or of messages that others sent; returns how many."""
     return store.delete_receipts(work, clock.to_ms(work.now - RECEIPTS_KEPT))
 
 
 def _enqueue(work: Work, broadcast_id: int, chunk_numbers: Iterable[int]) -> None:
-    for no in chunk_numbers:
-        leases.enqueue(work, DELIVER, f"{broadcast_id}:{no}", {"broadcast": broadcast_id, "chunk": no})
+    wanted = {f"{broadcast_id}:{no}": {"broadcast": broadcast_id, "chunk": no} for no in chunk_numbers}
+    leases.enqueue_all(work, DELIVER, wanted)
 
 
 def _only(broadcast: Broadcast, *allowed: State) -> None:

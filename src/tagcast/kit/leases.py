@@ -6,7 +6,7 @@ PostgreSQL, the machine's on SQLite, which only processes of one machine share.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -107,6 +107,33 @@ def enqueue(
         later = sa.case((leases.c.due_at < due_ms, due_ms), else_=leases.c.due_at + 1)
         held = (leases.c.done_at.is_(None), leases.c.owner.is_not(None))
         work.connection.execute(sa.update(leases).where(here, *held).values(due_at=later))
+
+
+def enqueue_all(work: Work, kind: str, wanted: Mapping[str, dict[str, Any]]) -> None:
+    """As `enqueue` for each key with its payload, due now, in few statements."""
+    if not wanted:
+        return
+    shared = {"workspace": work.workspace, "kind": kind, "due_at": work.now_ms}
+    keys = sorted(wanted)
+    rows = [{**shared, "key": key, "payload": wanted[key]} for key in keys]
+    db.upsert_ignore(work.connection, leases, rows, ["workspace", "kind", "key"])
+    for at in range(0, len(keys), _AT_ONCE):
+        here = sa.and_(
+            leases.c.workspace == work.workspace, leases.c.kind == kind, leases.c.key.in_(keys[at : at + _AT_ONCE])
+        )
+        found = work.connection.execute(
+            sa.select(leases.c.id, leases.c.key, leases.c.done_at).where(here).order_by(leases.c.id).with_for_update()
+        )
+        # Nobody ends one between this look and the change: the rows are locked.
+        for row in [row for row in found if row.done_at is not None]:
+            work.connection.execute(
+                sa.update(leases)
+                .where(leases.c.id == row.id)
+                .values(done_at=None, due_at=work.now_ms, payload=wanted[row.key], attempt=0, problem=None)
+            )
+
+
+_AT_ONCE = 500
 
 
 def claim(connection: Connection, owner: str, kinds: Sequence[str], seconds: float) -> Lease | None:

@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from tagcast.access import Guarded
-from tagcast.broadcasts import actions, store
+from tagcast.broadcasts import drafting, store
 from tagcast.broadcasts.store import Broadcast
 
 router = APIRouter(prefix="/broadcasts")
@@ -82,7 +82,7 @@ class BroadcastsOut(BaseModel):
 
 @router.post("", status_code=201, summary="新建群发草稿 · Draft a broadcast")
 def create(entry: Guarded, body: BroadcastIn) -> BroadcastOut:
-    return entry.write(lambda work: BroadcastOut.of(actions.draft(work, **body.model_dump())))
+    return entry.write(lambda work: BroadcastOut.of(drafting.draft(work, **body.model_dump())))
 
 
 @router.get("", summary="群发列表 · List broadcasts")
