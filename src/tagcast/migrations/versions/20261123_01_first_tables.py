@@ -199,6 +199,26 @@ def upgrade() -> None:
         batch_op.create_index("ix_broadcast_approval_of", ["workspace", "broadcast", "id"], unique=False)
 
     op.create_table(
+        "broadcast_choice",
+        sa.Column("workspace", sa.Integer(), nullable=False),
+        sa.Column(
+            "broadcast", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False
+        ),
+        sa.Column("draw", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("variant", sa.String(length=60), nullable=False),
+        sa.Column("stage", sa.Integer(), nullable=False),
+        sa.Column("label", sa.String(length=200), nullable=False),
+        sa.Column("trials", sa.Float(), nullable=False),
+        sa.Column("successes", sa.Float(), nullable=False),
+        sa.Column("best", sa.Float(), nullable=False),
+        sa.Column("probability", sa.Float(), nullable=False),
+        sa.Column("size", sa.Integer(), nullable=False),
+        sa.Column("explored", sa.Integer(), nullable=False),
+        sa.Column("seed", sa.String(length=16), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("workspace", "broadcast", "draw", "variant", name=op.f("pk_broadcast_choice")),
+    )
+    op.create_table(
         "broadcast_chunk",
         sa.Column("workspace", sa.Integer(), nullable=False),
         sa.Column(
