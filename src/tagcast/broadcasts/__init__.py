@@ -1,6 +1,7 @@
 """Broadcasts (群发): draft → plan → send → settle, and the ledger of every delivery.
 
-Owns: broadcast, broadcast_plan, broadcast_chunk, broadcast_failure, delivery_receipt; the sets `broadcast:<id>:…`.
+Owns: broadcast, broadcast_plan, broadcast_chunk, broadcast_failure, delivery_receipt, broadcast_media; the sets
+`broadcast:<id>:…`.
 """
 
 from tagcast.broadcasts.actions import (
@@ -8,9 +9,6 @@ from tagcast.broadcasts.actions import (
     SETTLE,
     cancel,
     moved,
-    note_receipts,
-    note_subscription_answer,
-    note_subscription_sent,
     pause,
     plan,
     purge_receipts,
@@ -19,12 +17,30 @@ from tagcast.broadcasts.actions import (
     send,
 )
 from tagcast.broadcasts.approving import Approving, approval, approval_reasons, decide, set_approval
+from tagcast.broadcasts.content import (
+    Content,
+    Media,
+    addressees,
+    media,
+    render,
+    texts_needed,
+    texts_of,
+    worst_cases,
+)
 from tagcast.broadcasts.drafting import copy, delete, draft, edit, undo
 from tagcast.broadcasts.events import BroadcastFinished, BroadcastStarted
 from tagcast.broadcasts.ledger import states
 from tagcast.broadcasts.planning import Move, costs, set_cost
 from tagcast.broadcasts.retarget import USERS
 from tagcast.broadcasts.rules import Route, State, Status, Step
+from tagcast.broadcasts.running import (
+    note_receipts,
+    note_subscription_answer,
+    note_subscription_sent,
+    proceed,
+    retry,
+)
+from tagcast.broadcasts.stages import STAGE
 from tagcast.broadcasts.store import (
     Approval,
     Broadcast,
@@ -39,22 +55,26 @@ from tagcast.broadcasts.store import (
 from tagcast.broadcasts.views import Failure, WaterfallStep, failures, progress, waterfall, why
 
 __all__ = [
-    "DELIVER",
-    "SETTLE",
-    "USERS",
     "Approval",
     "Approving",
     "Broadcast",
     "BroadcastFinished",
     "BroadcastStarted",
+    "Content",
+    "DELIVER",
     "Failure",
+    "Media",
     "Move",
     "Route",
+    "SETTLE",
+    "STAGE",
     "SavedPlan",
     "State",
     "Status",
     "Step",
+    "USERS",
     "WaterfallStep",
+    "addressees",
     "all_",
     "approval",
     "approval_of",
@@ -69,6 +89,7 @@ __all__ = [
     "edit",
     "failures",
     "get",
+    "media",
     "moved",
     "note_receipts",
     "note_subscription_answer",
@@ -76,16 +97,22 @@ __all__ = [
     "pause",
     "plan",
     "plan_of",
+    "proceed",
     "progress",
     "purge_receipts",
+    "render",
     "resolve",
     "resume",
+    "retry",
     "send",
     "set_approval",
     "set_cost",
     "states",
     "status_of",
+    "texts_needed",
+    "texts_of",
     "undo",
     "waterfall",
     "why",
+    "worst_cases",
 ]

@@ -1,6 +1,17 @@
 """What a broadcast says: kinds of message, texts with placeholders, files, and what each recipient is told."""
 
-from tagcast.broadcasts.content.examining import Case, check, examine, render, texts_needed, worst_cases
+from tagcast.broadcasts.content import media
+from tagcast.broadcasts.content.examining import (
+    Case,
+    Needed,
+    Text,
+    addressees,
+    check,
+    examine,
+    render,
+    texts_needed,
+    worst_cases,
+)
 from tagcast.broadcasts.content.grouping import by_text, numbered
 from tagcast.broadcasts.content.kinds import (
     COVERED,
@@ -27,11 +38,14 @@ __all__ = [
     "COVERED",
     "KINDS",
     "NEEDED",
+    "Needed",
     "Case",
     "Content",
     "Media",
     "Placed",
+    "Text",
     "Told",
+    "addressees",
     "by_text",
     "check",
     "check_employees",
@@ -44,6 +58,7 @@ __all__ = [
     "freeze",
     "is_tracked",
     "make_links",
+    "media",
     "messages",
     "numbered",
     "page_of",

@@ -18,9 +18,10 @@ from tagcast.broadcasts.content.rendering import Frame
 from tagcast.broadcasts.content.scripts import Script
 from tagcast.broadcasts.store import Broadcast
 from tagcast.kit.crypto import digest
-from tagcast.kit.errors import Invalid, Refused
+from tagcast.kit.errors import Invalid, NotFound, Refused
 from tagcast.kit.uow import Work
 
+SHOWN = 100
 # A paragraph of an article costs its tags.
 _PARAGRAPH = len("<p></p>")
 
@@ -34,6 +35,23 @@ class Case:
     contact: int
     size: int
     content: Content
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """One of the texts of a broadcast: how many get it, one of them, and what it says."""
+
+    contacts: int
+    contact: int
+    content: Content
+
+
+@dataclass(frozen=True, slots=True)
+class Needed:
+    """How many different texts there are, and the most frequent of them."""
+
+    different: int
+    texts: list[Text]
 
 
 def check(work: Work, account: accounts.Account, content: Content) -> None:
@@ -145,7 +163,7 @@ def worst_cases(work: Work, broadcast: Broadcast, who: BitMap, variant: str = ""
 
     `size`: bytes of the text; people on the side of the condition.
     """
-    one = scripts.script(work, scripts.contents_of(broadcast)[variant])
+    one = scripts.script(work, _content(broadcast, variant))
     numbers: Numbers = bitmaps.unpack(who)
     if not numbers.size or not one.personal:
         return []
@@ -168,19 +186,37 @@ def render(
     work: Work, broadcast: Broadcast, contact: int, *, variant: str = "", sender: str = ""
 ) -> Content:  # fmt: skip
     """The content as one contact gets it; tracked addresses are samples, a value that is missing is left out."""
-    one = scripts.script(work, scripts.contents_of(broadcast)[variant])
+    one = scripts.script(work, _content(broadcast, variant))
     numbers = np.array([contact], dtype=np.uint32)
     return one.one(scripts.frame(work, broadcast, one, numbers, sender=sender, links=sample_links(one.content)))
 
 
-def texts_needed(work: Work, broadcast: Broadcast, who: BitMap, variant: str = "") -> list[tuple[Content, int, int]]:
-    """(the text, how many get it, one of them) of each different text, the most frequent first."""
-    one = scripts.script(work, scripts.contents_of(broadcast)[variant])
+def texts_needed(work: Work, broadcast: Broadcast, who: BitMap, variant: str = "") -> Needed:
+    """The different texts of a broadcast, and who gets which. Raises NotFound for an unknown variant."""
+    one = scripts.script(work, _content(broadcast, variant))
     numbers = bitmaps.unpack(who)
     if not numbers.size:
-        return []
+        return Needed(0, [])
     frame = scripts.frame(work, broadcast, one, numbers, links=sample_links(one.content))
     first, group = grouping.groups(one, frame)
     counts = np.bincount(group)
-    order = np.argsort(-counts, kind="stable")[:100]
-    return [(one.one(frame, int(first[at])), int(counts[at]), int(numbers[first[at]])) for at in order.tolist()]
+    order = np.argsort(-counts, kind="stable")[:SHOWN]
+    return Needed(
+        counts.size,
+        [Text(int(counts[at]), int(numbers[first[at]]), one.one(frame, int(first[at]))) for at in order.tolist()],
+    )
+
+
+def addressees(work: Work, broadcast: Broadcast) -> BitMap:
+    """Who gets a broadcast: who was sent to, else who is by the newest plan, else its whole audience."""
+    if broadcast.state not in scripts.NOT_SENT:
+        return work.bitmaps.read(f"{broadcast.key}:assigned")
+    planned = work.bitmaps.read(f"{broadcast.key}:plan:assigned")
+    return planned or audiences.members(work, audiences.from_json(broadcast.audience))
+
+
+def _content(broadcast: Broadcast, variant: str) -> Content:
+    known = scripts.contents_of(broadcast)
+    if variant not in known:
+        raise NotFound("broadcasts.no_variant", variant=variant, known=", ".join(filter(None, known)) or "-")
+    return known[variant]

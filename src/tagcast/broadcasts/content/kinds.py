@@ -48,10 +48,10 @@ class Content:
 
     `text`: plain text; on 企业微信 also stands before a card. `title`, `body`: an article, and the page that opens.
     `url`, `button`: where the page's button leads, tracked; on a text the tracked address is put after it.
-    `template_id`, `data`: a template or a subscription message. `app_id`, `page`: a mini-program card. `media`: the picture, film,
-    recording or file; `cover`, `picture`: the picture over an article or a mini-program card, and beside a link card.
-    A file is `media:<number>` of the store of files, or what the platform calls it. `attachments`: what stands beside
-    the text on 企业微信.
+    `template_id`, `data`: a template or subscription message. `app_id`, `page`: a mini-program card. `media`: the
+    picture, film, recording or file; `cover`, `picture`: the picture over an article or a mini-program card, and beside
+    a link card. A file is `media:<number>` of the store of files, or what the platform calls it. `attachments`: what
+    stands beside the text on 企业微信.
     """
 
     kind: str

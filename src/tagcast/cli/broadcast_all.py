@@ -1,0 +1,6 @@
+"""`tagcast broadcast` with the commands of every topic: each file puts its own on the same program."""
+
+from tagcast.cli import broadcast_texts
+from tagcast.cli.broadcast import app
+
+__all__ = ["app", "broadcast_texts"]
