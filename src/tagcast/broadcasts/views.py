@@ -83,10 +83,10 @@ def members(work: Work, broadcast_id: int, name: str) -> BitMap:
 
 def failures(work: Work, broadcast_id: int) -> list[Failure]:
     """Why recipients failed or were held at the last moment, the most frequent first."""
-    return [Failure(reason, count, *_sentences(reason)) for reason, count in store.failure_counts(work, broadcast_id)]
+    return [Failure(reason, count, *sentences(reason)) for reason, count in store.failure_counts(work, broadcast_id)]
 
 
-def _sentences(reason: str) -> tuple[str, str]:
+def sentences(reason: str) -> tuple[str, str]:
     """(zh, en) of a reason kept in the ledger; an unknown one is shown as it came."""
     known = words().get(reason.replace(":", "."))
     if known is not None:
@@ -110,7 +110,7 @@ def progress(work: Work, broadcast_id: int) -> Progress:
     return Progress(
         str(broadcast.state),
         reason,
-        *_sentences(reason or ""),
+        *sentences(reason or ""),
         work.bitmaps.count(f"{broadcast.key}:assigned"),
         work.bitmaps.count(f"{broadcast.key}:holdout"),
         ledger.states(work, broadcast_id),
@@ -125,7 +125,7 @@ def why(work: Work, broadcast_id: int, contact: int) -> tuple[str, str, str]:
         word = status.name.lower()
         reason = store.failure_of(work, broadcast.id, contact)
         if status in (Status.FAILED, Status.HELD) and reason is not None:
-            return word, *_sentences(reason)
+            return word, *sentences(reason)
         return word, words()[f"status_{word}"]["zh"], words()[f"status_{word}"]["en"]
     for step in waterfall(work, broadcast_id):
         if step.name not in ("addressed", "assigned") and contact in work.bitmaps.read(step.key):

@@ -32,6 +32,7 @@ from tagcast.channels.messages import (
     Voice,
     kinds_of,
     problems,
+    sizes,
 )
 from tagcast.channels.official import (
     Accepted,
@@ -110,6 +111,7 @@ __all__ = [
     "Problem",
     "kinds_of",
     "problems",
+    "sizes",
     "CallbackKeys",
     "Callback",
     "BadCallback",

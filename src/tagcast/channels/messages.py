@@ -137,6 +137,23 @@ def problems(content: Sequence[Message], account_kind: AccountKind) -> list[Prob
     return found
 
 
+def sizes(message: Message, account_kind: AccountKind) -> list[Problem]:
+    """Each field of a message that has a limit, with its size, whether it fits or not."""
+    limits = _limits()[account_kind].get(message.kind, {})
+    found = [
+        Problem(
+            f"{message.kind}.{name}", _size(getattr(message, name), one["unit"]), one["max"], one["unit"], _source(one)
+        )
+        for name, one in limits.items()
+    ]
+    if isinstance(message, TemplateMessage):
+        for keyword, value in message.data.items():
+            if one := _limits()["keyword"].get(re.sub(r"\d+$", "", keyword)):
+                size = _size(value, one["unit"])
+                found.append(Problem(f"template.data.{keyword}", size, one["max"], one["unit"], _source(one)))
+    return found
+
+
 @cache
 def _limits() -> dict[str, Any]:
     return read_toml("channels", "limits.toml")
