@@ -31,6 +31,23 @@ def _receipts(work: Work, batch: Sequence[Recorded]) -> None:
         broadcasts.note_receipts(work, account, receipts)
 
 
+def _subscribed(work: Work, batch: Sequence[Recorded]) -> None:
+    """Consents for subscription messages, given or taken back."""
+    changed = batch[0].name == "inbox.subscription_changed"
+    for account, facts in inbox.facts(work, batch).items():
+        for fact in facts:
+            if fact.person is not None:
+                answers = fact.data["templates"]
+                broadcasts.note_subscription_answer(work, account, fact.person, answers, changed=changed)
+
+
+def _subscription_sent(work: Work, batch: Sequence[Recorded]) -> None:
+    for account, facts in inbox.facts(work, batch).items():
+        for fact in facts:
+            if fact.person is not None:
+                broadcasts.note_subscription_sent(work, account, fact.person, fact.data["templates"])
+
+
 def _came(work: Work, batch: Sequence[Recorded]) -> None:
     for account, facts in inbox.facts(work, batch).items():
         for fact in facts:
@@ -77,6 +94,9 @@ REACTIONS: dict[str, tuple[Reaction, ...]] = {
     "contacts.erased": (_erased,),
     "inbox.template_finished": (_receipts,),
     "inbox.mass_finished": (_receipts,),
+    "inbox.subscription_answered": (_subscribed,),
+    "inbox.subscription_changed": (_subscribed,),
+    "inbox.subscription_sent": (_subscription_sent,),
     "inbox.followed": (_came,),
     "inbox.unfollowed": (_left,),
     "inbox.customer_added": (_came,),

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Awaitable, Callable, Collection
 
 from tagcast import audiences, behaviour, broadcasts, chores, contacts, features, groups, reactions, tag_rules, tags
-from tagcast.broadcasts.delivery import deliver, settle
+from tagcast.broadcasts.delivery import deliver, look_on, remind, settle
 from tagcast.kit import holding, leases, logs, loop
 from tagcast.kit.leases import Lease, Lost
 from tagcast.kit.uow import Runtime
@@ -20,6 +20,8 @@ Handler = Callable[[Runtime, Lease], Awaitable[object]]
 HANDLERS: dict[str, Handler] = {
     broadcasts.DELIVER: deliver,
     broadcasts.SETTLE: settle,
+    broadcasts.REMIND: remind,
+    broadcasts.STAGE: look_on,
     tags.EXPIRE: chores.expire_tags,
     tags.sync.KIND: tags.sync.work,
     contacts.SYNC: contacts.work_off,

@@ -185,7 +185,8 @@ class World:
                         holders.setdefault(employee, []).append(number)
                 for employee, customers in holders.items():
                     work.bitmaps.add(f"employee:{account}:{employee}", BitMap(customers), why="test")
-            compliance.record(work, "marketing", contacts.everyone(work), BitMap(), source="test")
+            for purpose in ("marketing", "service"):
+                compliance.record(work, purpose, contacts.everyone(work), BitMap(), source="test")
 
     def split(self, kind: str, size: int) -> list[str]:
         """Tag those who follow an account in groups of `size`; the groups as audiences."""
@@ -221,8 +222,11 @@ class World:
                 moved = {column: sa.column(column) - ms for column in columns}
                 connection.execute(sa.update(sa.table(table, *map(sa.column, columns))).values(moved))
 
-    def send(self, kind: str, content: dict[str, Any], *, audience: str = "all", holdout: float = 0.0) -> int:
-        """Draft, plan, send; the broadcast's id."""
+    def send(
+        self, kind: str, content: dict[str, Any], *, audience: str = "all", holdout: float = 0.0, **draft: Any
+    ) -> int:
+        """Draft, plan, send; the broadcast's id. Where the platform forbids marketing it is a service notice."""
+        notice = kind == "service" and content["kind"] in ("template", "subscription")
         with self.runtime.work(1, "test") as work:
             broadcast = broadcasts.draft(
                 work,
@@ -231,6 +235,8 @@ class World:
                 audience=audience,
                 content=content,
                 holdout_percent=holdout,
+                purpose="service" if notice else "marketing",
+                **draft,
             ).id
             plan = broadcasts.plan(work, broadcast)
         with self.runtime.work(1, "test") as work:

@@ -39,7 +39,7 @@ def _ledger(work: Work, started: datetime | None, name: str) -> int:
     work.connection.execute(
         sa.insert(broadcasts).values(
             id=1, workspace=1, account=3, name=name, purpose="marketing", content={}, audience={},
-            holdout_percent=100 / 9, route="template", state="finished", plan_hash="a" * 16, settings={}, totals={},
+            holdout_percent=100 / 9, route="template", state="finished", plan_hash="a" * 16, settings={}, totals={}, running={},
             created_at=0, created_by="test", started_at=None if started is None else clock.to_ms(started),
         )
     )  # fmt: skip
@@ -53,7 +53,8 @@ def _ledger(work: Work, started: datetime | None, name: str) -> int:
     )
     work.connection.execute(
         sa.insert(chunks).values(
-            **common, no=0, sender="", recipients=np.arange(1, 81, dtype="<u4").tobytes(), statuses=statuses.tobytes(),
+            **common, no=0, sender="", said={}, stage=0, recipients=np.arange(1, 81, dtype="<u4").tobytes(),
+            statuses=statuses.tobytes(), counts=np.bincount(statuses, minlength=len(Status)).tolist(), low=1, high=80,
             msgids=b"", watermark=80, call="", progress={},
         )
     )  # fmt: skip

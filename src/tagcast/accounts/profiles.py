@@ -24,7 +24,7 @@ DEFAULT = "article"
 UNLIMITED = "unlimited"
 DAYS_OF_MONTH = "days_of_month"
 SCOPES = frozenset({"account", "person"})
-CONTENT = frozenset({"text", "article", "mini_program", "image", "voice", "video", "file", "template"})
+CONTENT = frozenset({"text", "article", "mini_program", "image", "voice", "video", "file", "template", "subscription"})
 """Kinds of message, as `channels` and `broadcasts` name them, and those that a platform sends besides."""
 
 Value = int | str | tuple[str, ...] | None

@@ -1,6 +1,7 @@
 """Broadcasts (群发): draft → plan → send → settle, and the ledger of every delivery.
 
-Owns: broadcast, broadcast_plan, broadcast_chunk, broadcast_failure, delivery_receipt, broadcast_media; the sets
+Owns: broadcast, broadcast_plan, broadcast_chunk, broadcast_failure, delivery_receipt, broadcast_media,
+broadcast_reminder; the sets
 `broadcast:<id>:…`.
 """
 
@@ -28,8 +29,17 @@ from tagcast.broadcasts.content import (
     worst_cases,
 )
 from tagcast.broadcasts.drafting import copy, delete, draft, edit, undo
+from tagcast.broadcasts.employees import (
+    EmployeeTask,
+    Reminded,
+    Waiting,
+    employee_tasks,
+    planned_senders,
+    remind,
+    waiting,
+)
 from tagcast.broadcasts.events import BroadcastFinished, BroadcastStarted
-from tagcast.broadcasts.ledger import states
+from tagcast.broadcasts.ledger import REMIND, states
 from tagcast.broadcasts.planning import Move, costs, set_cost
 from tagcast.broadcasts.retarget import USERS
 from tagcast.broadcasts.rules import Route, State, Status, Step
@@ -62,9 +72,12 @@ __all__ = [
     "BroadcastStarted",
     "Content",
     "DELIVER",
+    "EmployeeTask",
     "Failure",
     "Media",
     "Move",
+    "REMIND",
+    "Reminded",
     "Route",
     "SETTLE",
     "STAGE",
@@ -73,6 +86,7 @@ __all__ = [
     "Status",
     "Step",
     "USERS",
+    "Waiting",
     "WaterfallStep",
     "addressees",
     "all_",
@@ -87,6 +101,7 @@ __all__ = [
     "delete",
     "draft",
     "edit",
+    "employee_tasks",
     "failures",
     "get",
     "media",
@@ -97,9 +112,11 @@ __all__ = [
     "pause",
     "plan",
     "plan_of",
+    "planned_senders",
     "proceed",
     "progress",
     "purge_receipts",
+    "remind",
     "render",
     "resolve",
     "resume",
@@ -112,6 +129,7 @@ __all__ = [
     "texts_needed",
     "texts_of",
     "undo",
+    "waiting",
     "waterfall",
     "why",
     "worst_cases",

@@ -1,14 +1,13 @@
 """Use cases of broadcasts: plan, send, pause, resume, cancel; what the worker's steps commit is in `ledger`."""
 
-from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
 import numpy as np
 from pyroaring import BitMap
 
-from tagcast import accounts, compliance, contacts, outcomes
-from tagcast.broadcasts import approving, consents, cutting, ledger, pages, planning, store
+from tagcast import accounts, compliance, outcomes
+from tagcast.broadcasts import approving, breaker, cutting, ledger, pages, planning, running, stages, store
+from tagcast.broadcasts.confirming import CONFIRMED_ROUTES
 from tagcast.broadcasts.events import BroadcastStarted
 from tagcast.broadcasts.planning import numbers
 from tagcast.broadcasts.rules import Route, State, Status
@@ -18,7 +17,7 @@ from tagcast.kit.errors import Conflict, NotFound, Refused
 from tagcast.kit.events import publish
 from tagcast.kit.uow import Work
 
-DELIVER = "broadcasts.deliver"
+DELIVER = stages.DELIVER
 SETTLE = ledger.SETTLE
 RECEIPTS_KEPT = timedelta(days=30)
 
@@ -94,13 +93,14 @@ def start(work: Work, broadcast: Broadcast, made: planning.Draft) -> None:
     late = assigned - compliance.reserve(work, broadcast.account, broadcast.key, assigned, work.now)
     if late:
         raise Conflict("broadcasts.plan_moved", plan=made.saved.hash, **planning.late(late))
+    running.hold_consents(work, broadcast, assigned, made.saved.hash)
     pieces = cutting.pieces(work, broadcast, assigned)
     store.insert_chunks(work, broadcast.id, pieces, with_msgids=broadcast.route is Route.TEMPLATE)
     pages.make(work, broadcast)
     outcomes.register(work, broadcast.key, broadcast.name, account=broadcast.account)
     started = {"plan_hash": made.saved.hash, "started_at": work.now_ms, "reason": None}
     store.move(work, broadcast.id, [State.DRAFT, State.SCHEDULED], State.SENDING, **started)
-    _enqueue(work, broadcast.id, range(len(pieces)))
+    stages.begin(work, broadcast)
     publish(work, BroadcastStarted(broadcast.id, assigned=len(assigned), holdout=len(made.sets["holdout"])))
 
 
@@ -113,9 +113,12 @@ def pause(work: Work, broadcast_id: int, reason: str = "operator") -> Broadcast:
 
 def resume(work: Work, broadcast_id: int) -> Broadcast:
     """Go on with a paused broadcast. Raises Conflict when it is not paused."""
-    _only(store.get(work, broadcast_id, lock=True), State.PAUSED)
+    broadcast = store.get(work, broadcast_id, lock=True)
+    _only(broadcast, State.PAUSED)
+    if (broadcast.reason or "").startswith(breaker.PREFIX):
+        breaker.pardon(work, broadcast)
     store.move(work, broadcast_id, [State.PAUSED], State.SENDING, reason=None)
-    _enqueue(work, broadcast_id, [chunk.no for chunk in store.chunks_of(work, broadcast_id) if not chunk.done])
+    stages.ask_on(work, store.get(work, broadcast_id))
     return store.get(work, broadcast_id)
 
 
@@ -124,6 +127,11 @@ def cancel(work: Work, broadcast_id: int) -> Broadcast:
     broadcast = store.get(work, broadcast_id, lock=True)
     if broadcast.reason == ledger.CANCELLED:
         return broadcast
+    if broadcast.state is State.SETTLING and broadcast.route in CONFIRMED_ROUTES:
+        # All tasks are made; what no employee has confirmed is cancelled on the platform.
+        store.move(work, broadcast_id, [State.SETTLING], State.SETTLING, reason=ledger.CANCELLED)
+        leases.hasten(work, SETTLE, str(broadcast_id))
+        return store.get(work, broadcast_id)
     _only(broadcast, State.SENDING, State.PAUSED)
     for chunk in store.chunks_of(work, broadcast_id):
         if chunk.done or chunk.call == ledger.Call.INTENT:
@@ -134,7 +142,7 @@ def cancel(work: Work, broadcast_id: int) -> Broadcast:
         ledger.put(work, broadcast, chunk, statuses)
         store.save_chunk(work, chunk)
     store.move(work, broadcast_id, [State.SENDING, State.PAUSED], State.SENDING, reason=ledger.CANCELLED)
-    _enqueue(work, broadcast_id, [chunk.no for chunk in store.chunks_of(work, broadcast_id) if not chunk.done])
+    stages.enqueue(work, broadcast_id, [one.no for one in store.tallies(work, broadcast_id) if one.done_at is None])
     return store.get(work, broadcast_id)
 
 
@@ -158,53 +166,9 @@ def resolve(work: Work, broadcast_id: int, contacts: BitMap, *, arrived: bool) -
     return decided
 
 
-def note_receipts(work: Work, account: int, receipts: Sequence[Mapping[str, Any]]) -> None:
-    """Keep what a platform said about messages (`msgid`, `status`, `data`); settling takes them up."""
-    store.insert_receipts(work, [{"account": account, **receipt} for receipt in receipts])
-
-
-def note_subscription_sent(work: Work, account: int, openid: str, sent: Sequence[Mapping[str, Any]]) -> None:
-    """Keep what the platform said of subscription messages to a person: `template_id`, `msgid`, `errcode`, `status`."""
-    (contact,) = contacts.numbers_of(work, "openid", [openid], account)
-    if contact is None:
-        return
-    receipts = [
-        {
-            "msgid": f"s{one['msgid']}",
-            "status": "success" if one["errcode"] == 0 else "system_failed",
-            "data": {"contact": contact, "template": one["template_id"], "errcode": one["errcode"]},
-        }
-        for one in sent
-    ]
-    note_receipts(work, account, receipts)
-
-
-def note_subscription_answer(
-    work: Work, account: int, openid: str, answers: Sequence[Mapping[str, Any]], *, changed: bool
-) -> None:
-    """A person answered the question for subscription messages (`template_id`, `accepted`), or `changed` his answer.
-
-    An acceptance is good for one message. A refusal of the question leaves what was given before; a changed answer
-    takes it all back.
-    """
-    (contact,) = contacts.numbers_of(work, "openid", [openid], account)
-    if contact is None:
-        return
-    for one in answers:
-        if one["accepted"] and not changed:
-            consents.give(work, account, str(one["template_id"]), BitMap([contact]))
-        elif changed and not one["accepted"]:
-            consents.withdraw(work, account, str(one["template_id"]), BitMap([contact]))
-
-
 def purge_receipts(work: Work) -> int:
     """Delete receipts older than `RECEIPTS_KEPT`, taken up or of messages that others sent; returns how many."""
     return store.delete_receipts(work, clock.to_ms(work.now - RECEIPTS_KEPT))
-
-
-def _enqueue(work: Work, broadcast_id: int, chunk_numbers: Iterable[int]) -> None:
-    wanted = {f"{broadcast_id}:{no}": {"broadcast": broadcast_id, "chunk": no} for no in chunk_numbers}
-    leases.enqueue_all(work, DELIVER, wanted)
 
 
 def _only(broadcast: Broadcast, *allowed: State) -> None:

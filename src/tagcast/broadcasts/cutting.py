@@ -8,7 +8,7 @@ from pyroaring import BitMap
 
 from tagcast import accounts
 from tagcast.broadcasts import content as contents
-from tagcast.broadcasts import rules, senders, variants
+from tagcast.broadcasts import rules, senders, stages, variants
 from tagcast.broadcasts.planning import numbers
 from tagcast.broadcasts.rules import Piece, Route
 from tagcast.broadcasts.store import Broadcast
@@ -55,4 +55,4 @@ def by_size(work: Work, broadcast: Broadcast, piece: Piece) -> list[Piece]:
     return [replace(piece, recipients=part) for part in rules.cut(piece.recipients, size, least=least)]
 
 
-CUTTERS: tuple[Cutter, ...] = (variants.by_variant, by_sender, contents.by_text, by_size)
+CUTTERS: tuple[Cutter, ...] = (stages.by_stage, variants.by_variant, by_sender, contents.by_text, by_size)

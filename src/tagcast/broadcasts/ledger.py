@@ -16,14 +16,16 @@ import numpy.typing as npt
 from pyroaring import BitMap
 
 from tagcast import audiences, compliance
-from tagcast.broadcasts import options, rules, store
-from tagcast.broadcasts.rules import State, Status, Statuses
+from tagcast.broadcasts import consents, options, rules, stages, store
+from tagcast.broadcasts.rules import Route, State, Status, Statuses
 from tagcast.broadcasts.store import Broadcast, Chunk
 from tagcast.kit import leases
 from tagcast.kit.leases import Lease
 from tagcast.kit.uow import Work
 
+DELIVER = "broadcasts.deliver"
 SETTLE = "broadcasts.settle"
+REMIND = "broadcasts.remind"
 
 Indices = npt.NDArray[np.int64]
 
@@ -35,6 +37,9 @@ OUTCOME_SETS = {
     Status.HELD: "held",
     Status.CANCELLED: "cancelled",
 }
+
+# The platform's word that a person has no consent left for a subscription message.
+NO_CONSENT_THERE = "official:43101"
 
 # Statuses whose people surely got nothing: their slot is free for another message.
 NOT_REACHED = (Status.HELD, Status.CANCELLED, Status.FAILED)
@@ -117,13 +122,18 @@ def put(
         if came.size:
             work.bitmaps.add(f"{broadcast.key}:{name}", members(came), why=broadcast.key)
         left = chunk.recipients[changed & (before == status)]
-        if left.size and status is not Status.ACCEPTED:
+        if status is Status.ACCEPTED:
+            # Who got it stays among the accepted; who is cancelled on the platform does not.
+            left = chunk.recipients[changed & (before == status) & (statuses == Status.CANCELLED)]
+        if left.size:
             work.bitmaps.remove(f"{broadcast.key}:{name}", members(left), why=broadcast.key)
     was_free, is_free = np.isin(before, NOT_REACHED), np.isin(statuses, NOT_REACHED)
     freed, taken = chunk.recipients[is_free & ~was_free], chunk.recipients[was_free & ~is_free]
     if broadcast.started_at is not None:
         if freed.size:
             compliance.release(work, broadcast.account, broadcast.key, members(freed))
+            uncalled = np.isin(before, (Status.PLANNED, Status.RETRY))
+            _consent_back(work, broadcast, chunk, is_free & uncalled, reasons or {})
         if taken.size:
             compliance.record_sent(work, broadcast.account, broadcast.key, members(taken), broadcast.started_at)
     if taken.size:
@@ -135,6 +145,32 @@ def put(
     chunk.statuses = statuses
 
 
+def carry(work: Work, broadcast: Broadcast, chunk: Chunk, who: npt.NDArray[np.bool_]) -> None:
+    """Those who failed are tried again in a later chunk: it holds their status from now on. Saves the chunk."""
+    gone = chunk.recipients[who]
+    work.bitmaps.remove(f"{broadcast.key}:{OUTCOME_SETS[Status.FAILED]}", members(gone), why=broadcast.key)
+    store.delete_failures(work, broadcast.id, gone.tolist())
+    statuses = chunk.statuses.copy()
+    statuses[who] = Status.CARRIED
+    chunk.statuses = statuses
+    store.save_chunk(work, chunk)
+
+
+def _consent_back(
+    work: Work, broadcast: Broadcast, chunk: Chunk, freed: npt.NDArray[np.bool_], reasons: Mapping[int, str]
+) -> None:
+    """A subscription message that was not sent leaves its consent, unless the platform says that there was none."""
+    if broadcast.route is not Route.SUBSCRIPTION:
+        return
+    template = str(broadcast.content["template_id"])
+    none = [index for index in np.flatnonzero(freed).tolist() if reasons.get(index) == NO_CONSENT_THERE]
+    if none:
+        consents.withdraw(work, broadcast.account, template, members(chunk.recipients[none]))
+    kept = np.setdiff1d(np.flatnonzero(freed), none)
+    if kept.size:
+        consents.give_back(work, broadcast.account, template, members(chunk.recipients[kept]), why=broadcast.key)
+
+
 def refuse_now(work: Work, broadcast: Broadcast, chunk: Chunk, indices: Indices) -> dict[int, str]:
     """Who among `indices` may not be called any more, and why: all that forbids it is asked at the last moment."""
     asked = members(chunk.recipients[indices])
@@ -144,6 +180,9 @@ def refuse_now(work: Work, broadcast: Broadcast, chunk: Chunk, indices: Indices)
         left = asked - BitMap.union(BitMap(), *refused.values())
         quiet = compliance.quiet(work, broadcast.account, left, work.now, purpose=broadcast.purpose)
         refused["quiet_hours"] = quiet
+    if broadcast.route is Route.SUBSCRIPTION:
+        gone = consents.withdrawn(work, broadcast.account, str(broadcast.content["template_id"]))
+        refused.setdefault("no_subscription", asked & gone)
     return _by_index(chunk, indices, refused)
 
 
@@ -232,7 +271,10 @@ def close_chunk(work: Work, lease: Lease, broadcast: Broadcast, chunk: Chunk) ->
     chunk.done = True
     store.save_chunk(work, chunk)
     leases.complete(work.connection, lease)
-    if store.open_chunks(work, broadcast.id) == 0:
+    if store.open_chunks(work, broadcast.id):
+        if broadcast.reason != CANCELLED and "stages" in broadcast.settings:
+            stages.ended(work, store.get(work, broadcast.id))
+    else:
         reason = CANCELLED if broadcast.reason == CANCELLED else None
         if store.move(
             work, broadcast.id, [State.SENDING, State.PAUSED], State.SETTLING, sent_at=work.now_ms, reason=reason

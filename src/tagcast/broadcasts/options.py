@@ -5,7 +5,7 @@ from typing import Any
 
 from tagcast.accounts import Account
 from tagcast.broadcasts import content as contents
-from tagcast.broadcasts import priority, variants
+from tagcast.broadcasts import priority, stages, variants
 from tagcast.kit.errors import Invalid
 from tagcast.kit.uow import Work
 
@@ -24,6 +24,7 @@ def quiet(_work: Work, _account: Account, value: Any) -> str:
 
 SECTIONS: dict[str, Check] = {
     "quiet": quiet,
+    "stages": stages.check,
     "variants": variants.check,
     "priority": priority.check,
     "employees": contents.check_employees,

@@ -1,5 +1,6 @@
 """Statistics without product words: intervals and tests for proportions; models of how long customers stay."""
 
+from tagcast.statistics.exact import least_share
 from tagcast.statistics.lifetime import BgNbd, GammaGamma, NotFitted, fit_bgnbd, fit_gamma_gamma, purchases
 from tagcast.statistics.propensity import Stratum, inverse_propensity
 from tagcast.statistics.proportions import (
@@ -17,6 +18,7 @@ __all__ = [
     "Stratum",
     "ZTest",
     "inverse_propensity",
+    "least_share",
     "wilson",
     "newcombe_difference",
     "ratio_interval",

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from tagcast import accounts, channels
-from tagcast.broadcasts import ledger, rules, store
+from tagcast.broadcasts import breaker, ledger, rules, store
+from tagcast.broadcasts.confirming import CONFIRMED_ROUTES
 from tagcast.broadcasts.ledger import Learnt
 from tagcast.broadcasts.rules import State, Status
 from tagcast.broadcasts.store import Broadcast, Chunk
@@ -61,7 +62,8 @@ class Job:
                 ledger.record(work, broadcast, chunk, learnt)
                 if learnt.taken or Status.ACCEPTED in learnt.statuses.values():
                     chunk.progress.pop(store.TROUBLE, None)
-                going = self._goes_on(work, broadcast, chunk, learnt.stop)
+                stop = learnt.stop or self._tripped(work, broadcast, chunk, learnt)
+                going = self._goes_on(work, broadcast, chunk, stop)
                 if going:
                     result = use_case(work, broadcast, chunk)
                 store.save_chunk(work, chunk)
@@ -73,10 +75,32 @@ class Job:
             raise Stopped
         return result  # type: ignore[return-value]  # set unless stopped
 
+    def _tripped(self, work: Work, broadcast: Broadcast, chunk: Chunk, learnt: Learnt) -> str | None:
+        """The breaker's reason, when too many fail. The whole broadcast is counted only if this chunk looks bad."""
+        if broadcast.state is not State.SENDING or Status.FAILED not in learnt.statuses.values():
+            return None
+        failed = int((chunk.statuses == Status.FAILED).sum())
+        if failed <= breaker.limits(broadcast)["failed"] * int((chunk.statuses >= Status.IN_DOUBT).sum()):
+            return None
+        store.save_chunk(work, chunk)
+        found = breaker.look(work, broadcast, all_=False)
+        if found is None:
+            return None
+        breaker.trip(work, broadcast, found)
+        return found.reason
+
     def _goes_on(self, work: Work, broadcast: Broadcast, chunk: Chunk, stop: str | None) -> bool:
-        """Whether the chunk may be worked on; if not, its lease is given back: for good, until a resume, or at once."""
+        """Whether the chunk may be worked on; if not, its lease is given back: for good, until a resume, or at once.
+
+        Of a broadcast that is cancelled, calls without a key whose answer is missing are still looked up.
+        """
         if broadcast.reason == ledger.CANCELLED:
-            self._cancel(work, broadcast, chunk)
+            if broadcast.route not in CONFIRMED_ROUTES or chunk.call != ledger.Call.INTENT:
+                self._cancel(work, broadcast, chunk)
+            elif self.lease.draining:
+                leases.defer(work.connection, self.lease, 0.0)
+            else:
+                return True
         elif broadcast.state is not State.SENDING:
             leases.complete(work.connection, self.lease)
         elif stop is not None:

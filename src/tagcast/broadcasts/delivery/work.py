@@ -4,7 +4,7 @@ import asyncio
 
 from tagcast import accounts
 from tagcast.broadcasts import store
-from tagcast.broadcasts.delivery import mass, tasks, template, webhook
+from tagcast.broadcasts.delivery import mass, subscription, tasks, template, webhook
 from tagcast.broadcasts.delivery.job import AGAIN_SECONDS, Job, Stopped, lasting, wait_of
 from tagcast.broadcasts.delivery.settling import settle
 from tagcast.broadcasts.ledger import Learnt
@@ -16,6 +16,7 @@ from tagcast.kit.uow import Runtime
 
 ROUTES = {
     Route.TEMPLATE: template.deliver,
+    Route.SUBSCRIPTION: subscription.deliver,
     Route.LIST: mass.deliver_list,
     Route.TAG: mass.deliver_tag,
     Route.TASKS: tasks.deliver,

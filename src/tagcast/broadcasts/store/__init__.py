@@ -44,6 +44,7 @@ from tagcast.broadcasts.store.drafts import (
     setting,
 )
 from tagcast.broadcasts.store.outcomes import (
+    contacts_failed,
     delete_failures,
     delete_receipts,
     failure_counts,
@@ -70,6 +71,7 @@ __all__ = [
     "Set",
     "approval_of",
     "approvals_of",
+    "contacts_failed",
     "delete_failures",
     "delete_plan",
     "delete_receipts",

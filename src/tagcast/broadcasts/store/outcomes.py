@@ -41,6 +41,18 @@ def failure_counts(work: Work, broadcast: int) -> list[tuple[str, int]]:
     return [(row[0], row[1]) for row in rows]
 
 
+def contacts_failed(work: Work, broadcast: int, reasons: Sequence[str]) -> list[int]:
+    """Who failed, or was held, for one of these reasons."""
+    rows = work.connection.scalars(
+        sa.select(failures.c.contact).where(
+            failures.c.workspace == work.workspace,
+            failures.c.broadcast == broadcast,
+            failures.c.reason.in_(list(reasons)),
+        )
+    )
+    return list(rows)
+
+
 def failure_of(work: Work, broadcast: int, contact: int) -> str | None:
     """Why one recipient failed or was held."""
     return work.connection.scalar(
@@ -66,7 +78,7 @@ def open_receipts(work: Work, account: int) -> list[Row[Any]]:
     """Receipts of an account that no broadcast has taken yet."""
     return list(
         work.connection.execute(
-            sa.select(receipts.c.seq, receipts.c.msgid, receipts.c.status, receipts.c.data)
+            sa.select(receipts.c.seq, receipts.c.msgid, receipts.c.status, receipts.c.data, receipts.c.at)
             .where(
                 receipts.c.workspace == work.workspace,
                 receipts.c.account == account,
