@@ -28,7 +28,7 @@ from tagcast.broadcasts.content import (
     texts_of,
     worst_cases,
 )
-from tagcast.broadcasts.drafting import copy, delete, draft, edit, undo
+from tagcast.broadcasts.drafting import GIVEN, copy, delete, draft, edit, undo
 from tagcast.broadcasts.employees import (
     EmployeeTask,
     Reminded,
@@ -40,7 +40,22 @@ from tagcast.broadcasts.employees import (
 )
 from tagcast.broadcasts.events import BroadcastFinished, BroadcastStarted
 from tagcast.broadcasts.ledger import REMIND, states
-from tagcast.broadcasts.planning import Move, costs, set_cost
+from tagcast.broadcasts.planning import (
+    MOST_DAYS,
+    MOST_LEFT,
+    Coming,
+    Forecast,
+    Move,
+    Quota,
+    calendar,
+    costs,
+    forecast,
+    on_calendar,
+    out_of_quota,
+    quota,
+    set_cost,
+    with_left,
+)
 from tagcast.broadcasts.retarget import USERS
 from tagcast.broadcasts.rules import Route, State, Status, Step
 from tagcast.broadcasts.running import (
@@ -62,30 +77,46 @@ from tagcast.broadcasts.store import (
     plan_of,
     status_of,
 )
-from tagcast.broadcasts.views import Failure, WaterfallStep, failures, progress, waterfall, why
+from tagcast.broadcasts.views import (
+    Failure,
+    WaterfallStep,
+    failures,
+    label,
+    members,
+    members_csv,
+    progress,
+    waterfall,
+    why,
+)
 
 __all__ = [
+    "DELIVER",
+    "GIVEN",
+    "MOST_DAYS",
+    "MOST_LEFT",
+    "REMIND",
+    "SETTLE",
+    "STAGE",
+    "USERS",
     "Approval",
     "Approving",
     "Broadcast",
     "BroadcastFinished",
     "BroadcastStarted",
+    "Coming",
     "Content",
-    "DELIVER",
     "EmployeeTask",
     "Failure",
+    "Forecast",
     "Media",
     "Move",
-    "REMIND",
+    "Quota",
     "Reminded",
     "Route",
-    "SETTLE",
-    "STAGE",
     "SavedPlan",
     "State",
     "Status",
     "Step",
-    "USERS",
     "Waiting",
     "WaterfallStep",
     "addressees",
@@ -94,6 +125,7 @@ __all__ = [
     "approval_of",
     "approval_reasons",
     "approvals_of",
+    "calendar",
     "cancel",
     "copy",
     "costs",
@@ -103,12 +135,18 @@ __all__ = [
     "edit",
     "employee_tasks",
     "failures",
+    "forecast",
     "get",
+    "label",
     "media",
+    "members",
+    "members_csv",
     "moved",
     "note_receipts",
     "note_subscription_answer",
     "note_subscription_sent",
+    "on_calendar",
+    "out_of_quota",
     "pause",
     "plan",
     "plan_of",
@@ -116,6 +154,7 @@ __all__ = [
     "proceed",
     "progress",
     "purge_receipts",
+    "quota",
     "remind",
     "render",
     "resolve",
@@ -132,5 +171,6 @@ __all__ = [
     "waiting",
     "waterfall",
     "why",
+    "with_left",
     "worst_cases",
 ]

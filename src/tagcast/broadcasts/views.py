@@ -1,17 +1,18 @@
 """What one reads of a broadcast: the waterfall, progress, failures in words, and why one person got it or not."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from typing import Any
 
 from pyroaring import BitMap
 
 from tagcast import channels
-from tagcast.broadcasts import ledger, store
+from tagcast.broadcasts import ledger, planning, store
 from tagcast.broadcasts.rules import State, Status
-from tagcast.kit.errors import NotFound
+from tagcast.kit.errors import Lang, NotFound
 from tagcast.kit.uow import Work
 
 PLATFORMS: Mapping[str, channels.Platform] = {"official": "official", "wecom": "wecom"}
@@ -58,6 +59,23 @@ def words() -> dict[str, dict[str, str]]:
     return tomllib.loads(resources.files("tagcast.broadcasts").joinpath("words.toml").read_text("utf-8"))
 
 
+def warning(code: str) -> dict[str, str]:
+    """{zh, en} of a warning of a plan."""
+    found: Any = words()["warning"]
+    return dict(found.get(code, {"zh": code, "en": code}))
+
+
+def label(name: str, lang: Lang) -> str:
+    """What a step of a waterfall or an outcome is called."""
+    found = words().get(name) or words().get(f"status_{name}") or {}
+    return found.get(lang, name)
+
+
+def size(plan: store.SavedPlan) -> int:
+    """How many a plan would send to."""
+    return next((step.count for step in plan.steps if step.name == "assigned"), 0)
+
+
 def waterfall(work: Work, broadcast_id: int) -> list[WaterfallStep]:
     """The steps of the newest plan; of the plan that was sent, once it was."""
     broadcast = store.get(work, broadcast_id)
@@ -79,6 +97,37 @@ def members(work: Work, broadcast_id: int, name: str) -> BitMap:
     if name not in known:
         raise NotFound("broadcasts.no_set", name=name, known=", ".join(known))
     return work.bitmaps.read(known[name])
+
+
+def members_csv(work: Work, broadcast_id: int, name: str) -> Iterator[str]:
+    """The contacts of a set with the reason in both languages, as lines of CSV. Raises NotFound as `members`."""
+    found = members(work, broadcast_id, name)
+    broadcast = store.get(work, broadcast_id)
+    step = next((one for one in waterfall(work, broadcast_id) if one.name == name), None)
+    both = label(name, "zh"), label(name, "en")
+
+    def reason(contact: int) -> tuple[str, str]:
+        if step is not None and name == "yields":
+            return _of_step(work, broadcast, step, contact)
+        return both
+
+    yield _line("contact", "step", "zh", "en")
+    yield from (_line(str(contact), name, *reason(contact)) for contact in found)
+
+
+def _line(*cells: str) -> str:
+    return (
+        ",".join(f'"{cell.replace(chr(34), chr(34) * 2)}"' if set(cell) & set(',"\n') else cell for cell in cells)
+        + "\r\n"
+    )
+
+
+def _of_step(work: Work, broadcast: store.Broadcast, step: WaterfallStep, contact: int) -> tuple[str, str]:
+    """(zh, en) of why a contact fell at a step; who yields is told to which broadcasts."""
+    if step.name != "yields":
+        return step.label_zh, step.label_en
+    names = [f"{store.get(work, one).name} ({one})" for one in planning.yielded_to(work, broadcast, contact)]
+    return f"{step.label_zh}：{'、'.join(names)}", f"{step.label_en}: {', '.join(names)}"
 
 
 def failures(work: Work, broadcast_id: int) -> list[Failure]:
@@ -129,5 +178,5 @@ def why(work: Work, broadcast_id: int, contact: int) -> tuple[str, str, str]:
         return word, words()[f"status_{word}"]["zh"], words()[f"status_{word}"]["en"]
     for step in waterfall(work, broadcast_id):
         if step.name not in ("addressed", "assigned") and contact in work.bitmaps.read(step.key):
-            return step.name, step.label_zh, step.label_en
+            return step.name, *_of_step(work, broadcast, step, contact)
     return "not_addressed", words()["not_addressed"]["zh"], words()["not_addressed"]["en"]

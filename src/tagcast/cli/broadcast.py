@@ -65,13 +65,23 @@ def plan(ctx: typer.Context, broadcast: Number) -> None:
     with frame.write() as work:
         made = broadcasts.plan(work, broadcast)
         steps = broadcasts.waterfall(work, broadcast)
+        size = next(step.count for step in steps if step.name == "assigned")
+        approval = broadcasts.approval_reasons(work, broadcasts.get(work, broadcast), size)
     if frame.json:
-        frame.emit({"hash": made.hash, "broadcast": broadcast, "steps": steps, "warnings": made.warnings})
+        found = {"hash": made.hash, "broadcast": broadcast, "steps": steps, "warnings": made.warnings}
+        frame.emit({**found, **made.notes, "approval": approval})
         return
     label = "label_zh" if frame.lang == "zh" else "label_en"
     frame.table([{"step": getattr(step, label), "contacts": step.count} for step in steps], ["step", "contacts"])
+    took, cost = made.notes["duration"], made.notes["cost"]
+    frame.say(
+        f"Takes at least {took['seconds']:,.0f} s: {took['calls']:,} calls.",
+        f"至少需要 {took['seconds']:,.0f} 秒：{took['calls']:,} 次调用。",
+    )
+    if cost is not None and cost["total"]:
+        frame.say(f"Costs {cost['total']:,.2f} {cost['currency']}.", f"费用 {cost['total']:,.2f} {cost['currency']}。")
     words = read_toml("broadcasts", "words.toml")["warning"]
-    for warning in made.warnings:
+    for warning in [*made.warnings, *(["approval"] if approval else [])]:
         frame.say(f"! {words[warning]['en']}", f"! {words[warning]['zh']}")
     print(f"\n{made.hash}")
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from tagcast.access import Guarded
 from tagcast.broadcasts import drafting, store
 from tagcast.broadcasts.store import Broadcast
+from tagcast.kit.uow import Work
 
 router = APIRouter(prefix="/broadcasts")
 
@@ -74,6 +75,35 @@ class BroadcastOut(BaseModel):
         )
 
 
+class BroadcastEdit(BaseModel):
+    """What changes of a draft; what is not given stays."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"name": "会员日", "holdout_percent": 10}})
+
+    name: str | None = Field(None, min_length=1, max_length=200)
+    account: int | str | None = None
+    audience: str | dict[str, Any] | None = None
+    content: dict[str, Any] | None = None
+    purpose: str | None = None
+    holdout_percent: float | None = Field(None, ge=0, le=50)
+    settings: dict[str, Any] | None = Field(None, description="All sections; those that are not named are gone.")
+
+
+class CopyIn(BaseModel):
+    """The name of the copy; without one a number is put behind the old one."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field("", max_length=200)
+
+
+class DeletedOut(BaseModel):
+    """What was deleted; `undo` brings it back."""
+
+    id: int
+    deleted: bool = True
+
+
 class BroadcastsOut(BaseModel):
     """Broadcasts, the newest first."""
 
@@ -95,3 +125,28 @@ def list_(entry: Guarded) -> BroadcastsOut:
 def show(entry: Guarded, broadcast: int) -> BroadcastOut:
     with entry.read() as work:
         return BroadcastOut.of(store.get(work, broadcast))
+
+
+@router.patch("/{broadcast}", summary="修改草稿 · Change a draft; its plan dies")
+def edit(entry: Guarded, broadcast: int, body: BroadcastEdit) -> BroadcastOut:
+    changes = {name: value for name, value in body.model_dump(exclude_unset=True).items() if value is not None}
+    return entry.write(lambda work: BroadcastOut.of(drafting.edit(work, broadcast, changes)))
+
+
+@router.post("/{broadcast}/copy", status_code=201, summary="复制群发 · A new draft that says the same")
+def copy(entry: Guarded, broadcast: int, body: CopyIn) -> BroadcastOut:
+    return entry.write(lambda work: BroadcastOut.of(drafting.copy(work, broadcast, body.name)))
+
+
+@router.delete("/{broadcast}", summary="删除草稿 · Delete a draft")
+def delete(entry: Guarded, broadcast: int) -> DeletedOut:
+    def gone(work: Work) -> DeletedOut:
+        drafting.delete(work, broadcast)
+        return DeletedOut(id=broadcast)
+
+    return entry.write(gone)
+
+
+@router.post("/{broadcast}/undo", summary="撤销修改或删除 · Take the newest change of a draft back")
+def undo(entry: Guarded, broadcast: int) -> BroadcastOut:
+    return entry.write(lambda work: BroadcastOut.of(drafting.undo(work, broadcast)))
