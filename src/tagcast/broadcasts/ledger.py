@@ -197,21 +197,38 @@ def _by_index(chunk: Chunk, indices: Indices, refused: Mapping[str, BitMap]) -> 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Whom to call next. `repeated`: they may have been called before, so a refusal now proves nothing of then."""
+    """Whom to call next. `repeated`: they may have been called before, so a refusal now proves nothing of then.
+
+    `opened`: their first try, in ms.
+    """
 
     indices: Indices
     repeated: bool
+    opened: int = 0
 
 
-def open_window(work: Work, broadcast: Broadcast, chunk: Chunk, *, width: int, key_seconds: float) -> Window:
+NOBODY: Indices = np.empty(0, dtype=np.int64)
+
+
+def open_window(
+    work: Work,
+    broadcast: Broadcast,
+    chunk: Chunk,
+    *,
+    width: int,
+    key_seconds: float,
+    calling: Indices = NOBODY,
+    since: int | None = None,
+) -> Window:
     """The next window, with the intent recorded in `chunk`. Empty: the chunk has no more to call.
 
     In flight first, as long as the platform still recognises the repetition (`key_seconds` from the first try), then
-    those that surely did not arrive, then fresh ones above the watermark.
+    those that surely did not arrive, then fresh ones above the watermark. The holder is `calling` some of those in
+    flight himself at the moment, the first of them `since` a time in ms.
     """
-    left = _still_flying(work, broadcast, chunk, key_seconds)
+    left = _still_flying(work, broadcast, chunk, key_seconds, calling)
     if left.size:
-        return Window(left, repeated=True)
+        return Window(left, repeated=True, opened=chunk.tried_at or work.now_ms)
     while True:
         asked: Indices = np.flatnonzero(chunk.statuses == Status.RETRY)
         if asked.size == 0:
@@ -222,13 +239,15 @@ def open_window(work: Work, broadcast: Broadcast, chunk: Chunk, *, width: int, k
             chunk.watermark = stop
         called = hold_refused(work, broadcast, chunk, asked)
         if called.size:
-            chunk.tried_at = work.now_ms
-            return Window(called, repeated=False)
+            chunk.tried_at = work.now_ms if since is None else since
+            return Window(called, repeated=False, opened=work.now_ms)
 
 
-def _still_flying(work: Work, broadcast: Broadcast, chunk: Chunk, key_seconds: float) -> Indices:
+def _still_flying(
+    work: Work, broadcast: Broadcast, chunk: Chunk, key_seconds: float, calling: Indices = NOBODY
+) -> Indices:
     """Those in flight who may be called again with the same key; the others are in doubt from now on."""
-    flying: Indices = np.flatnonzero(rules.in_flight(chunk.statuses, chunk.watermark))
+    flying: Indices = np.setdiff1d(np.flatnonzero(rules.in_flight(chunk.statuses, chunk.watermark)), calling)
     if flying.size == 0:
         return flying
     expired = chunk.tried_at is None or work.now_ms - chunk.tried_at > key_seconds * 1000

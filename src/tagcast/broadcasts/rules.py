@@ -85,9 +85,12 @@ def merge(stored: Statuses, learnt: Statuses) -> Statuses:
 
 
 def receipts(stored: Statuses, learnt: Statuses) -> Statuses:
-    """Receipts move only what was called: accepted or in doubt → delivered or failed. No delivery is taken back."""
+    """Receipts move only what was called: accepted or in doubt → delivered, failed, or cancelled on the platform.
+
+    No delivery is taken back.
+    """
     open_ = (stored == Status.ACCEPTED) | (stored == Status.IN_DOUBT)
-    news = (learnt == Status.DELIVERED) | (learnt == Status.FAILED)
+    news = np.isin(learnt, (Status.DELIVERED, Status.FAILED, Status.CANCELLED))
     return np.where(open_ & news, learnt, stored).astype(np.uint8)
 
 

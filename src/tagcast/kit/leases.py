@@ -109,6 +109,22 @@ def enqueue(
         work.connection.execute(sa.update(leases).where(here, *held).values(due_at=later))
 
 
+def hasten(work: Work, kind: str, key: str) -> None:
+    """Work that waits for its time is due now; what is held or done is left alone."""
+    work.connection.execute(
+        sa.update(leases)
+        .where(
+            leases.c.workspace == work.workspace,
+            leases.c.kind == kind,
+            leases.c.key == key,
+            leases.c.done_at.is_(None),
+            leases.c.owner.is_(None),
+            leases.c.due_at > work.now_ms,
+        )
+        .values(due_at=work.now_ms)
+    )
+
+
 def enqueue_all(work: Work, kind: str, wanted: Mapping[str, dict[str, Any]]) -> None:
     """As `enqueue` for each key with its payload, due now, in few statements."""
     if not wanted:

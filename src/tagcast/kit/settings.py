@@ -37,6 +37,9 @@ class Settings(BaseModel):
         15.0, ge=0, description="Wait before a call of unknown outcome is looked up on the platform."
     )
     settle_seconds: float = Field(600.0, gt=0, description="How long a broadcast waits for receipts.")
+    confirm_hours: float = Field(
+        72.0, gt=0, le=720, description="How long a broadcast waits for employees to confirm, unless it says so itself."
+    )
     http_timeout_seconds: float = Field(10.0, gt=0, description="Limit of one call to a platform.")
     transport: Literal["auto", "aiohttp", "fast"] = Field(
         "aiohttp",

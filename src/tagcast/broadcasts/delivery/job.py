@@ -5,7 +5,8 @@ import random
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import TypeVar
+from functools import cached_property
+from typing import TypeVar, overload
 
 from tagcast import accounts, channels
 from tagcast.broadcasts import breaker, ledger, rules, store
@@ -33,7 +34,7 @@ class Stopped(Exception):
     """Call nobody: the broadcast is paused or cancelled, or this worker is to end. The lease is given back."""
 
 
-@dataclass(slots=True)
+@dataclass
 class Job:
     """One chunk under one lease."""
 
@@ -46,14 +47,23 @@ class Job:
     # The last refusal, or the last answer that did not come.
     trouble: ChannelError | TagcastError | None = field(default=None)
 
-    async def step(self, use_case: Callable[[Work, Broadcast, Chunk], T], *, learnt: Learnt | None = None) -> T:
+    @overload
+    async def step(self, use_case: Callable[[Work, Broadcast, Chunk], T], *, learnt: Learnt | None = None) -> T: ...
+    @overload
+    async def step(
+        self, use_case: Callable[[Work, Broadcast, Chunk], T], *, learnt: Learnt | None = None, busy: bool
+    ) -> T | None: ...
+    async def step(
+        self, use_case: Callable[[Work, Broadcast, Chunk], T], *, learnt: Learnt | None = None, busy: bool = False
+    ) -> T | None:
         """One transaction: renew the lease, record what was learnt, then do `use_case` on the chunk and save it.
 
-        Raises Lost when another worker has the chunk, and Stopped; what was learnt is kept all the same.
+        Raises Lost when another worker has the chunk, and Stopped; what was learnt is kept all the same. `busy`: calls
+        are under way, so None instead of Stopped, with nothing given back; when they have ended, come again.
         """
-        return await asyncio.to_thread(self._step, use_case, learnt or Learnt())
+        return await asyncio.to_thread(self._step, use_case, learnt or Learnt(), busy)
 
-    def _step(self, use_case: Callable[[Work, Broadcast, Chunk], T], learnt: Learnt) -> T:
+    def _step(self, use_case: Callable[[Work, Broadcast, Chunk], T], learnt: Learnt, busy: bool) -> T | None:
         result: T | None = None
         try:
             with self._work() as work:
@@ -63,7 +73,7 @@ class Job:
                 if learnt.taken or Status.ACCEPTED in learnt.statuses.values():
                     chunk.progress.pop(store.TROUBLE, None)
                 stop = learnt.stop or self._tripped(work, broadcast, chunk, learnt)
-                going = self._goes_on(work, broadcast, chunk, stop)
+                going = self._may_go_on(broadcast, stop) if busy else self._goes_on(work, broadcast, chunk, stop)
                 if going:
                     result = use_case(work, broadcast, chunk)
                 store.save_chunk(work, chunk)
@@ -71,9 +81,14 @@ class Job:
             self.lease.deadline = 0.0
             self._keep_facts(learnt.facts())
             raise
-        if not going:
+        if not going and not busy:
             raise Stopped
-        return result  # type: ignore[return-value]  # set unless stopped
+        return result
+
+    def _may_go_on(self, broadcast: Broadcast, stop: str | None) -> bool:
+        """Whether `_goes_on` would say so."""
+        sending = broadcast.state is State.SENDING and broadcast.reason != ledger.CANCELLED
+        return sending and stop is None and not self.lease.draining
 
     def _tripped(self, work: Work, broadcast: Broadcast, chunk: Chunk, learnt: Learnt) -> str | None:
         """The breaker's reason, when too many fail. The whole broadcast is counted only if this chunk looks bad."""
@@ -164,10 +179,14 @@ class Job:
 
     def key(self, *parts: object) -> str:
         """An idempotency key of this chunk, at most 32 bytes, never given by another broadcast or another home."""
+        return "-".join((self._home_key, str(self.no), *map(str, parts)))
+
+    @cached_property
+    def _home_key(self) -> str:
         started = self.broadcast.started_at
         born = "" if started is None else started.isoformat()
         home = digest(str(self.lease.workspace), str(self.broadcast.id), born, self.broadcast.plan_hash or "")
-        return "-".join((f"tc{home[:14]}", str(self.no), *map(str, parts)))
+        return f"tc{home[:14]}"
 
     def check_live(self) -> None:
         """Right before a call: a process that was asleep must not make it. Raises Lost."""

@@ -2,17 +2,19 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from tagcast import accounts, channels, contacts
+from tagcast import accounts, channels
 from tagcast.broadcasts import ledger, rules, store
+from tagcast.broadcasts.confirming import CONFIRMED_ROUTES
+from tagcast.broadcasts.delivery import following_up, subscription
 from tagcast.broadcasts.delivery.mass import tag_name
+from tagcast.broadcasts.delivery.news import News, apply, each, final
 from tagcast.broadcasts.events import BroadcastFinished
 from tagcast.broadcasts.rules import Route, State, Status
 from tagcast.broadcasts.store import Broadcast, Chunk
@@ -28,21 +30,10 @@ FASTEST, SLOWEST = 0.5, 60.0
 # How long beyond the time for receipts the platform is asked to delete a temporary tag.
 CLEAN_SECONDS = 60.0
 
+# Routes whose receipts come by callback, one a person; the platform cannot be asked.
+TOLD_EACH = (Route.TEMPLATE, Route.SUBSCRIPTION)
+
 log = logs.get("broadcasts")
-
-_RESULTS = {
-    channels.SendStatus.SENT: (Status.DELIVERED, ""),
-    channels.SendStatus.NOT_A_FRIEND: (Status.FAILED, "not_a_friend"),
-    channels.SendStatus.OVER_LIMIT: (Status.FAILED, "reception_limit"),
-}
-
-
-@dataclass(slots=True)
-class News:
-    """What a poll brought for one chunk: index → (status, reason); `final`: there is nothing more to learn."""
-
-    outcomes: dict[int, tuple[Status, str]] = field(default_factory=dict)
-    final: bool = False
 
 
 async def settle(runtime: Runtime, lease: Lease) -> float | None:
@@ -56,7 +47,7 @@ async def settle(runtime: Runtime, lease: Lease) -> float | None:
     ending = all(final(chunk) for chunk in chunks) or _over(runtime, broadcast, now)
     cleaned = ending and _over(runtime, broadcast, now, by=CLEAN_SECONDS)
     news: dict[int, News] = {}
-    if broadcast.route is not Route.TEMPLATE and (ending or any(not final(chunk) for chunk in chunks)):
+    if broadcast.route not in TOLD_EACH and (ending or any(not final(chunk) for chunk in chunks)):
         try:
             async with accounts.connect(runtime, lease.workspace, account.id, backoff=accounts.DURABLE) as connected:
                 news = await _ask(runtime, lease, broadcast, chunks, connected)
@@ -73,12 +64,9 @@ async def settle(runtime: Runtime, lease: Lease) -> float | None:
 
 def _over(runtime: Runtime, broadcast: Broadcast, now: datetime, *, by: float = 0.0) -> bool:
     """Whether the time for receipts has passed, by so many seconds."""
+    if broadcast.route in CONFIRMED_ROUTES:
+        return following_up.over(runtime, broadcast, clock.to_ms(now), by=by)
     return (now - (broadcast.sent_at or now)).total_seconds() >= runtime.settings.settle_seconds + by
-
-
-def final(chunk: Chunk) -> bool:
-    """Whether nothing more can be learnt about a chunk."""
-    return bool(chunk.progress.get("final")) or not (chunk.statuses == Status.ACCEPTED).any()
 
 
 def _look(runtime: Runtime, lease: Lease, number: int) -> tuple[Broadcast, list[Chunk], accounts.Account]:
@@ -101,33 +89,50 @@ def _take_up(
     """
     chunks = store.chunks_of(work, broadcast.id)
     before = _states(chunks)
-    if broadcast.route is Route.TEMPLATE:
-        _match_persons(work, broadcast, chunks)
-    elif broadcast.route is not Route.TASKS:
-        _match_jobs(work, broadcast, chunks)
+    match(work, broadcast, chunks)
     for chunk in chunks:
         if chunk.no in news:
-            _apply(work, broadcast, chunk, news[chunk.no])
+            apply(work, broadcast, chunk, news[chunk.no])
         store.save_chunk(work, chunk)
     tagged = any("tag" in chunk.progress for chunk in chunks)
     if all(final(chunk) for chunk in chunks) or _over(runtime, broadcast, work.now):
         if tagged and not cleaned:
             leases.defer(work.connection, lease, FASTEST)
             return FASTEST
+        if broadcast.route in CONFIRMED_ROUTES:
+            following_up.end(work, broadcast, chunks)
         ended = State.CANCELLED if broadcast.reason == ledger.CANCELLED else State.FINISHED
         store.move(work, broadcast.id, [State.SETTLING], ended, finished_at=work.now_ms)
         ledger.give_back_send(work, broadcast, chunks)
         leases.complete(work.connection, lease)
         events.publish(work, BroadcastFinished(broadcast.id))
         return None
-    age = (work.now - (broadcast.sent_at or work.now)).total_seconds()
-    pause = FASTEST if _states(chunks) != before else min(SLOWEST, max(FASTEST, age / 4))
+    if _states(chunks) != before:
+        pause = FASTEST
+    elif broadcast.route in CONFIRMED_ROUTES:
+        following_up.remind_by_itself(work, broadcast, chunks)
+        pause = following_up.pause(runtime, work, broadcast, chunks)
+    else:
+        age = (work.now - (broadcast.sent_at or work.now)).total_seconds()
+        pause = min(SLOWEST, max(FASTEST, age / 4))
     leases.defer(work.connection, lease, pause)
     return pause
 
 
 def _states(chunks: list[Chunk]) -> dict[str, int]:
-    return rules.count([chunk.statuses.tobytes() for chunk in chunks])
+    return rules.count(np.bincount(chunk.statuses, minlength=len(Status)).tolist() for chunk in chunks)
+
+
+def match(work: Work, broadcast: Broadcast, chunks: list[Chunk]) -> None:
+    """Bring receipts that came by callback to the chunks, in memory; the caller saves them."""
+    if broadcast.route is Route.TEMPLATE:
+        _match_persons(work, broadcast, chunks)
+    elif broadcast.route is Route.SUBSCRIPTION:
+        by_no = {chunk.no: chunk for chunk in chunks}
+        for no, outcomes in subscription.match(work, broadcast, chunks).items():
+            apply(work, broadcast, by_no[no], News(outcomes))
+    elif broadcast.route not in CONFIRMED_ROUTES:
+        _match_jobs(work, broadcast, chunks)
 
 
 def _match_persons(work: Work, broadcast: Broadcast, chunks: list[Chunk]) -> None:
@@ -152,7 +157,7 @@ def _match_persons(work: Work, broadcast: Broadcast, chunks: list[Chunk]) -> Non
         taken.append(receipt.seq)
     for chunk in chunks:
         if chunk.no in news:
-            _apply(work, broadcast, chunk, news[chunk.no])
+            apply(work, broadcast, chunk, news[chunk.no])
     store.take_receipts(work, taken)
 
 
@@ -169,7 +174,7 @@ def _match_jobs(work: Work, broadcast: Broadcast, chunks: list[Chunk]) -> None:
         if not chunk.progress.get("counted"):
             totals.update({name: int(receipt.data.get(name, 0)) for name in ("total", "filtered", "sent", "failed")})
         chunk.progress = {**chunk.progress, "counted": True}
-        _apply(work, broadcast, chunk, _of_job(chunk, receipt.status, int(receipt.data.get("sent", -1))))
+        apply(work, broadcast, chunk, _of_job(chunk, receipt.status, int(receipt.data.get("sent", -1))))
     if taken:
         store.update(work, broadcast.id, totals=dict(totals))
         store.take_receipts(work, taken)
@@ -185,16 +190,6 @@ def _of_job(chunk: Chunk, status: str, sent: int) -> News:
     return News(final=True)
 
 
-def _apply(work: Work, broadcast: Broadcast, chunk: Chunk, news: News) -> None:
-    learnt = chunk.statuses.copy()
-    for index, (status, _reason) in news.outcomes.items():
-        learnt[index] = status
-    reasons = {index: reason for index, (_status, reason) in news.outcomes.items() if reason}
-    ledger.put(work, broadcast, chunk, rules.receipts(chunk.statuses, learnt), reasons)
-    if news.final:
-        chunk.progress = {**chunk.progress, "final": True}
-
-
 async def _ask(
     runtime: Runtime,
     lease: Lease,
@@ -204,29 +199,13 @@ async def _ask(
 ) -> dict[int, News]:
     """What the platform says of the chunks that are not final, asked outside any transaction."""
     waiting = [chunk for chunk in chunks if not final(chunk) and chunk.msgid]
-    if broadcast.route is Route.TASKS:
-        people = await asyncio.to_thread(_customers, runtime, lease, broadcast, waiting)
-        polls = [partial(_poll, connected.wecom, chunk, people[chunk.no]) for chunk in waiting]
-        return await _each(connected, waiting, polls)
+    if broadcast.route in CONFIRMED_ROUTES:
+        return await following_up.ask(runtime, lease, broadcast, waiting, connected)
     now = clock.now()
     if (now - (broadcast.sent_at or now)).total_seconds() <= ASK_AFTER_SECONDS:
         return {}
     waiting = [chunk for chunk in waiting if not chunk.progress.get("counted")]
-    return await _each(connected, waiting, [partial(_ask_job, connected.official, chunk) for chunk in waiting])
-
-
-async def _each(
-    connected: accounts.Connected, chunks: list[Chunk], polls: Sequence[Callable[[], Awaitable[News]]]
-) -> dict[int, News]:
-    """Ask one after another; what the platform cannot tell of one chunk keeps no other from being asked."""
-    news = {}
-    for chunk, poll in zip(chunks, polls, strict=True):
-        try:
-            news[chunk.no] = await connected.call(poll)
-        except ChannelError as error:
-            if error.scope is channels.Scope.ACCOUNT:
-                break
-    return news
+    return await each(connected, waiting, [partial(_ask_job, connected.official, chunk) for chunk in waiting])
 
 
 async def _ask_job(client: channels.OfficialClient, chunk: Chunk) -> News:
@@ -237,38 +216,12 @@ async def _ask_job(client: channels.OfficialClient, chunk: Chunk) -> News:
     return _of_job(chunk, "success" if state in ("SEND_SUCCESS", "DELETE") else state.lower(), -1)
 
 
-def _customers(runtime: Runtime, lease: Lease, broadcast: Broadcast, chunks: list[Chunk]) -> dict[int, dict[str, int]]:
-    """chunk no → external user id → index."""
-    with runtime.read(lease.workspace, "worker") as work:
-        found = {}
-        for chunk in chunks:
-            numbers = chunk.recipients.tolist()
-            known = contacts.identities_of(work, numbers, "external_userid", broadcast.account)
-            found[chunk.no] = {known[number]: index for index, number in enumerate(numbers) if number in known}
-        return found
-
-
-async def _poll(client: channels.WecomClient, chunk: Chunk, people: Mapping[str, int]) -> News:
-    """An employee's task: each customer's result; final when none is open any more."""
-    news = News()
-    async for page in client.mass.results(chunk.msgid or "", chunk.sender):
-        for result in page:
-            index = people.get(result.external_userid)
-            outcome = _RESULTS.get(channels.SendStatus(result.status)) if result.status in _KNOWN else None
-            if index is not None and outcome is not None:
-                news.outcomes[index] = outcome
-    return news
-
-
-_KNOWN = frozenset(int(status) for status in channels.SendStatus)
-
-
 async def _clean_up(connected: accounts.Connected, broadcast: Broadcast, chunks: list[Chunk]) -> None:
     """Take the temporary tag off the platform; if that fails it stays visible under its name and does no harm."""
-    tags = [int(chunk.progress["tag"]) for chunk in chunks if "tag" in chunk.progress]
+    tags = {int(chunk.progress["tag"]): chunk.no for chunk in chunks if "tag" in chunk.progress}
     if not tags:
         return
     names = {tag.id: tag.name for tag in await connected.call(connected.official.tags.all)}
-    for tag in tags:
-        if names.get(tag) == tag_name(broadcast):
+    for tag, no in tags.items():
+        if names.get(tag) == tag_name(broadcast, no):
             await connected.call(partial(connected.official.tags.delete, tag))
