@@ -64,15 +64,19 @@ def _take(world: World, account: Document, call: Call) -> tuple[int, dict[str, A
         body = orjson.loads(call.raw)
         if body["type"] == "ping":
             return 200, {}
-        message, people = body["message"], [(str(one["id"]), str(one.get("url", ""))) for one in body["recipients"]]
-    except (orjson.JSONDecodeError, KeyError, TypeError):
+        message = body["message"]
+        people = [(str(one["id"]), str(one.get("url", "")), one.get("message")) for one in body["recipients"]]
+    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
         return 400, {"error": "no delivery"}
     if not isinstance(message, dict) or len(people) > _MOST:
         return 400, {"error": "no message, or too many recipients"}
-    text = orjson.dumps(message, option=orjson.OPT_SORT_KEYS).decode()
-    key, said, topic = call.headers["webhook-id"], fingerprint(text), topic_of(text)
+    if any(own is not None and not isinstance(own, dict) for _, _, own in people):
+        return 400, {"error": "a recipient's own message is an object of fields"}
+    key = call.headers["webhook-id"]
+    shared = _said(message)
     reach, now, refused = world.reach_of(account), world.now(), []
-    for person, link in people:
+    for person, link, own in people:
+        said, topic = _said({**message, **own}) if own else shared
         one = Message(key, said, "webhook", link, topic, key)
         index = reach.index.get(person)
         reason = "unknown" if index is None else "left" if not reach.follows[index] else ""
@@ -85,6 +89,12 @@ def _take(world: World, account: Document, call: Call) -> tuple[int, dict[str, A
         outcome = "failed:user_block" if reach.blocks[index] else "arrived"
         world.ledger.write(account["id"], person, one, outcome, at=now)
     return 202, {"refused": refused} if refused else {}
+
+
+def _said(message: dict[str, Any]) -> tuple[str, str]:
+    """(fingerprint, topic) of a message."""
+    text = orjson.dumps(message, option=orjson.OPT_SORT_KEYS).decode()
+    return fingerprint(text), topic_of(text)
 
 
 def _answer(status: int, body: dict[str, Any]) -> Raw:
