@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from tagcast import access, audiences, behaviour, broadcasts, contacts, features, inbox, tags, tracking
-from tagcast.kit import leases
+from tagcast.kit import leases, schedules
 from tagcast.kit.leases import Lease
 from tagcast.kit.uow import Runtime
 
@@ -22,6 +22,8 @@ RECORDS_SECONDS = 300.0
 RECORDS_LEAST = 100_000
 # How long the answer of a write is kept for its repetition.
 ANSWERS_KEPT = timedelta(days=7)
+# How long it is known what has fired, should the clock be set back.
+FIRES_KEPT = timedelta(days=90)
 
 
 async def expire_tags(runtime: Runtime, lease: Lease) -> None:
@@ -77,6 +79,7 @@ def purge(runtime: Runtime, workspace: int) -> None:
     with runtime.work(workspace, "worker") as work:
         inbox.purge(work)
         broadcasts.purge_receipts(work)
+        schedules.purge(work, work.now - FIRES_KEPT)
         access.purge_answers(work, work.now - ANSWERS_KEPT)
 
 

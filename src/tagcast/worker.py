@@ -5,13 +5,14 @@ began, records their outcome and gives the rest back.
 """
 
 import asyncio
+import contextlib
 import gc
 import threading
 from collections.abc import Awaitable, Callable, Collection
 
 from tagcast import audiences, behaviour, broadcasts, chores, contacts, features, groups, reactions, tag_rules, tags
 from tagcast.broadcasts.delivery import deliver, look_on, remind, settle
-from tagcast.kit import holding, leases, logs, loop
+from tagcast.kit import holding, leases, logs, loop, schedules
 from tagcast.kit.leases import Lease, Lost
 from tagcast.kit.uow import Runtime
 
@@ -22,6 +23,7 @@ HANDLERS: dict[str, Handler] = {
     broadcasts.SETTLE: settle,
     broadcasts.REMIND: remind,
     broadcasts.STAGE: look_on,
+    broadcasts.DUE: broadcasts.arrive,
     tags.EXPIRE: chores.expire_tags,
     tags.sync.KIND: tags.sync.work,
     contacts.SYNC: contacts.work_off,
@@ -30,6 +32,9 @@ HANDLERS: dict[str, Handler] = {
     audiences.KIND: audiences.work_off,
     behaviour.moving.KIND: behaviour.moving.move,
 }
+
+# What falls due by a calendar.
+SCHEDULES = {**broadcasts.SCHEDULES}
 
 SLOTS = 4
 IDLE_SECONDS = 0.2
@@ -49,6 +54,8 @@ async def _run(runtime: Runtime, stop: threading.Event) -> None:
     # What was loaded until now stays: the collector, who stops everything meanwhile, need not go through it each time.
     gc.freeze()
     beside = [asyncio.create_task(_again_and_again(stop, work)) for work in _beside(runtime)]
+    woken = asyncio.Event()
+    clockwork = _clockwork(runtime, stop, woken)
     try:
         while not stop.is_set():
             lease = await _next(runtime, owner) if len(held) < SLOTS else None
@@ -57,7 +64,7 @@ async def _run(runtime: Runtime, stop: threading.Event) -> None:
                 held[task] = lease
                 task.add_done_callback(held.pop)
                 continue
-            await _pause(held, IDLE_SECONDS)
+            await _pause(held, woken, IDLE_SECONDS)
         for lease in held.values():
             lease.draining = True
         if held:
@@ -65,6 +72,7 @@ async def _run(runtime: Runtime, stop: threading.Event) -> None:
     finally:
         stop.set()
         await asyncio.gather(*beside)
+        await asyncio.to_thread(clockwork.join)
 
 
 async def _next(runtime: Runtime, owner: str) -> Lease | None:
@@ -77,12 +85,27 @@ async def _next(runtime: Runtime, owner: str) -> Lease | None:
         return None
 
 
-async def _pause(held: Collection[asyncio.Task[None]], seconds: float) -> None:
-    """Sleep, but wake when a piece of work ends."""
-    if held:
-        await asyncio.wait(held, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-    else:
-        await asyncio.sleep(seconds)
+def _clockwork(runtime: Runtime, stop: threading.Event, woken: asyncio.Event) -> threading.Thread:
+    """A thread that fires what is due by a calendar: it must not wait for a place among the others."""
+    here = asyncio.get_running_loop()
+
+    def fired(_fire: schedules.Fire) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+            here.call_soon_threadsafe(woken.set)
+
+    thread = threading.Thread(
+        target=schedules.run, args=(runtime, SCHEDULES, stop), kwargs={"fired": fired}, name="schedules", daemon=True
+    )
+    thread.start()
+    return thread
+
+
+async def _pause(held: Collection[asyncio.Task[None]], woken: asyncio.Event, seconds: float) -> None:
+    """Sleep, but wake when a piece of work ends, or something fell due that asks for work."""
+    waking = asyncio.create_task(woken.wait())
+    await asyncio.wait([*held, waking], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    waking.cancel()
+    woken.clear()
 
 
 async def _hold(runtime: Runtime, lease: Lease) -> None:

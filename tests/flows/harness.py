@@ -116,6 +116,10 @@ class World:
     accounts: dict[str, int] = field(default_factory=dict)
     remote: dict[str, dict[str, Any]] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        with self.runtime.work(1, "test") as work:
+            compliance.set_quiet_hours(work, on=False, why="tests run at any hour")
+
     def add_account(self, kind: str, **options: Any) -> int:
         """An account of a kind, in the sandbox and in the workspace; `options` as the sandbox takes them."""
         remote = self.sandbox.post("/sandbox/accounts", kind=kind, name=kind, **options)

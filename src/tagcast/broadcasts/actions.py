@@ -25,17 +25,19 @@ RECEIPTS_KEPT = timedelta(days=30)
 @accounts.guard
 def in_progress(work: Work, account: int) -> list[str]:
     """Names of the broadcasts that need an account until they have ended: it cannot be removed before."""
-    states = (State.SENDING, State.PAUSED, State.SETTLING)
+    states = (State.SCHEDULED, State.SENDING, State.PAUSED, State.SETTLING)
     return [f"{found.name} ({found.id})" for found in store.all_(work, account=account, states=states)]
 
 
 def plan(work: Work, broadcast_id: int, at: datetime | None = None) -> SavedPlan:
     """Make the plan of a draft anew and keep it: each step with its set under `broadcast:<id>:plan:<step>`.
 
-    `at`: the moment of sending that it is made for; None: now.
+    `at`: the moment of sending that it is made for; None: its schedule's next one, or now. What stopped before it was
+    sent is planned like a draft.
     """
     broadcast = store.get(work, broadcast_id, lock=True)
-    _only(broadcast, State.DRAFT)
+    if not broadcast.waits:
+        _only(broadcast, State.DRAFT)
     made = planning.make(work, broadcast, at)
     planning.keep(work, broadcast, made)
     return made.saved
@@ -52,7 +54,8 @@ def send(work: Work, plan_hash: str) -> Broadcast:
     broadcast = store.get(work, broadcast_id, lock=True)
     if broadcast.plan_hash == plan_hash:
         return broadcast
-    _only(broadcast, State.DRAFT)
+    if not broadcast.waits:
+        _only(broadcast, State.DRAFT)
     made = planning.make(work, broadcast)
     check_plan(work, broadcast, plan_hash, made)
     start(work, broadcast, made)
@@ -99,7 +102,7 @@ def start(work: Work, broadcast: Broadcast, made: planning.Draft) -> None:
     pages.make(work, broadcast)
     outcomes.register(work, broadcast.key, broadcast.name, account=broadcast.account)
     started = {"plan_hash": made.saved.hash, "started_at": work.now_ms, "reason": None}
-    store.move(work, broadcast.id, [State.DRAFT, State.SCHEDULED], State.SENDING, **started)
+    store.move(work, broadcast.id, [State.DRAFT, State.SCHEDULED, State.PAUSED], State.SENDING, **started)
     stages.begin(work, broadcast)
     publish(work, BroadcastStarted(broadcast.id, assigned=len(assigned), holdout=len(made.sets["holdout"])))
 
@@ -112,9 +115,11 @@ def pause(work: Work, broadcast_id: int, reason: str = "operator") -> Broadcast:
 
 
 def resume(work: Work, broadcast_id: int) -> Broadcast:
-    """Go on with a paused broadcast. Raises Conflict when it is not paused."""
+    """Go on with a paused broadcast. Raises Conflict when it is not paused, or has no plan that was sent."""
     broadcast = store.get(work, broadcast_id, lock=True)
     _only(broadcast, State.PAUSED)
+    if broadcast.waits:
+        raise Conflict("broadcasts.plan_first", broadcast=broadcast.name)
     if (broadcast.reason or "").startswith(breaker.PREFIX):
         breaker.pardon(work, broadcast)
     store.move(work, broadcast_id, [State.PAUSED], State.SENDING, reason=None)
@@ -127,6 +132,10 @@ def cancel(work: Work, broadcast_id: int) -> Broadcast:
     broadcast = store.get(work, broadcast_id, lock=True)
     if broadcast.reason == ledger.CANCELLED:
         return broadcast
+    if broadcast.waits or broadcast.state is State.SCHEDULED:
+        unsent = [State.SCHEDULED, State.PAUSED]
+        store.move(work, broadcast_id, unsent, State.CANCELLED, finished_at=work.now_ms, reason=ledger.CANCELLED)
+        return store.get(work, broadcast_id)
     if broadcast.state is State.SETTLING and broadcast.route in CONFIRMED_ROUTES:
         # All tasks are made; what no employee has confirmed is cancelled on the platform.
         store.move(work, broadcast_id, [State.SETTLING], State.SETTLING, reason=ledger.CANCELLED)

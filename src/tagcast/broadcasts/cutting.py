@@ -12,6 +12,7 @@ from tagcast.broadcasts import rules, senders, stages, variants
 from tagcast.broadcasts.planning import numbers
 from tagcast.broadcasts.rules import Piece, Route
 from tagcast.broadcasts.store import Broadcast
+from tagcast.broadcasts.timing import best_hour, holding
 from tagcast.kit.uow import Work
 
 # 2,000 recipients a chunk: runtime measurements of the lease and flush cost stand in docs/explanation/delivery.md.
@@ -55,4 +56,12 @@ def by_size(work: Work, broadcast: Broadcast, piece: Piece) -> list[Piece]:
     return [replace(piece, recipients=part) for part in rules.cut(piece.recipients, size, least=least)]
 
 
-CUTTERS: tuple[Cutter, ...] = (stages.by_stage, variants.by_variant, by_sender, contents.by_text, by_size)
+CUTTERS: tuple[Cutter, ...] = (
+    stages.by_stage,
+    variants.by_variant,
+    by_sender,
+    contents.by_text,
+    holding.by_clock,
+    best_hour.by_hour,
+    by_size,
+)

@@ -9,6 +9,7 @@ from tagcast.broadcasts import content as contents
 from tagcast.broadcasts import marketing, options, planning, rules, store
 from tagcast.broadcasts.rules import State
 from tagcast.broadcasts.store import Broadcast
+from tagcast.broadcasts.timing import sections
 from tagcast.kit.errors import Conflict, Invalid
 from tagcast.kit.uow import Work
 
@@ -63,6 +64,7 @@ def copy(work: Work, broadcast_id: int, name: str = "") -> Broadcast:
     """A new draft that says the same to the same people, of any broadcast. Raises NotFound; Invalid as `draft`."""
     values = values_of(store.get(work, broadcast_id))
     given = {field: values[field] for field in GIVEN}
+    given["settings"] = {section: value for section, value in given["settings"].items() if section != "series"}
     given["name"] = name or _next_name(work, values["name"])
     return draft(work, **given)
 
@@ -132,6 +134,8 @@ def _checked(work: Work, given: Mapping[str, Any]) -> dict[str, Any]:
     audiences.count(work, expression)
     # Its tags under the very paths that they have: then it can follow when they move.
     expression = live.today(work, expression, live.prove(work, expression))
+    settings = options.check(work, target, given["settings"])
+    sections.check_route(target, route, settings)
     return {
         "account": target.id,
         "name": name.strip(),
@@ -140,7 +144,7 @@ def _checked(work: Work, given: Mapping[str, Any]) -> dict[str, Any]:
         "audience": audiences.to_json(expression),
         "holdout_percent": share,
         "route": str(route),
-        "settings": options.check(work, target, given["settings"]),
+        "settings": settings,
     }
 
 

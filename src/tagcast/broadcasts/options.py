@@ -6,6 +6,7 @@ from typing import Any
 from tagcast.accounts import Account
 from tagcast.broadcasts import content as contents
 from tagcast.broadcasts import priority, stages, variants
+from tagcast.broadcasts.timing import sections
 from tagcast.kit.errors import Invalid
 from tagcast.kit.uow import Work
 
@@ -28,6 +29,10 @@ SECTIONS: dict[str, Check] = {
     "variants": variants.check,
     "priority": priority.check,
     "employees": contents.check_employees,
+    "schedule": sections.schedule,
+    "series": sections.series,
+    "window": sections.window,
+    "best_hour": sections.best_hour,
 }
 
 

@@ -1,4 +1,4 @@
-"""Broadcasts as users of tags and segments: a draft follows when a tag is merged, or either gets another name.
+"""Broadcasts as users of tags and segments: what is not sent yet follows when a tag is merged, or gets another name.
 
 What was begun is a record.
 """
@@ -16,6 +16,9 @@ from tagcast.broadcasts.tables import broadcasts
 from tagcast.kit.errors import Conflict
 from tagcast.kit.uow import Work
 
+# What is still to be sent.
+LIVE = (State.DRAFT, State.SCHEDULED)
+
 
 def every(workspace: int) -> sa.Select[Any]:
     """The broadcasts and what they are for."""
@@ -25,14 +28,14 @@ def every(workspace: int) -> sa.Select[Any]:
 
 def drafts(workspace: int) -> sa.Select[Any]:
     """Those that follow a change of names: few, found by an index, however many were sent."""
-    return every(workspace).where(broadcasts.c.state == State.DRAFT)
+    return every(workspace).where(broadcasts.c.state.in_(LIVE))
 
 
 def _uses(work: Work) -> Iterator[tags.Use]:
     refs = [(tag.account, tag.path, tag.id) for tag in tags.every(work).values()]
     for row in work.connection.execute(every(work.workspace)).all():
         branches, exactly, over = audiences.tag_uses(audiences.from_json(row.audience), refs)
-        yield tags.Use("broadcast", row.id, row.name, branches, exactly, over, live=row.state == State.DRAFT)
+        yield tags.Use("broadcast", row.id, row.name, branches, exactly, over, live=row.state in LIVE)
 
 
 def _rewrite(work: Work, old: tags.Tag, new: tags.Tag) -> tags.Notes:
@@ -56,7 +59,7 @@ def _restore(work: Work, notes: Sequence[dict[str, Any]]) -> None:
     """What was sent meanwhile stays as it was sent; a draft whose audience was changed is not overwritten."""
     for note in reversed(notes):
         found = store.get(work, note["id"], lock=True)
-        if found.state is State.DRAFT:
+        if found.state in LIVE:
             before, after = (audiences.recalled(work, note[one]) for one in ("before", "after"))
             if found.audience != audiences.to_json(after):
                 raise Conflict("broadcasts.audience_moved", broadcast=found.name)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import IntEnum, StrEnum
 from typing import Any
 
@@ -132,12 +133,16 @@ def draw(numbers: Numbers, percent: float, seed: int) -> Numbers:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A part of the frozen audience that is sent to together: by one sender, told the same, in one stage."""
+    """A part of the frozen audience that is sent to together: by one sender, told the same, in one stage.
+
+    Not before `due`, if it has one.
+    """
 
     recipients: Numbers
     sender: str = ""
     said: Mapping[str, Any] = field(default_factory=dict)
     stage: int = 0
+    due: datetime | None = None
 
 
 def cut(numbers: Numbers, size: int, *, least: int = 1) -> list[Numbers]:

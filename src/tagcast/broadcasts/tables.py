@@ -88,6 +88,20 @@ settings = sa.Table(
     sa.Column("at", db.Ms, nullable=False),
 )
 
+# What became of the moments at which a scheduled broadcast was due.
+occurrences = sa.Table(
+    "broadcast_occurrence",
+    db.metadata,
+    sa.Column("workspace", sa.Integer, primary_key=True),
+    sa.Column("broadcast", db.Id, primary_key=True, autoincrement=False),
+    sa.Column("due_at", db.Ms, primary_key=True, autoincrement=False),
+    sa.Column("verdict", sa.String(10), nullable=False),
+    # The broadcast that was made for it, of one that comes again.
+    sa.Column("made", db.Id),
+    sa.Column("said", sa.JSON, nullable=False),
+    sa.Column("at", db.Ms, nullable=False),
+)
+
 chunks = sa.Table(
     "broadcast_chunk",
     db.metadata,
@@ -101,6 +115,8 @@ chunks = sa.Table(
     sa.Column("fill", sa.LargeBinary),
     # Of the roll-out: chunks of a later stage wait until the earlier ones went well.
     sa.Column("stage", sa.Integer, nullable=False),
+    # Its people are called no sooner.
+    sa.Column("due_at", db.Ms),
     # How many have each status, when that changed last, and between which numbers its recipients are: what progress and
     # the question for one person need, before the wide columns.
     sa.Column("counts", sa.JSON, nullable=False),

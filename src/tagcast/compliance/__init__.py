@@ -30,7 +30,7 @@ from tagcast.compliance.frequency import (
     renew,
     reserve,
 )
-from tagcast.compliance.hours import Quiet, next_open, openings, quiet, quiet_hours, set_quiet_hours
+from tagcast.compliance.hours import Quiet, clocks, next_open, openings, quiet, quiet_hours, set_quiet_hours
 from tagcast.compliance.personal import (
     Minors,
     allow_personalisation,
@@ -65,6 +65,7 @@ __all__ = [
     "caps",
     "ceilings",
     "check_purpose",
+    "clocks",
     "consented",
     "mark_minors",
     "minors",

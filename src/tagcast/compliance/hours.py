@@ -83,6 +83,11 @@ def quiet(work: Work, account_id: int, who: BitMap, at: datetime, *, purpose: st
     return BitMap.union(BitMap(), *(members for _, members in openings(work, account_id, who, at, purpose=purpose)))
 
 
+def clocks(work: Work, account_id: int, who: BitMap) -> list[tuple[str, BitMap]]:
+    """The people of `who` by the zone whose hours are theirs. Raises NotFound."""
+    return calendars.split(calendars.by_zone(work, accounts.get(work, account_id).zone), who)
+
+
 def openings(
     work: Work, account_id: int, who: BitMap, at: datetime, *, purpose: str | None = None
 ) -> list[tuple[datetime, BitMap]]:

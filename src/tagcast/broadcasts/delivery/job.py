@@ -14,6 +14,7 @@ from tagcast.broadcasts.confirming import CONFIRMED_ROUTES
 from tagcast.broadcasts.ledger import Learnt
 from tagcast.broadcasts.rules import State, Status
 from tagcast.broadcasts.store import Broadcast, Chunk
+from tagcast.broadcasts.timing import holding
 from tagcast.channels import ChannelError, Reaction, Scope
 from tagcast.kit import leases
 from tagcast.kit.crypto import digest
@@ -46,6 +47,8 @@ class Job:
     fruitless: int = field(default=0)
     # The last refusal, or the last answer that did not come.
     trouble: ChannelError | TagcastError | None = field(default=None)
+    # Until then, in epoch ms, the hour was found to hold nobody back.
+    free_until: int = field(default=0)
 
     @overload
     async def step(self, use_case: Callable[[Work, Broadcast, Chunk], T], *, learnt: Learnt | None = None) -> T: ...
@@ -124,8 +127,22 @@ class Job:
         elif self.lease.draining:
             leases.defer(work.connection, self.lease, 0.0)
         else:
-            return True
+            return not self._held_by_the_hour(work, broadcast, chunk)
         return False
+
+    def _held_by_the_hour(self, work: Work, broadcast: Broadcast, chunk: Chunk) -> bool:
+        """Whether the chunk waits for its hour, a send window or the end of quiet hours; then its lease is due then."""
+        if work.now_ms < self.free_until:
+            return False
+        wait = holding.hold(work, broadcast, chunk)
+        if wait is None:
+            self.free_until = holding.free_until(work.now_ms)
+            if chunk.progress.get(store.TROUBLE) in holding.REASONS:
+                chunk.progress.pop(store.TROUBLE)
+            return False
+        chunk.progress = {**chunk.progress, store.TROUBLE: wait.reason}
+        leases.defer(work.connection, self.lease, wait.seconds)
+        return True
 
     def give_back(self, seconds: float) -> None:
         """Let the chunk be taken up again after some seconds; what holds it up is kept with it meanwhile.

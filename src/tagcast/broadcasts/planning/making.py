@@ -14,6 +14,7 @@ from tagcast.broadcasts.ledger import members
 from tagcast.broadcasts.planning import competing, estimating, moving, steps
 from tagcast.broadcasts.rules import Route, Step
 from tagcast.broadcasts.store import Broadcast, SavedPlan
+from tagcast.broadcasts.timing import warning
 from tagcast.kit.crypto import digest
 from tagcast.kit.errors import Refused
 from tagcast.kit.uow import Work
@@ -34,7 +35,7 @@ def numbers(contacts: BitMap) -> rules.Numbers:
 
 
 def make(work: Work, broadcast: Broadcast, at: datetime | None = None) -> Draft:
-    """The waterfall of a draft from the present state, for a moment of sending; `at` None: now.
+    """The waterfall of a draft from the present state, for a moment of sending: `at`, its schedule's next, or now.
 
     Raises Refused or Invalid for what could never be sent.
     """
@@ -46,7 +47,7 @@ def make(work: Work, broadcast: Broadcast, at: datetime | None = None) -> Draft:
     marketing.check(broadcast.purpose, broadcast.route)
     contents.check(work, account, content)
     addressed = audiences.members(work, audiences.from_json(broadcast.audience))
-    asked = steps.Asked(work, broadcast, account, at or work.now)
+    asked = steps.Asked(work, broadcast, account, at or warning.moment(work, broadcast))
     sets = {"addressed": addressed, **dict(steps.fall(asked, addressed))}
     left = addressed - BitMap.union(BitMap(), *(gone for name, gone in sets.items() if name != "addressed"))
     held_out = members(rules.draw(numbers(left), broadcast.holdout_percent, _seed(work, broadcast)))
@@ -69,6 +70,7 @@ def make(work: Work, broadcast: Broadcast, at: datetime | None = None) -> Draft:
     }
     notes = estimating.notes(work, broadcast, account, sets["assigned"])
     warnings = _warnings(broadcast, sets, notes) + senders.warnings(facts["senders"])
+    warnings += warning.warnings(work, broadcast, sets["assigned"], asked.at)
     saved = SavedPlan(rules.plan_hash(facts, lines), lines, facts, warnings, work.now, notes)
     return Draft(saved, sets, asked.takers)
 

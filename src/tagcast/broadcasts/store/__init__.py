@@ -43,6 +43,7 @@ from tagcast.broadcasts.store.drafts import (
     put_setting,
     setting,
 )
+from tagcast.broadcasts.store.occurrences import Occurrence, insert_occurrence, occurrences
 from tagcast.broadcasts.store.outcomes import (
     contacts_failed,
     delete_failures,
@@ -58,6 +59,7 @@ from tagcast.broadcasts.store.outcomes import (
 __all__ = [
     "Broadcast",
     "Chunk",
+    "Occurrence",
     "SavedPlan",
     "TROUBLE",
     "Tally",
@@ -84,11 +86,13 @@ __all__ = [
     "insert_chunks",
     "insert_edit",
     "insert_failures",
+    "insert_occurrence",
     "insert_receipts",
     "known_msgids",
     "last_edit",
     "mark_undone",
     "move",
+    "occurrences",
     "open_chunks",
     "open_receipts",
     "plan_of",

@@ -46,6 +46,11 @@ class Broadcast:
         """The prefix of its sets: `broadcast:<id>`."""
         return f"broadcast:{self.id}"
 
+    @property
+    def waits(self) -> bool:
+        """Whether it stopped before anything was frozen: it needs a new plan, as a draft does."""
+        return self.state is State.PAUSED and self.started_at is None
+
 
 @dataclass(frozen=True, slots=True)
 class SavedPlan:

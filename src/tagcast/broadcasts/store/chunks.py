@@ -11,7 +11,7 @@ from sqlalchemy.engine import Row
 
 from tagcast.broadcasts.rules import Numbers, Piece, Status, Statuses
 from tagcast.broadcasts.tables import broadcasts, chunks, fill_context
-from tagcast.kit import db
+from tagcast.kit import clock, db
 from tagcast.kit.uow import Work
 
 TROUBLE = "trouble"  # in a chunk's progress: why it was given back, until a call succeeds
@@ -26,6 +26,7 @@ class Chunk:
     sender: str
     said: dict[str, Any]
     stage: int
+    due_at: int | None
     recipients: Numbers
     statuses: Statuses
     msgids: "np.ndarray[Any, np.dtype[np.uint64]]"
@@ -67,6 +68,7 @@ def insert_chunks(
             "counts": [piece.recipients.size, *[0] * (len(Status) - 1)],
             "low": int(piece.recipients.min()),
             "high": int(piece.recipients.max()),
+            "due_at": None if piece.due is None else clock.to_ms(piece.due),
             "recipients": piece.recipients.astype("<u4").tobytes(),
             "statuses": bytes(piece.recipients.size),
             "msgids": bytes(8 * piece.recipients.size) if with_msgids else b"",
@@ -102,6 +104,7 @@ def _chunk(work: Work, row: Row[Any]) -> Chunk:
         sender=row.sender,
         said=_said(work, row),
         stage=row.stage,
+        due_at=row.due_at,
         recipients=np.frombuffer(row.recipients, dtype="<u4"),
         statuses=np.frombuffer(row.statuses, dtype=np.uint8).copy(),
         msgids=np.frombuffer(row.msgids, dtype="<u8").copy(),

@@ -229,6 +229,7 @@ def upgrade() -> None:
         sa.Column("said", sa.JSON(), nullable=False),
         sa.Column("fill", sa.LargeBinary(), nullable=True),
         sa.Column("stage", sa.Integer(), nullable=False),
+        sa.Column("due_at", sa.BigInteger(), nullable=True),
         sa.Column("counts", sa.JSON(), nullable=False),
         sa.Column("moved_at", sa.BigInteger(), nullable=True),
         sa.Column("low", sa.BigInteger(), nullable=False),
@@ -282,6 +283,19 @@ def upgrade() -> None:
         sa.Column("created_by", sa.String(length=80), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_broadcast_media")),
         sa.UniqueConstraint("workspace", "kind", "digest", name=op.f("uq_broadcast_media_workspace_kind_digest")),
+    )
+    op.create_table(
+        "broadcast_occurrence",
+        sa.Column("workspace", sa.Integer(), nullable=False),
+        sa.Column(
+            "broadcast", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False
+        ),
+        sa.Column("due_at", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("verdict", sa.String(length=10), nullable=False),
+        sa.Column("made", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("said", sa.JSON(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("workspace", "broadcast", "due_at", name=op.f("pk_broadcast_occurrence")),
     )
     op.create_table(
         "broadcast_plan",
