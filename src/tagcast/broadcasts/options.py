@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tagcast.accounts import Account
+from tagcast.broadcasts import confirming, priority, senders, stages, variants
 from tagcast.broadcasts import content as contents
-from tagcast.broadcasts import priority, stages, variants
 from tagcast.broadcasts.timing import sections
 from tagcast.kit.errors import Invalid
 from tagcast.kit.uow import Work
@@ -29,6 +29,9 @@ SECTIONS: dict[str, Check] = {
     "variants": variants.check,
     "priority": priority.check,
     "employees": contents.check_employees,
+    "senders": senders.section,
+    "confirm": confirming.confirm_section,
+    "remind": confirming.remind_section,
     "schedule": sections.schedule,
     "series": sections.series,
     "window": sections.window,
