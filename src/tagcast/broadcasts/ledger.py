@@ -235,7 +235,7 @@ def open_window(
             if chunk.watermark == chunk.recipients.size:
                 return Window(asked, repeated=False)
             stop = min(chunk.watermark + width, chunk.recipients.size)
-            asked = np.flatnonzero(rules.in_flight(chunk.statuses, stop))
+            asked = np.setdiff1d(np.flatnonzero(rules.in_flight(chunk.statuses, stop)), calling)
             chunk.watermark = stop
         called = hold_refused(work, broadcast, chunk, asked)
         if called.size:
