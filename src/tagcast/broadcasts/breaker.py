@@ -1,7 +1,7 @@
 """The breaker: whether what is being sent harms more than is allowed, and a person should look before it goes on.
 
-It trips when it is proven, one-sided and exactly (binomial), that a share of those who were called is above its limit; a
-bare ratio of few people proves nothing. Who goes on after it tripped pardons what was seen until then.
+It trips when it is proven, one-sided and exactly (binomial), that a share of those who were called is above its limit;
+a bare ratio of few people proves nothing. Who goes on after it tripped pardons what was seen until then.
 """
 
 from dataclasses import dataclass

@@ -1,14 +1,15 @@
 """A roll-out in stages: who belongs to which, and when the next one begins.
 
-Settings: `{"percent": [2, 20, 100], "wait_minutes": 30, "breaker": {…}}`. Everybody has a place in one random order that
-is the broadcast's own; a stage is a stretch of it. A stage has ended when all its chunks have; after the wait, in which
-receipts and complaints come in, the breaker is asked, and the chunks of the next stage become due.
+Settings: `{"percent": [2, 20, 100], "wait_minutes": 30, "breaker": {…}}`. Everybody has a place in one random order
+that is the broadcast's own; a stage is a stretch of it. A stage has ended when all its chunks have; after the wait, in
+which receipts and complaints come in, the breaker is asked, and the chunks of the next stage become due.
 """
 
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,7 @@ def check(work: Work, account: accounts.Account, value: Any) -> dict[str, Any]:
         raise Invalid("broadcasts.bad_stages", known=", ".join(known))
     percent = value.get("percent", [100])
     numbers = isinstance(percent, list) and all(_number(one) and 0 < one <= 100 for one in percent)
-    rising = numbers and all(here < there for here, there in zip(percent, percent[1:], strict=False))
+    rising = numbers and all(here < there for here, there in pairwise(percent))
     if not rising or not percent or percent[-1] != 100 or len(percent) > figures()["stages_most"]:
         raise Invalid("broadcasts.bad_percent", most=figures()["stages_most"])
     per_day = accounts.limits(work, account.id).count("broadcast.per_day")
