@@ -80,7 +80,7 @@ def moved(work: Work, broadcast_id: int) -> tuple[SavedPlan, list[planning.Move]
     before = store.plan_of(work, broadcast_id)
     if before is None:
         raise NotFound("broadcasts.no_plan", plan=f"{broadcast.name} ({broadcast_id})")
-    made = planning.make(work, broadcast, broadcast.due_at)
+    made = planning.make(work, broadcast)
     return before, planning.moves(planning.sets_of(work, broadcast, before), made.sets)
 
 

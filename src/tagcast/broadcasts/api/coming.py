@@ -27,7 +27,6 @@ class ComingOut(BaseModel):
     account: int
     broadcast: int
     name: str
-    state: str
     size: int | None
 
 

@@ -1,6 +1,6 @@
 """What is coming: broadcasts by day and account, and who has no slot left when they are sent."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -10,9 +10,7 @@ from pyroaring import BitMap
 from tagcast import accounts, compliance
 from tagcast.broadcasts import store
 from tagcast.broadcasts.planning import competing
-from tagcast.broadcasts.priority import rank
 from tagcast.broadcasts.rules import State
-from tagcast.broadcasts.store import Broadcast
 from tagcast.kit import clock
 from tagcast.kit.errors import Invalid
 from tagcast.kit.uow import Work
@@ -20,16 +18,6 @@ from tagcast.kit.uow import Work
 MOST_DAYS = 366
 MOST_LEFT = 3
 """Messages that people may still get are counted one by one below this."""
-
-# What knows when a broadcast will be sent, from a moment up to another, beside the one for which it is due.
-Moments = Callable[[Work, datetime, datetime], Iterable[tuple[Broadcast, datetime]]]
-_recurring: list[Moments] = []
-
-
-def on_calendar(moments: Moments) -> Moments:
-    """Register what knows of moments to come: those of broadcasts that recur."""
-    _recurring.append(moments)
-    return moments
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +29,6 @@ class Coming:
     account: int
     broadcast: int
     name: str
-    state: str
     size: int | None
 
 
@@ -74,20 +61,14 @@ def _coming(work: Work, days: int) -> list[tuple[Coming, competing.Claimant]]:
     if not 1 <= days <= MOST_DAYS:
         raise Invalid("broadcasts.bad_days", days=days, most=MOST_DAYS)
     until = work.now + timedelta(days=days)
-    scheduled = store.all_(work, limit=10_000, states=[State.SCHEDULED])
-    moments = {(one.id, one.due_at): one for one in scheduled if one.due_at is not None and one.due_at < until}
-    for source in _recurring:
-        moments |= {(one.id, at): one for one, at in source(work, work.now, until)}
     zones = {account.id: account.zone for account in accounts.all_(work)}
+    scheduled = store.all_(work, limit=competing.MOST_SCHEDULED, states=[State.SCHEDULED])
+    planned = {one.id: store.plan_of(work, one.id) is not None for one in scheduled}
     found = []
-    for (_, at), one in moments.items():
-        assert at is not None
-        planned = store.plan_of(work, one.id) is not None
-        members = work.bitmaps.read(f"{one.key}:plan:assigned") if planned else BitMap()
-        day = clock.local_day(at, zones[one.account])
-        size = len(members) if planned else None
-        coming = Coming(day, at, one.account, one.id, one.name, str(one.state), size)
-        found.append((coming, competing.Claimant(one.id, one.name, one.account, at, rank(one), members)))
+    for one in competing.claimants(work, until):
+        size = len(one.members) if planned[one.broadcast] else None
+        day = clock.local_day(one.at, zones[one.account])
+        found.append((Coming(day, one.at, one.account, one.broadcast, one.name, size), one))
     return sorted(found, key=lambda pair: (pair[0].at, pair[1].rank))
 
 

@@ -6,7 +6,7 @@ if its slots were taken, in the calendar windows that hold its moment; so whoeve
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from pyroaring import BitMap
 
@@ -15,9 +15,14 @@ from tagcast.broadcasts import store
 from tagcast.broadcasts.priority import Rank, rank
 from tagcast.broadcasts.rules import State
 from tagcast.broadcasts.store import Broadcast
+from tagcast.broadcasts.timing import sections
 from tagcast.compliance import AccountUse
 from tagcast.kit import clock
 from tagcast.kit.uow import Work
+
+MOST_SCHEDULED, MOST_MOMENTS = 10_000, 1_000
+WINDOW = timedelta(days=31)
+"""The longest calendar window."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,18 +43,28 @@ class Taker:
 
     broadcast: int
     name: str
-    at: datetime
     members: BitMap
 
 
-def claimants(work: Work) -> list[Claimant]:
-    """The scheduled broadcasts with the people of their plans, the highest rank first."""
-    found = [
-        Claimant(one.id, one.name, one.account, one.due_at, rank(one), work.bitmaps.read(f"{one.key}:plan:assigned"))
-        for one in store.all_(work, limit=10_000, states=[State.SCHEDULED])
-        if one.due_at is not None
-    ]
-    return sorted(found, key=lambda one: one.rank)
+def moments(work: Work, broadcast: Broadcast, until: datetime) -> list[datetime]:
+    """When a scheduled broadcast will be sent, from now on up to a moment."""
+    at = broadcast.due_at
+    if not sections.is_recurring(broadcast.settings):
+        return [at] if at is not None and at < until else []
+    found: list[datetime] = []
+    while at is not None and at < until and len(found) < MOST_MOMENTS:
+        found.append(at)
+        at = sections.first_after(broadcast.settings["schedule"], at)
+    return found
+
+
+def claimants(work: Work, until: datetime) -> list[Claimant]:
+    """The scheduled broadcasts at each of their moments with the people of their plans, the highest rank first."""
+    found = []
+    for one in store.all_(work, limit=MOST_SCHEDULED, states=[State.SCHEDULED]):
+        members = work.bitmaps.read(f"{one.key}:plan:assigned")
+        found += [Claimant(one.id, one.name, one.account, at, rank(one), members) for at in moments(work, one, until)]
+    return sorted(found, key=lambda one: (one.rank, one.at))
 
 
 def settled(work: Work, claims: Iterable[Claimant]) -> list[compliance.Claim]:
@@ -65,20 +80,24 @@ def settled(work: Work, claims: Iterable[Claimant]) -> list[compliance.Claim]:
 
 def yielding(work: Work, broadcast: Broadcast, at: datetime, left: BitMap) -> tuple[BitMap | None, list[Taker]]:
     """Who of `left`, who have a slot, loses it to claims of higher rank, and to which; None where nothing competes."""
-    higher = [one for one in claimants(work) if one.broadcast != broadcast.id and one.rank < rank(broadcast)]
+    # A copy stands where the series stands of which it is, and does not yield to what the series is to send later.
+    series = broadcast.settings.get("series", {}).get("of", broadcast.id)
+    mine = rank(broadcast if series == broadcast.id else store.get(work, series, deleted=True))
+    there = claimants(work, at + WINDOW)
+    higher = [one for one in there if one.broadcast not in (broadcast.id, series) and one.rank < mine]
     if not higher:
         return None, []
     claims = settled(work, higher)
     if _account_full(work, broadcast.account, at, claims):
-        through = [one for one in higher if one.account == broadcast.account]
-        return left, [Taker(one.broadcast, one.name, one.at, left) for one in through]
+        through = {one.broadcast: one for one in higher if one.account == broadcast.account}
+        return left, [Taker(one.broadcast, one.name, left) for one in through.values()]
     gone = compliance.without_slot(work, broadcast.account, at, left, claimed=claims)
-    takers = [
-        Taker(one.broadcast, one.name, one.at, gone & claim.members)
-        for one, claim in zip(higher, claims, strict=True)
-        if not gone.isdisjoint(claim.members)
-    ]
-    return gone, takers
+    takers: dict[int, Taker] = {}
+    for one, claim in zip(higher, claims, strict=True):
+        if theirs := gone & claim.members:
+            known = takers.get(one.broadcast)
+            takers[one.broadcast] = Taker(one.broadcast, one.name, theirs if known is None else known.members | theirs)
+    return gone, list(takers.values())
 
 
 def _account_full(work: Work, account: int, at: datetime, claims: Sequence[compliance.Claim]) -> bool:
