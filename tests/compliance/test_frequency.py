@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 import pytest
 from pyroaring import BitMap
 
-from tagcast import accounts, compliance
-from tagcast.kit.errors import Invalid, Refused
+from tagcast import accounts, compliance, contacts
+from tagcast.kit.errors import Invalid, NotFound, Refused
 from tagcast.kit.uow import Runtime, Work
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -205,3 +205,139 @@ def test_a_rolled_back_reservation_leaves_nothing(runtime: Runtime) -> None:
     with runtime.work(1, "test") as work:
         assert compliance.account_quota(work, official, NOON).used == 0
         assert compliance.reserve(work, official, "b2", PEOPLE, NOON) == PEOPLE
+
+
+def kinds_of_use(work: Work, account: int, contact: int, at: datetime) -> dict[str, tuple[int, int]]:
+    return {use.name: (use.used, use.left) for use in compliance.used(work, account, contact, at)}
+
+
+def test_caps_hold_for_one_account_for_a_kind_and_over_all_each_in_its_own_period(work: Work) -> None:
+    one, two, wecom = add(work, "service", name="a"), add(work, "service", name="b"), add(work, "wecom")
+    compliance.set_cap(work, f"account:{one}", "day", 1)
+    compliance.set_cap(work, "kind:service", "week", 2)
+    compliance.set_cap(work, "all", "day", 3)
+    assert [cap.name for cap in compliance.caps(work)] == [
+        "all:day", "all:month", f"account:{one}:day", "kind:service:week",
+    ]  # fmt: skip
+    assert compliance.reserve(work, one, "b1", PEOPLE, NOON) == PEOPLE
+    assert compliance.reserve(work, one, "b2", PEOPLE, NOON) == BitMap()
+    assert compliance.reserve(work, two, "b3", BitMap([1]), NOON) == BitMap([1])
+    assert compliance.reserve(work, two, "b4", PEOPLE, NOON) == BitMap([2, 3])
+    assert compliance.reserve(work, wecom, "b5", PEOPLE, NOON) == PEOPLE
+    assert compliance.reserve(work, wecom, "b6", PEOPLE, NOON) == BitMap()
+    assert kinds_of_use(work, one, 1, NOON) == {
+        "account": (1, 3), "all:day": (3, 0), "all:month": (3, 5), f"account:{one}:day": (1, 0),
+        "kind:service:week": (2, 0),
+    }  # fmt: skip
+    tomorrow = NOON + timedelta(days=1)
+    assert compliance.over_caps(work, wecom, tomorrow) == BitMap()
+    assert compliance.over_caps(work, one, tomorrow) == PEOPLE
+    assert compliance.over_caps(work, one, tomorrow, within=BitMap([2, 9])) == BitMap([2])
+    compliance.unset_cap(work, "kind:service", "week")
+    assert compliance.over_caps(work, one, tomorrow) == BitMap()
+    assert compliance.over_caps(work, one, tomorrow, more=4, within=PEOPLE) == PEOPLE
+    with pytest.raises(NotFound):
+        compliance.unset_cap(work, "kind:service", "week")
+
+
+@pytest.mark.parametrize(
+    ("scope", "period", "value", "code"),
+    [
+        ("everybody", "day", 1, "bad_scope"),
+        ("kind:telegram", "day", 1, "bad_scope"),
+        ("account:x", "day", 1, "bad_scope"),
+        ("all", "year", 1, "bad_period"),
+        ("all", "day", -1, "bad_cap"),
+        ("all", "day", 1001, "bad_cap"),
+    ],
+)
+def test_caps_that_cannot_be_are_refused(work: Work, scope: str, period: str, value: int, code: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        compliance.set_cap(work, scope, period, value)
+    assert refused.value.code == f"compliance.{code}"
+    assert len(compliance.caps(work)) == 1
+
+
+def test_a_cap_of_an_account_that_is_not_there_is_not_set(work: Work) -> None:
+    with pytest.raises(NotFound):
+        compliance.set_cap(work, "account:9", "day", 1)
+
+
+def test_a_cap_lowered_in_mid_broadcast_takes_nobodys_slot_and_stops_new_ones(work: Work) -> None:
+    service = add(work, "service")
+    compliance.set_cap(work, "all", "week", 3)
+    for ref in ("b1", "b2"):
+        assert compliance.reserve(work, service, ref, PEOPLE, NOON) == PEOPLE
+    compliance.set_cap(work, "all", "week", 1)
+    later, tomorrow = NOON + timedelta(hours=2), NOON + timedelta(days=1)
+    assert compliance.renew(work, service, "b2", PEOPLE, later) == PEOPLE
+    # Another day of the same week: the slot moves within the window that it is in.
+    assert compliance.renew(work, service, "b2", PEOPLE, tomorrow) == PEOPLE
+    assert compliance.renew(work, service, "b3", PEOPLE, tomorrow) == BitMap()
+    assert compliance.reserve(work, service, "b3", PEOPLE, tomorrow) == BitMap()
+    # The next week is entered like by anybody.
+    compliance.set_cap(work, "all", "week", 0)
+    work.bitmaps.add("contact", PEOPLE, why="test")
+    assert compliance.renew(work, service, "b2", PEOPLE, NOON + timedelta(days=7)) == BitMap()
+
+
+def test_what_is_called_on_another_day_takes_that_days_slot(work: Work) -> None:
+    """A broadcast that was paused overnight and one of the next morning do not both reach a person on one day."""
+    wecom = add(work, "wecom")
+    compliance.set_cap(work, "all", "day", 1)
+    tomorrow = NOON + timedelta(days=1)
+    assert compliance.reserve(work, wecom, "paused", PEOPLE, NOON) == PEOPLE
+    assert compliance.reserve(work, wecom, "morning", BitMap([1]), tomorrow) == BitMap([1])
+    assert compliance.renew(work, wecom, "paused", BitMap([1, 2]), tomorrow) == BitMap([2])
+    assert kinds_of_use(work, wecom, 2, NOON)["all:day"] == (0, 1)
+    assert kinds_of_use(work, wecom, 2, tomorrow)["all:day"] == (1, 0)
+    # 3 is in doubt since yesterday, 1 keeps the slot of a call that was not made until the ledger gives it back.
+    assert kinds_of_use(work, wecom, 3, NOON)["all:day"] == (1, 0)
+    compliance.release(work, wecom, "paused", BitMap([1]))
+    assert kinds_of_use(work, wecom, 1, NOON)["all:day"] == (0, 1)
+    assert kinds_of_use(work, wecom, 1, tomorrow)["all:day"] == (1, 0)
+    # A clock that is put back frees nothing of either day.
+    assert compliance.reserve(work, wecom, "again", PEOPLE, NOON) == BitMap([1, 2])
+    assert compliance.reserve(work, wecom, "again2", PEOPLE, tomorrow) == BitMap([3])
+
+
+def test_an_accounts_send_that_goes_on_over_midnight_counts_on_both_days_and_once_in_the_month(work: Work) -> None:
+    official, service = add(work, "official"), add(work, "service", "article")
+    tomorrow = NOON + timedelta(days=1)
+    compliance.reserve(work, official, "paused", PEOPLE, NOON)
+    compliance.reserve(work, official, "morning", BitMap([1]), tomorrow)
+    with pytest.raises(Refused) as refused:
+        compliance.renew(work, official, "paused", PEOPLE, tomorrow)
+    assert refused.value.code == "compliance.no_send_left"
+    assert compliance.renew(work, official, "paused", PEOPLE, tomorrow + timedelta(days=1)) == PEOPLE
+    for number in range(4):
+        compliance.reserve(work, service, f"b{number}", BitMap([number]), NOON)
+        compliance.renew(work, service, f"b{number}", BitMap([number]), tomorrow)
+    assert compliance.account_quota(work, service, NOON) == compliance.Quota(4, 4)
+    assert compliance.release_send(work, service, "b0")
+    assert compliance.account_quota(work, service, NOON) == compliance.Quota(3, 4)
+
+
+def test_days_are_each_persons_own_where_the_workspace_says_so(work: Work) -> None:
+    wecom = add(work, "wecom")
+    contacts.declare_attribute(work, "tz", "choice", purpose="test")
+    people = {"America/New_York": BitMap([1]), "Pacific/Auckland": BitMap([2]), "no zone": BitMap([3])}
+    contacts.set_choices(work, "tz", people, why="test")
+    compliance.set_cap(work, "all", "day", 1)
+    compliance.set_zones(work, "person", "tz")
+    evening = datetime(2026, 11, 23, 23, 30, tzinfo=SHANGHAI)  # 10:30 in New York, 04:30 of the 24th in Auckland
+    assert compliance.reserve(work, wecom, "b1", PEOPLE, evening) == PEOPLE
+    for hours, free in ((1, {3}), (12, {3}), (13, {3}), (14, {1, 3}), (20, {1, 2, 3})):
+        assert compliance.over_caps(work, wecom, evening + timedelta(hours=hours)) == PEOPLE - BitMap(free), hours
+    # What was sent stays at its moment, whatever zone is asked for later.
+    compliance.set_zones(work, "account")
+    assert compliance.over_caps(work, wecom, evening) == PEOPLE
+    assert compliance.over_caps(work, wecom, evening + timedelta(hours=1)) == BitMap()
+    compliance.set_zones(work, "person", "tz")
+    contacts.set_choices(work, "tz", {"America/New_York": BitMap([3])}, why="moved")
+    assert compliance.over_caps(work, wecom, evening + timedelta(hours=1)) == PEOPLE
+    uses = compliance.used(work, wecom, 2, evening)
+    assert {(str(use.first), use.zone) for use in uses if use.period == "day"} == {("2026-11-24", "Pacific/Auckland")}
+    # At 07:00 in Auckland a slot of 04:30 is of the same day there, though Shanghai's has changed: it moves and stays.
+    later = evening + timedelta(hours=2, minutes=30)
+    assert compliance.renew(work, wecom, "b1", PEOPLE, later) == PEOPLE

@@ -111,7 +111,7 @@ def over(
             inside += [claim.members for claim in claimed if _counts(bound, span, claim)]
             if few is not None:
                 inside = [members & few for members in inside]
-            full = _at_least(work, inside, bound.limit - more + 1)
+            full = _at_least(work, inside, bound.limit - more + 1, within)
             found |= full if theirs is None else full & theirs.only if theirs.only is not None else full - theirs.but
     return found if within is None else found & within
 
@@ -175,6 +175,8 @@ def _windows(bound: Bound, moment: datetime) -> list[tuple[Span, _Theirs | None]
     return [*found, (last, _Theirs(None, away))]
 
 
-def _at_least(work: Work, sets: Sequence[BitMap], n: int) -> BitMap:
-    """People in at least `n` of the sets; for 0 that is everybody."""
-    return work.bitmaps.read(contacts.EVERYONE).copy() if n <= 0 else bitmaps.counting.at_least(sets, n)
+def _at_least(work: Work, sets: Sequence[BitMap], n: int, within: BitMap | None) -> BitMap:
+    """People in at least `n` of the sets; for 0 that is everybody who is asked for."""
+    if n > 0:
+        return bitmaps.counting.at_least(sets, n)
+    return (work.bitmaps.read(contacts.EVERYONE) if within is None else within).copy()
