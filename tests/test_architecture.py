@@ -27,7 +27,7 @@ ENGINES = {
     "fastapi": {"tagcast.*.api", "tagcast.access.guard", "tagcast.server"},
     "holidays": {"tagcast.broadcasts.timing"},
     "ibis": {"tagcast.lake"},
-    "jinja2": {"tagcast.reports", "tagcast.tracking"},
+    "jinja2": {"tagcast.reports", "tagcast.tracking", "tagcast.broadcasts.previews"},
     "lark": {"tagcast.audiences"},
     "numpy": None,
     "pandas": set(),

@@ -5,6 +5,7 @@ broadcast_reminder; the sets
 `broadcast:<id>:…`.
 """
 
+from tagcast.broadcasts import previews, variants
 from tagcast.broadcasts.actions import (
     DELIVER,
     SETTLE,
@@ -159,6 +160,7 @@ __all__ = [
     "plan",
     "plan_of",
     "planned_senders",
+    "previews",
     "proceed",
     "progress",
     "purge_receipts",
@@ -179,6 +181,7 @@ __all__ = [
     "texts_of",
     "undo",
     "unschedule",
+    "variants",
     "waiting",
     "waterfall",
     "why",

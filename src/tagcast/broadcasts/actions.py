@@ -6,7 +6,7 @@ import numpy as np
 from pyroaring import BitMap
 
 from tagcast import accounts, compliance, outcomes
-from tagcast.broadcasts import approving, breaker, cutting, ledger, pages, planning, running, stages, store
+from tagcast.broadcasts import approving, breaker, cutting, ledger, pages, planning, previews, running, stages, store
 from tagcast.broadcasts.confirming import CONFIRMED_ROUTES
 from tagcast.broadcasts.events import BroadcastStarted
 from tagcast.broadcasts.planning import numbers
@@ -70,6 +70,7 @@ def check_plan(work: Work, broadcast: Broadcast, plan_hash: str, made: planning.
         raise Refused("broadcasts.nobody", broadcast=broadcast.name)
     if broadcast.route is Route.LIST and len(made.sets["assigned"]) == 1:
         raise Refused("broadcasts.list_of_one", broadcast=broadcast.name)
+    previews.check(work, broadcast, made.sets["assigned"])
     approving.check(work, broadcast, plan_hash, len(made.sets["assigned"]))
 
 

@@ -337,6 +337,48 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("workspace", "name", name=op.f("pk_broadcast_setting")),
     )
     op.create_table(
+        "broadcast_test",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("workspace", sa.Integer(), nullable=False),
+        sa.Column("broadcast", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("tester", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("variant", sa.String(length=60), nullable=False),
+        sa.Column("digest", sa.String(length=16), nullable=False),
+        sa.Column("state", sa.String(length=10), nullable=False),
+        sa.Column("reason", sa.String(length=80), nullable=True),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("by", sa.String(length=100), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_broadcast_test")),
+        sa.UniqueConstraint(
+            "workspace",
+            "broadcast",
+            "tester",
+            "digest",
+            name=op.f("uq_broadcast_test_workspace_broadcast_tester_digest"),
+        ),
+    )
+    with op.batch_alter_table("broadcast_test", schema=None) as batch_op:
+        batch_op.create_index("ix_broadcast_test_day", ["workspace", "at"], unique=False)
+
+    op.create_table(
+        "broadcast_tester",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("workspace", sa.Integer(), nullable=False),
+        sa.Column("account", sa.Integer(), nullable=False),
+        sa.Column("contact", sa.BigInteger(), nullable=False),
+        sa.Column("userid", sa.String(length=64), nullable=False),
+        sa.Column("added_at", sa.BigInteger(), nullable=False),
+        sa.Column("added_by", sa.String(length=100), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_broadcast_tester")),
+        sa.UniqueConstraint(
+            "workspace",
+            "account",
+            "contact",
+            "userid",
+            name=op.f("uq_broadcast_tester_workspace_account_contact_userid"),
+        ),
+    )
+    op.create_table(
         "compliance_cap",
         sa.Column("workspace", sa.Integer(), nullable=False),
         sa.Column("name", sa.String(length=40), nullable=False),
