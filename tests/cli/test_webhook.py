@@ -84,6 +84,7 @@ def test_from_the_secret_to_the_report(tagcast: Shell, box: str, tmp_path: Path)
     content = {"kind": "article", "title": "会员日", "body": "全场优惠", "url": "https://shop.example.com/"}
     said = {"name": "会员日", "account": "会员系统", "audience": "all", "content": content}
     (tmp_path / "draft.json").write_text(json.dumps(said), "utf-8")
+    tagcast("quiet", "off", "--why", "tests run at any hour")
     draft = tagcast.json("broadcast", "draft", tmp_path / "draft.json")
     plan = tagcast.json("broadcast", "plan", draft["id"])
     steps = {step["name"]: step["count"] for step in plan["steps"]}

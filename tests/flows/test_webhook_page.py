@@ -95,6 +95,7 @@ def test_a_broadcast_arrives(receiver: Receiver, tmp_path: Path) -> None:
         identity = Identity("member_id", account)
         contacts.ensure(work, [PersonIn({identity: one}) for one in here])
         compliance.record(work, "marketing", contacts.everyone(work), BitMap(), source="test")
+        compliance.set_quiet_hours(work, on=False, why="tests run at any hour")
     said = {"kind": "article", "title": "会员日", "body": "今天开始", "url": "https://shop.example.com/"}
     broadcast = world.send("custom", said)
     world.work_until(broadcast)
