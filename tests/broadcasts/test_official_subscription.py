@@ -194,7 +194,7 @@ def test_marketing_is_refused_where_the_platform_forbids_it(kind: str, make: Mak
 Act = tuple[str, frozenset[int]]
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
         st.tuples(st.sampled_from(["give", "take", "back", "withdraw"]), st.frozensets(st.integers(1, 6), min_size=1)),

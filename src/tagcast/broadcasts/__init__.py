@@ -88,10 +88,10 @@ from tagcast.broadcasts.views import (
     label,
     members,
     members_csv,
-    progress,
     waterfall,
     why,
 )
+from tagcast.broadcasts.watching import Progress, Stuck, parts, progress, stuck_ones, wait_for_change
 
 __all__ = [
     "DELIVER",
@@ -160,6 +160,11 @@ __all__ = [
     "plan",
     "plan_of",
     "planned_senders",
+    "Progress",
+    "Stuck",
+    "parts",
+    "stuck_ones",
+    "wait_for_change",
     "previews",
     "proceed",
     "progress",

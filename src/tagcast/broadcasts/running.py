@@ -110,6 +110,7 @@ def _carry(work: Work, broadcast: Broadcast, who: BitMap) -> None:
     ]
     first = max(chunk.no for chunk in chunks) + 1
     store.insert_chunks(work, broadcast.id, pieces, with_msgids=broadcast.route is Route.TEMPLATE, first=first)
+    stages.count_from_now(work, broadcast)
     if broadcast.state is not State.PAUSED:
         stages.enqueue(work, broadcast.id, list(range(first, first + len(pieces))))
 

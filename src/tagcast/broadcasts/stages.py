@@ -5,7 +5,7 @@ that is the broadcast's own; a stage is a stretch of it. A stage has ended when 
 which receipts and complaints come in, the breaker is asked, and the chunks of the next stage become due.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import cache
@@ -76,26 +76,26 @@ def by_stage(work: Work, broadcast: Broadcast, piece: Piece) -> list[Piece]:
         return [piece]
     size = piece.recipients.size
     least = accounts.limits(work, broadcast.account).count("send.min_batch") or 1
-    ends = _ends(size, percent, least if broadcast.route is Route.LIST else 1)
+    stops = ends(size, percent, least if broadcast.route is Route.LIST else 1)
     order = piece.recipients[np.argsort(rules.mixed(piece.recipients, _seed(work, broadcast)), kind="stable")]
     found, begin = [], 0
-    for stage, end in enumerate(ends):
+    for stage, end in enumerate(stops):
         if end > begin:
             found.append(replace(piece, recipients=np.sort(order[begin:end]), stage=stage))
         begin = max(begin, end)
     return found
 
 
-def _ends(size: int, percent: list[float], least: int) -> list[int]:
+def ends(size: int, percent: Sequence[float], least: int) -> list[int]:
     """How many of the order are sent to by the end of each stage; no stage has fewer than `least`, but for none."""
-    ends, begin = [], 0
+    stops, begin = [], 0
     for share in percent:
         end = round(size * share / 100)
         if end - begin < least or size - end < least:
             end = size if size - end < least else begin
-        ends.append(end)
+        stops.append(end)
         begin = end
-    return [*ends[:-1], size]
+    return [*stops[:-1], size]
 
 
 def _seed(work: Work, broadcast: Broadcast) -> int:
@@ -116,7 +116,8 @@ def begin(work: Work, broadcast: Broadcast) -> None:
     """The first stage that has chunks is due."""
     tallies = store.tallies(work, broadcast.id)
     first = min((one.stage for one in tallies), default=0)
-    note(work, broadcast, stage=first, since=work.now_ms, handled=0)
+    note(work, broadcast, stage=first)
+    count_from_now(work, broadcast)
     enqueue(work, broadcast.id, [one.no for one in tallies if one.stage == first])
 
 
@@ -126,8 +127,20 @@ def note(work: Work, broadcast: Broadcast, **facts: Any) -> None:
     store.update(work, broadcast.id, running={name: value for name, value in running.items() if value is not None})
 
 
+def handled(states: Mapping[str, int]) -> int:
+    """How many have an outcome."""
+    return sum(states.values()) - states["planned"] - states["retry"]
+
+
+def count_from_now(work: Work, broadcast: Broadcast) -> None:
+    """The speed is measured from here on."""
+    states = rules.count(one.counts for one in store.tallies(work, broadcast.id))
+    note(work, broadcast, since=work.now_ms, handled=handled(states))
+
+
 def ask_on(work: Work, broadcast: Broadcast) -> None:
     """Make due what may be sent now: open chunks up to the stage, or the look at what comes after it."""
+    count_from_now(work, broadcast)
     open_ = [one for one in store.tallies(work, broadcast.id) if one.done_at is None]
     now = [one.no for one in open_ if one.stage <= due(broadcast)]
     if now:
@@ -157,8 +170,8 @@ def next_stage(work: Work, broadcast: Broadcast) -> None:
     if not waiting:
         return
     stage = min(one.stage for one in waiting)
-    handled = sum(size for one in tallies for size in one.counts[2:8])
-    note(work, broadcast, stage=stage, ended=None, since=work.now_ms, handled=handled)
+    note(work, broadcast, stage=stage, ended=None)
+    count_from_now(work, broadcast)
     enqueue(work, broadcast.id, [one.no for one in waiting if one.stage == stage])
 
 

@@ -10,13 +10,15 @@ from typing import Any
 from pyroaring import BitMap
 
 from tagcast import channels
-from tagcast.broadcasts import ledger, planning, store
+from tagcast.broadcasts import ledger, planning, stages, store
 from tagcast.broadcasts.rules import State, Status
 from tagcast.kit.errors import Lang, NotFound
 from tagcast.kit.uow import Work
 
 PLATFORMS: Mapping[str, channels.Platform] = {"official": "official", "wecom": "wecom"}
 OUTCOMES = (*ledger.OUTCOME_SETS.values(), "opened", "clicked")
+# Statuses that have no set of their own, and are read from the chunks.
+WAITING = ("planned", "retry")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,19 +40,6 @@ class Failure:
     count: int
     sentence_zh: str
     sentence_en: str
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """Where a broadcast stands; `states` sums to `assigned`. `reason`: why it is paused, held up or being cancelled."""
-
-    state: str
-    reason: str | None
-    reason_zh: str
-    reason_en: str
-    assigned: int
-    holdout: int
-    states: Mapping[str, int]
 
 
 @cache
@@ -94,8 +83,13 @@ def members(work: Work, broadcast_id: int, name: str) -> BitMap:
     broadcast = store.get(work, broadcast_id)
     steps = {step.name: step.key for step in waterfall(work, broadcast_id)}
     known = {**{outcome: f"{broadcast.key}:{outcome}" for outcome in OUTCOMES}, **steps}
+    if name in WAITING:
+        chunks = store.chunks_of(work, broadcast_id)
+        return BitMap.union(
+            BitMap(), *(ledger.members(one.recipients[one.statuses == Status[name.upper()]]) for one in chunks)
+        )
     if name not in known:
-        raise NotFound("broadcasts.no_set", name=name, known=", ".join(known))
+        raise NotFound("broadcasts.no_set", name=name, known=", ".join([*known, *WAITING]))
     return work.bitmaps.read(known[name])
 
 
@@ -106,7 +100,11 @@ def members_csv(work: Work, broadcast_id: int, name: str) -> Iterator[str]:
     step = next((one for one in waterfall(work, broadcast_id) if one.name == name), None)
     both = label(name, "zh"), label(name, "en")
 
+    reasons = store.reasons_of(work, broadcast_id) if name in ("failed", "held") else {}
+
     def reason(contact: int) -> tuple[str, str]:
+        if contact in reasons:
+            return sentences(reasons[contact])
         if step is not None and name == "yields":
             return _of_step(work, broadcast, step, contact)
         return both
@@ -150,33 +148,38 @@ def sentences(reason: str) -> tuple[str, str]:
     return reason, reason
 
 
-def progress(work: Work, broadcast_id: int) -> Progress:
-    """State and counts of a broadcast."""
-    broadcast = store.get(work, broadcast_id)
-    reason = broadcast.reason
-    if reason is None and broadcast.state is State.SENDING:
-        reason = store.trouble(work, broadcast_id)
-    return Progress(
-        str(broadcast.state),
-        reason,
-        *sentences(reason or ""),
-        work.bitmaps.count(f"{broadcast.key}:assigned"),
-        work.bitmaps.count(f"{broadcast.key}:holdout"),
-        ledger.states(work, broadcast_id),
-    )
-
-
 def why(work: Work, broadcast_id: int, contact: int) -> tuple[str, str, str]:
     """(word, zh, en) of what a broadcast meant for one contact: a waterfall step, or his status in the ledger."""
     broadcast = store.get(work, broadcast_id)
-    status = store.status_of(work, broadcast.id, contact)
-    if status is not None:
-        word = status.name.lower()
-        reason = store.failure_of(work, broadcast.id, contact)
-        if status in (Status.FAILED, Status.HELD) and reason is not None:
-            return word, *sentences(reason)
-        return word, words()[f"status_{word}"]["zh"], words()[f"status_{word}"]["en"]
+    found = store.chunk_of(work, broadcast.id, contact)
+    if found is not None:
+        return _of_status(work, broadcast, *found, contact)
     for step in waterfall(work, broadcast_id):
         if step.name not in ("addressed", "assigned") and contact in work.bitmaps.read(step.key):
             return step.name, *_of_step(work, broadcast, step, contact)
     return "not_addressed", words()["not_addressed"]["zh"], words()["not_addressed"]["en"]
+
+
+def _of_status(
+    work: Work, broadcast: store.Broadcast, chunk: store.Chunk, status: Status, contact: int
+) -> tuple[str, str, str]:
+    """(word, zh, en) of a status, with what is being done about it."""
+    word = status.name.lower()
+    said = words()[f"status_{word}"]
+    if status in (Status.FAILED, Status.HELD):
+        reason = store.failure_of(work, broadcast.id, contact)
+        return (word, said["zh"], said["en"]) if reason is None else (word, *sentences(reason))
+    more = ""
+    if status is Status.IN_DOUBT:
+        more = f"in_doubt_{broadcast.route}"
+    elif status in (Status.PLANNED, Status.RETRY) and not chunk.done:
+        if broadcast.state is State.PAUSED:
+            more = "waits_pause"
+        elif chunk.stage > stages.due(broadcast):
+            more = "waits_stage"
+        elif chunk.progress.get(store.TROUBLE):
+            zh, en = sentences(str(chunk.progress[store.TROUBLE]))
+            return word, f"{said['zh']}：{zh}", f"{said['en']}: {en}"
+    if more not in words():
+        return word, said["zh"], said["en"]
+    return word, f"{said['zh']}：{words()[more]['zh']}", f"{said['en']}: {words()[more]['en']}"

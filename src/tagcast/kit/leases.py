@@ -125,6 +125,32 @@ def hasten(work: Work, kind: str, key: str) -> None:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Open pieces of work: held by a live worker, due and taken by nobody, due later; when the next of these is due."""
+
+    held: int
+    due: int
+    later: int
+    next_due: int | None
+
+
+def standing(work: Work, kind: str, prefix: str) -> Standing:
+    """How the open work of a kind stands whose keys begin so. `next_due` in epoch milliseconds."""
+    now = clock_ms(work.connection)
+    rows = work.connection.execute(
+        sa.select(leases.c.until, leases.c.due_at).where(
+            leases.c.workspace == work.workspace,
+            leases.c.kind == kind,
+            leases.c.key.startswith(prefix, autoescape=True),
+            leases.c.done_at.is_(None),
+        )
+    ).all()
+    free = [row.due_at for row in rows if row.until <= now]
+    later = [due for due in free if due > now]
+    return Standing(len(rows) - len(free), len(free) - len(later), len(later), min(later, default=None))
+
+
 def enqueue_all(work: Work, kind: str, wanted: Mapping[str, dict[str, Any]]) -> None:
     """As `enqueue` for each key with its payload, due now, in few statements."""
     if not wanted:

@@ -53,6 +53,7 @@ from tagcast.broadcasts.store.outcomes import (
     insert_failures,
     insert_receipts,
     open_receipts,
+    reasons_of,
     take_receipts,
 )
 
@@ -95,6 +96,7 @@ __all__ = [
     "occurrences",
     "open_chunks",
     "open_receipts",
+    "reasons_of",
     "plan_of",
     "put_setting",
     "save_chunk",

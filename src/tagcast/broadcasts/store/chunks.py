@@ -178,13 +178,14 @@ def trouble(work: Work, broadcast: int) -> str | None:
     return next((progress[TROUBLE] for progress in rows if TROUBLE in progress), None)
 
 
-def tallies(work: Work, broadcast: int) -> list[Tally]:
-    """Where each chunk stands, in order, without reading who is in it."""
+def tallies(work: Work, broadcast: int, *, after: int = -1, limit: int | None = None) -> list[Tally]:
+    """Where each chunk stands, in order, without reading who is in it; those after a number, so many."""
     columns = (
         chunks.c.no, chunks.c.stage, chunks.c.sender, chunks.c.counts, chunks.c.moved_at, chunks.c.done_at,
         chunks.c.progress,
     )  # fmt: skip
-    rows = work.connection.execute(sa.select(*columns).where(_here(work, broadcast)).order_by(chunks.c.no))
+    here = sa.and_(_here(work, broadcast), chunks.c.no > after)
+    rows = work.connection.execute(sa.select(*columns).where(here).order_by(chunks.c.no).limit(limit))
     return [
         Tally(
             no=row.no,

@@ -53,6 +53,16 @@ def contacts_failed(work: Work, broadcast: int, reasons: Sequence[str]) -> list[
     return list(rows)
 
 
+def reasons_of(work: Work, broadcast: int) -> dict[int, str]:
+    """Contact → why he failed or was held."""
+    rows = work.connection.execute(
+        sa.select(failures.c.contact, failures.c.reason).where(
+            failures.c.workspace == work.workspace, failures.c.broadcast == broadcast
+        )
+    )
+    return {row.contact: row.reason for row in rows}
+
+
 def failure_of(work: Work, broadcast: int, contact: int) -> str | None:
     """Why one recipient failed or was held."""
     return work.connection.scalar(
