@@ -68,3 +68,11 @@ def small_audience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(audience, "BY_HTTP", 5)
     monkeypatch.setattr(audience, "SLOW", 5)
     monkeypatch.setattr(audience.peers, "EVERY", [one for one in audience.peers.EVERY if "postgresql" not in one[0]])
+
+
+def test_a_plan_is_that_of_sql(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(importlib.import_module("bench.plan"), "TURNS", 1)
+    assert main(["bench", "plan", "--size", "3000", "--json"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {row["peer_name"] for row in rows} >= {"postgresql joins", "postgresql, a row a recipient"}
+    assert all(set(row) == BARS and row["equal"] is True for row in rows)

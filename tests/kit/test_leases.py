@@ -39,6 +39,31 @@ def test_asked_twice_is_done_once_and_opens_anew_after_it_was_done(runtime: Runt
     assert again.payload == {"n": 3}
 
 
+def test_many_are_asked_for_as_one_by_one(runtime: Runtime) -> None:
+    """Of 1,200: what waits keeps its payload, what is held is left alone, what was done opens anew."""
+    ask(runtime, "waits", n=1)
+    ask(runtime, "held", -1.0, n=1)
+    held = claim(runtime, "one")
+    ask(runtime, "done", -2.0, n=1)
+    done = claim(runtime, "one")
+    assert held is not None
+    assert done is not None
+    assert (held.key, done.key) == ("held", "done")
+    with runtime.system() as connection:
+        leases.complete(connection, done)
+    names = ["waits", "held", "done", *map(str, range(1_197))]
+    with runtime.work(1, "test") as work:
+        leases.enqueue_all(work, KIND, {name: {"n": 2} for name in names})
+        leases.enqueue_all(work, KIND, {})
+    found = {}
+    while (one := claim(runtime, "two")) is not None:
+        found[one.key] = one.payload["n"]
+    assert found == {name: 1 if name == "waits" else 2 for name in names if name != "held"}
+    with runtime.system() as connection:
+        leases.complete(connection, held)
+    assert claim(runtime, "two") is None
+
+
 def test_what_is_asked_for_again_while_it_is_held_is_done_once_more(runtime: Runtime) -> None:
     def again() -> None:
         with runtime.work(1, "test") as work:

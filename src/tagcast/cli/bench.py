@@ -70,6 +70,12 @@ def lake(ctx: typer.Context, size: Annotated[int, typer.Option(min=1000, help="E
     _run(ctx, "lake", size, BARS)
 
 
+@app.command()
+def plan(ctx: typer.Context, size: Annotated[int, typer.Option(min=1000, help="Recipients.")] = 2_000_000) -> None:
+    """A broadcast planned and frozen, against PostgreSQL with a row a fact and a row a recipient."""
+    _run(ctx, "plan", size, BARS)
+
+
 @app.command(name="import")
 def import_(ctx: typer.Context, size: Annotated[int, typer.Option(min=100, help="Rows.")] = 20_000) -> None:
     """Importing contacts, against bulk loads of SQLite and PostgreSQL."""
