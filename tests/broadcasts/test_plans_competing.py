@@ -10,6 +10,7 @@ from hypothesis import strategies as some
 from pyroaring import BitMap
 
 from tagcast import broadcasts, compliance, tags
+from tagcast.broadcasts import drafting, store
 from tagcast.broadcasts.planning import competing
 from tagcast.broadcasts.priority import Rank
 from tagcast.kit.errors import Invalid
@@ -168,3 +169,28 @@ def test_what_is_coming_by_day_and_who_is_out_of_quota_then(runtime: Runtime) ->
         assert quota.left == [10, 20, 0, 70]
         assert set(broadcasts.with_left(work, at, 1)) == set(who[10:30])
         assert [(use.period, use.limit, use.scope) for use in quota.uses][-1] == ("month", 4, "person")
+
+
+def test_a_series_claims_each_of_its_moments_but_not_from_its_own_copies(runtime: Runtime) -> None:
+    weekly = {"rule": {"every": "week", "on": ["thu"], "time": "12:00"}}
+    with runtime.work(1, "test", now=NOON) as work:
+        at = account(work)
+        who = people(work, at, 10)
+        compliance.set_cap(work, f"account:{at}", "week", 1)
+        series = draft(work, at, name="周四", settings={"schedule": weekly, "priority": {"level": 60}})
+        broadcasts.schedule(work, broadcasts.plan(work, series).hash)
+        assert [one.day.day for one in broadcasts.calendar(work, 25)] == [12, 19, 26, 3]
+        assert [(one.messages, one.out) for one in broadcasts.forecast(work, 25)] == [(10, 10)] * 4
+        other = draft(work, at)
+        broadcasts.plan(work, other, NOON + timedelta(days=8))
+        assert opened(work, other)["yields"] == set(who)
+        assert broadcasts.why(work, other, who[0])[1].endswith(f"：周四 ({series})")
+        # A copy for the first moment, as the series makes it when the moment comes.
+        parent = broadcasts.get(work, series)
+        section = {"of": series, "no": 1, "due": 0}
+        settings_ = {name: value for name, value in parent.settings.items() if name != "schedule"}
+        values = drafting.values_of(parent) | {"settings": {**settings_, "series": section}, "name": "周四 1"}
+        copy = store.insert(work, **values)
+        broadcasts.plan(work, copy)
+        assert "yields" not in opened(work, copy)
+        assert opened(work, copy)["assigned"] == set(who)
