@@ -127,8 +127,9 @@ def draw(numbers: Numbers, percent: float, seed: int) -> Numbers:
     size = round(numbers.size * percent / 100)
     if size == 0:
         return np.empty(0, dtype=np.uint32)
-    chosen = np.argsort(mixed(numbers, seed), kind="stable")[:size]
-    return np.sort(numbers[chosen])
+    # Mixing maps different numbers to different ones, so just `size` of them are up to the size-th smallest.
+    order = mixed(numbers, seed)
+    return np.sort(numbers[order <= np.partition(order, size - 1)[size - 1]])
 
 
 @dataclass(frozen=True, slots=True)
