@@ -2,6 +2,7 @@
 
 import sqlalchemy as sa
 
+from tagcast.broadcasts import posting_tables as posting_tables
 from tagcast.kit import db, sealed
 
 broadcasts = sa.Table(

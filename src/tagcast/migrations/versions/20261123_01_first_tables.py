@@ -722,6 +722,59 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("link", name=op.f("pk_message_page")),
     )
     op.create_table(
+        "posting",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("workspace", sa.Integer(), nullable=False),
+        sa.Column("account", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("kind", sa.String(length=20), nullable=False),
+        sa.Column("name", sa.String(length=200), nullable=False),
+        sa.Column("purpose", sa.String(length=60), nullable=False),
+        sa.Column("content", sa.JSON(), nullable=False),
+        sa.Column("target", sa.JSON(), nullable=False),
+        sa.Column("within_hours", sa.Float(), nullable=False),
+        sa.Column("state", sa.String(length=20), nullable=False),
+        sa.Column("reason", sa.String(length=200), nullable=True),
+        sa.Column("stopping", sa.Boolean(), nullable=False),
+        sa.Column("plan_hash", sa.String(length=16), nullable=True),
+        sa.Column("plan", sa.JSON(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("created_by", sa.String(length=80), nullable=False),
+        sa.Column("started_at", sa.BigInteger(), nullable=True),
+        sa.Column("finished_at", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_posting")),
+    )
+    with op.batch_alter_table("posting", schema=None) as batch_op:
+        batch_op.create_index("ix_posting_account", ["workspace", "account", "started_at"], unique=False)
+        batch_op.create_index("ix_posting_plan", ["workspace", "plan_hash"], unique=False)
+
+    op.create_table(
+        "posting_outcome",
+        sa.Column("workspace", sa.Integer(), nullable=False),
+        sa.Column("posting", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
+        sa.Column("post", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("recipient", sa.String(length=64), nullable=False),
+        sa.Column("status", sa.String(length=20), nullable=False),
+        sa.Column("reason", sa.String(length=80), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("workspace", "posting", "post", "recipient", name=op.f("pk_posting_outcome")),
+    )
+    with op.batch_alter_table("posting_outcome", schema=None) as batch_op:
+        batch_op.create_index("ix_posting_outcome_recipient", ["workspace", "recipient"], unique=False)
+
+    op.create_table(
+        "posting_post",
+        sa.Column("workspace", sa.Integer(), nullable=False),
+        sa.Column("posting", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
+        sa.Column("no", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("sender", sa.String(length=64), nullable=False),
+        sa.Column("call", sa.String(length=20), nullable=False),
+        sa.Column("tried_at", sa.BigInteger(), nullable=True),
+        sa.Column("msgid", sa.String(length=80), nullable=True),
+        sa.Column("progress", sa.JSON(), nullable=False),
+        sa.Column("done_at", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("workspace", "posting", "no", name=op.f("pk_posting_post")),
+    )
+    op.create_table(
         "rate",
         sa.Column("workspace", sa.Integer(), nullable=False),
         sa.Column("account", sa.Integer(), nullable=False),
