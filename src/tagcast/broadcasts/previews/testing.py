@@ -51,40 +51,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """One message for one tester. `test` 0: he was shown it before, and it is not sent."""
-
-    test: int
-    tester: Tester
-    variant: str
-    said: Content
-    to: str
-    key: str
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """What came of it for one tester. `state`: sent, failed, unknown, or already (he was shown it before)."""
-
-    tester: int
-    contact: int
-    userid: str
-    variant: str
-    state: str
-    reason: str
-    sentence_zh: str
-    sentence_en: str
-
-
-async def send(
-    runtime: Runtime,
-    workspace: int,
-    actor: str,
-    broadcast_id: int,
-    asked: Asked,
-) -> list[Shown]:
-    """Show the message to testers now. What a call came to is told for each; what cannot be begun is raised: Refused,
-    NotFound, Invalid.
-    """
+    """One message for one tester. `test` 0: it is not sent; `before` says why, already or unknown."""
 
     def prepared() -> tuple[int, list[Shot]]:
         with runtime.work(workspace, actor) as work:
@@ -92,7 +59,7 @@ async def send(
             return broadcast.account, _shots(work, broadcast, asked)
 
     account, shots = await asyncio.to_thread(prepared)
-    found = [_told(shot, "already", None) for shot in shots if not shot.test]
+    found = [_told(shot, shot.before, None) for shot in shots if not shot.test]
     async with accounts.connect(runtime, workspace, account) as connected:
         for shot in shots:
             if shot.test:
@@ -127,7 +94,8 @@ def _shots(work: Work, broadcast: Broadcast, asked: Asked) -> list[Shot]:
             said = _said(work, broadcast, key, asked.like or tester.contact or sample)
             name = variants.name_of(broadcast, key)
             if known is not None and known.state != FAILED and not asked.again:
-                found.append(Shot(0, tester, name, said, to, ""))
+                told = "unknown" if known.state == CALLING else "already"
+                found.append(Shot(0, tester, name, said, to, "", told))
                 continue
             # Of one of whom nobody knows the call is repeated with its key: the platform may recognise it.
             at = known.at if known is not None and known.state == CALLING else work.now
