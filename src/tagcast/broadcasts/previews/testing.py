@@ -53,6 +53,34 @@ class Asked:
 class Shot:
     """One message for one tester. `test` 0: it is not sent; `before` says why, already or unknown."""
 
+    test: int
+    tester: Tester
+    variant: str
+    said: Content
+    to: str
+    key: str
+    before: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What came of it for one tester. `state`: sent, failed, unknown, or already (he was shown it before)."""
+
+    tester: int
+    contact: int
+    userid: str
+    variant: str
+    state: str
+    reason: str
+    sentence_zh: str
+    sentence_en: str
+
+
+async def send(runtime: Runtime, workspace: int, actor: str, broadcast_id: int, asked: Asked) -> list[Shown]:
+    """Show the message to testers now. What a call came to is told for each; what cannot be begun is raised: Refused,
+    NotFound, Invalid.
+    """
+
     def prepared() -> tuple[int, list[Shot]]:
         with runtime.work(workspace, actor) as work:
             broadcast = broadcasts.get(work, broadcast_id, lock=True)
