@@ -121,6 +121,7 @@ async def _call(job: _Job, talk: Talk) -> float:
         found = await (groups.create(talk) if job.posting.kind == GROUPS else moments.create(talk))
     except (ChannelError, TagcastError) as error:
         if isinstance(error, ChannelError) and error.reaction is Reaction.IN_DOUBT:
+            await job.step(partial(_note_lost, reason_of(error)))
             return max(0.1, job.runtime.settings.in_doubt_seconds)
         return await job.step(partial(_refused, error))
     await job.step(partial(_accepted, found))
@@ -201,12 +202,17 @@ def _refused(error: ChannelError | TagcastError, work: Work, posting: Posting, p
     return max(wait_of(error), FASTEST)
 
 
+def _note_lost(reason: str, work: Work, posting: Posting, _post: Post) -> None:
+    store.update(work, posting.id, reason=reason)
+
+
 def _of_post(error: ChannelError) -> bool:
     return error.reaction is Reaction.PERMANENT and error.scope in (Scope.SENDER, Scope.RECIPIENT)
 
 
 def _accepted(found: Found, work: Work, posting: Posting, post: Post) -> None:
     post.call, post.msgid = "accepted", found.msgid
+    store.update(work, posting.id, reason=None)
     if found.moment is not None:
         post.progress["moment"] = found.moment
     left = [one.recipient for one in store.outcomes_of(work, posting.id, post.no)]
