@@ -71,6 +71,10 @@ def test_consents_by_commands(tagcast: Shell, tmp_path: Path) -> None:
     assert tagcast.json("consent", "set", "minor", "on", 5, "--why", "the mother called")["changed"] == 1
     counts = {row["what"]: row["contacts"] for row in tagcast.json("consent", "ls")}
     assert counts == {"marketing": 5, "service": 0, "suppressed": 1, "personalisation off": 1, "minor": 1}
+    for what, numbers in (("personalisation", "2"), ("suppressed", "4"), ("minor", "5"), ("marketing", "1 2 3 4 5")):
+        tagcast("consent", "export", what, tmp_path / f"{what}.csv")
+        assert (tmp_path / f"{what}.csv").read_text("utf-8-sig").split()[1:] == numbers.split()
+    assert "minor" in tagcast("consent", "export", "profiling", tmp_path / "x.csv", code=2).stderr
     shown = tagcast.json("consent", "show", "customer_id:m2")
     assert (shown["personalised"], shown["consented"]) == (False, ["marketing"])
     assert [record["purpose"] for record in shown["records"]] == ["personalisation", "marketing"]

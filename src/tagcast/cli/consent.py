@@ -8,7 +8,7 @@ from pyroaring import BitMap
 
 from tagcast import compliance, contacts
 from tagcast.cli import whom
-from tagcast.cli.contacts import number_of
+from tagcast.cli.contacts import number_of, write_to
 from tagcast.cli.frame import Frame
 from tagcast.cli.whom import Whom
 from tagcast.kit.errors import Invalid
@@ -61,6 +61,39 @@ def ls(ctx: typer.Context) -> None:
     frame.table(rows, ["what", "contacts"], of="consent")
 
 
+@app.command()
+def export(
+    ctx: typer.Context,
+    what: Annotated[
+        str,
+        typer.Argument(metavar="WHAT", help="marketing, service …; personalisation (who refused), suppressed, minor."),
+    ],
+    file: Annotated[Path, typer.Argument(help="Where to write; .parquet for Parquet, else CSV.")],
+    columns: Annotated[str, typer.Option(help="number, identity:<kind>, attribute:<name>, separated by commas.")] = (
+        "number"
+    ),
+) -> None:
+    """Write who is counted in a line of `ls` as a file."""
+    frame = Frame.of(ctx)
+    form = write_to(file)
+    with frame.read() as work:
+        rows = contacts.export(work, _listed(work, what), columns.split(","), file, format=form)
+    frame.emit({"file": file, "rows": rows})
+
+
+def _listed(work: Work, what: str) -> BitMap:
+    match what:
+        case "suppressed":
+            return compliance.suppressed(work)
+        case "personalisation":
+            return compliance.personalisation_refused(work)
+        case "minor":
+            return compliance.minors(work)
+        case _:
+            _check_what(what)
+            return compliance.consented(work, what)
+
+
 @app.command(name="set")
 def set_(
     ctx: typer.Context,
@@ -98,11 +131,15 @@ def _record(work: Work, what: str, found: BitMap, *, on: bool, why: str) -> int:
         return change(work, found, source=why)
     if what == MINOR:
         return (compliance.mark_minors if on else compliance.unmark_minors)(work, found, why=why)
-    if what not in {one.name for one in PURPOSES}:
-        known = ", ".join([*(one.name for one in PURPOSES), PERSONALISATION, SUPPRESSED, MINOR])
-        raise Invalid("compliance.unknown_purpose", purpose=what, known=known)
+    _check_what(what)
     granted, withdrawn = (found, BitMap()) if on else (BitMap(), found)
     return sum(compliance.record(work, what, granted, withdrawn, source=why))
+
+
+def _check_what(purpose: str) -> None:
+    if purpose not in {one.name for one in PURPOSES}:
+        known = ", ".join([*(one.name for one in PURPOSES), PERSONALISATION, SUPPRESSED, MINOR])
+        raise Invalid("compliance.unknown_purpose", purpose=purpose, known=known)
 
 
 @app.command()
