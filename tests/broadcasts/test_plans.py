@@ -379,3 +379,20 @@ def test_rows_of_csv_are_cut_where_they_should_be(work: Work) -> None:
     rows = list(csv.reader(broadcasts.members_csv(work, low, "yields")))
     assert len(rows) == 6
     assert all(row[2] == f'让给优先级更高的群发：会员,"日" ({high})' for row in rows[1:])
+
+
+def test_a_deleted_draft_follows_its_tags_and_what_cannot_be_is_not_taken_back(runtime: Runtime) -> None:
+    with runtime.work(1, "test") as work:
+        at = account(work)
+        people(work, at, 3)
+        gone, other = tags.ensure(work, "甲"), tags.ensure(work, "乙")
+        deleted, edited = draft(work, at, audience='tag("甲")'), draft(work, at, audience='tag("乙")')
+        broadcasts.delete(work, deleted)
+        broadcasts.edit(work, edited, {"audience": "all"})
+        tags.rename(work, gone.id, "丙")
+        tags.rename(work, other.id, "丁")
+        back = broadcasts.undo(work, deleted)
+        assert audiences.to_text(audiences.from_json(back.audience)) == 'tag("丙")'
+        with pytest.raises(Invalid):
+            broadcasts.undo(work, edited)
+        assert audiences.to_text(audiences.from_json(broadcasts.get(work, edited).audience)) == "all"

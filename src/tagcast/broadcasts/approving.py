@@ -86,7 +86,7 @@ def decide(work: Work, plan_hash: str, *, approved: bool, note: str = "") -> App
     if broadcast_id is None:
         raise NotFound("broadcasts.no_plan", plan=plan_hash)
     broadcast = store.get(work, broadcast_id, lock=True)
-    if broadcast.state not in (State.DRAFT, State.SCHEDULED):
+    if broadcast.state not in (State.DRAFT, State.SCHEDULED) and not broadcast.waits:
         needed = f"{State.DRAFT} / {State.SCHEDULED}"
         raise Conflict("broadcasts.wrong_state", broadcast=broadcast.name, state=str(broadcast.state), needed=needed)
     if work.actor in {broadcast.created_by, *store.editors(work, broadcast_id)}:

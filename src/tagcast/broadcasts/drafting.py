@@ -56,15 +56,16 @@ def edit(work: Work, broadcast_id: int, changes: Mapping[str, Any]) -> Broadcast
     if unknown := sorted(set(changes) - set(GIVEN)):
         raise Invalid("broadcasts.unknown_edit", field=", ".join(unknown), known=", ".join(GIVEN))
     before = values_of(broadcast)
-    after = _checked(work, {**{name: before[name] for name in GIVEN}, **changes})
+    after = _checked(work, _given(before) | dict(changes))
+    if "series" in before["settings"]:
+        after["settings"]["series"] = before["settings"]["series"]
     return _change(work, broadcast, before, after)
 
 
 def copy(work: Work, broadcast_id: int, name: str = "") -> Broadcast:
     """A new draft that says the same to the same people, of any broadcast. Raises NotFound; Invalid as `draft`."""
     values = values_of(store.get(work, broadcast_id))
-    given = {field: values[field] for field in GIVEN}
-    given["settings"] = {section: value for section, value in given["settings"].items() if section != "series"}
+    given = _given(values)
     given["name"] = name or _next_name(work, values["name"])
     return draft(work, **given)
 
@@ -78,13 +79,18 @@ def delete(work: Work, broadcast_id: int) -> None:
 
 
 def undo(work: Work, broadcast_id: int) -> Broadcast:
-    """Take the newest change of a draft back, or its deletion. Raises Conflict when nothing is left to take back."""
+    """Take the newest change of a draft back, or its deletion.
+
+    Raises Conflict when nothing is left to take back, and as `draft` for what cannot be any more: a tag that is gone.
+    """
     broadcast = store.get(work, broadcast_id, lock=True, deleted=True)
     if broadcast.state is not State.DELETED:
         _draft(work, broadcast_id)
     last = store.last_edit(work, broadcast_id)
     if last is None:
         raise Conflict("broadcasts.nothing_to_undo", broadcast=broadcast.name)
+    if broadcast.state is State.DRAFT:
+        _checked(work, _given(values_of(broadcast) | last.before))
     store.mark_undone(work, last.id)
     planning.forget(work, broadcast)
     store.update(work, broadcast_id, **last.before)
@@ -94,6 +100,12 @@ def undo(work: Work, broadcast_id: int) -> Broadcast:
 def values_of(broadcast: Broadcast) -> dict[str, Any]:
     """The columns of a draft that can be changed."""
     return {name: getattr(broadcast, name) for name in FIELDS} | {"route": str(broadcast.route)}
+
+
+def _given(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What a person could have given for these columns: of which series it is, only we say."""
+    settings = {section: value for section, value in values["settings"].items() if section != "series"}
+    return {**{name: values[name] for name in GIVEN}, "settings": settings}
 
 
 def _draft(work: Work, broadcast_id: int) -> Broadcast:

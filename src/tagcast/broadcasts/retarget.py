@@ -18,6 +18,8 @@ from tagcast.kit.uow import Work
 
 # What is still to be sent.
 LIVE = (State.DRAFT, State.SCHEDULED)
+# A deleted draft may come back.
+FOLLOWING = (*LIVE, State.DELETED)
 
 
 def every(workspace: int) -> sa.Select[Any]:
@@ -28,12 +30,12 @@ def every(workspace: int) -> sa.Select[Any]:
 
 def drafts(workspace: int) -> sa.Select[Any]:
     """Those that follow a change of names: few, found by an index, however many were sent."""
-    return every(workspace).where(broadcasts.c.state.in_(LIVE))
+    return every(workspace).where(broadcasts.c.state.in_(FOLLOWING))
 
 
 def _uses(work: Work) -> Iterator[tags.Use]:
     refs = [(tag.account, tag.path, tag.id) for tag in tags.every(work).values()]
-    for row in work.connection.execute(every(work.workspace)).all():
+    for row in work.connection.execute(every(work.workspace).where(broadcasts.c.state != State.DELETED)).all():
         branches, exactly, over = audiences.tag_uses(audiences.from_json(row.audience), refs)
         yield tags.Use("broadcast", row.id, row.name, branches, exactly, over, live=row.state in LIVE)
 
@@ -58,8 +60,8 @@ def _rewrite(work: Work, old: tags.Tag, new: tags.Tag) -> tags.Notes:
 def _restore(work: Work, notes: Sequence[dict[str, Any]]) -> None:
     """What was sent meanwhile stays as it was sent; a draft whose audience was changed is not overwritten."""
     for note in reversed(notes):
-        found = store.get(work, note["id"], lock=True)
-        if found.state in LIVE:
+        found = store.get(work, note["id"], lock=True, deleted=True)
+        if found.state in FOLLOWING:
             before, after = (audiences.recalled(work, note[one]) for one in ("before", "after"))
             if found.audience != audiences.to_json(after):
                 raise Conflict("broadcasts.audience_moved", broadcast=found.name)
