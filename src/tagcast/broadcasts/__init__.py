@@ -29,6 +29,7 @@ from tagcast.broadcasts.content import (
     texts_of,
     worst_cases,
 )
+from tagcast.broadcasts.consents import counts as consents_left
 from tagcast.broadcasts.drafting import GIVEN, copy, delete, draft, edit, undo
 from tagcast.broadcasts.employees import (
     EmployeeTask,
@@ -136,6 +137,7 @@ __all__ = [
     "calendar",
     "cancel",
     "coming",
+    "consents_left",
     "copy",
     "costs",
     "decide",

@@ -1,6 +1,6 @@
 """`tagcast broadcast`: draft, plan, send, watch, stop."""
 
-import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any
@@ -27,7 +27,7 @@ FIELDS: dict[str, type | UnionType] = {
     "holdout_percent": int | float,
     "settings": dict,
 }
-OVER = ("finished", "cancelled")
+OVER = ("finished", "cancelled", "expired")
 
 
 @app.command()
@@ -123,30 +123,44 @@ def status(
 ) -> None:
     """Where it stands. Exit code 3 when it is over and some were not reached."""
     frame = Frame.of(ctx)
+    version = ""
     while True:
+        now = broadcasts.wait_for_change(frame.read, broadcast, version)
         with frame.read() as work:
-            now = broadcasts.progress(work, broadcast)
             failures = broadcasts.failures(work, broadcast)
-        frame.emit(
-            {
-                "id": broadcast,
-                "state": now.state,
-                "reason": now.reason,
-                "assigned": now.assigned,
-                "holdout": now.holdout,
-                **now.states,
-                "failures": {
-                    failure.reason if frame.json else getattr(failure, f"sentence_{frame.lang}"): failure.count
-                    for failure in failures
-                },
-            }
-        )
+        if now.version != version:
+            frame.emit(_standing(frame, broadcast, now, failures))
+        version = now.version
         if not watch or now.state in OVER:
             break
-        time.sleep(2)
     reached = now.states.get("accepted", 0) + now.states.get("delivered", 0)
     if now.state in OVER and reached < now.assigned:
         raise typer.Exit(PARTLY_SENT)
+
+
+def _standing(
+    frame: Frame, broadcast: int, now: broadcasts.Progress, failures: Sequence[broadcasts.Failure]
+) -> dict[str, Any]:
+    """What `status` shows; what has no value is left out, but for a machine."""
+    zh = frame.lang == "zh"
+    shown: dict[str, Any] = {
+        "id": broadcast,
+        "state": now.state,
+        "reason": now.reason if frame.json or now.reason is None else now.reason_zh if zh else now.reason_en,
+        "assigned": now.assigned,
+        "holdout": now.holdout,
+        **now.states,
+    }
+    more: dict[str, Any] = {
+        "stage": f"{now.stage}/{now.stages}" if now.stages else None,
+        "waits_until": now.waits_until,
+        "rate": now.rate,
+        "seconds_left": now.seconds_left,
+        "stuck": None if now.stuck is None else now.stuck.word if frame.json else now.stuck.zh if zh else now.stuck.en,
+    }
+    shown |= {name: value for name, value in more.items() if frame.json or value is not None}
+    told = {one.reason if frame.json else one.sentence_zh if zh else one.sentence_en: one.count for one in failures}
+    return {**shown, "failures": told}
 
 
 @app.command()
