@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "caps": ("caps", "app"),
     "quiet": ("quiet", "app"),
     "broadcast": ("broadcast_all", "app"),
+    "post": ("post", "app"),
     "media": ("media", "app"),
     "report": ("report", "app"),
     "serve": ("server", "serve"),

@@ -5,7 +5,7 @@ Its posts are calls: one an owner of groups, one for a Moment. Owns: posting, po
 `posting:<id>:…` (contacts, of Moments only).
 """
 
-from tagcast.broadcasts.postings.actions import cancel, draft, get, list_, plan, send, status
+from tagcast.broadcasts.postings.actions import cancel, draft, get, list_, plan, resume, send, status
 from tagcast.broadcasts.postings.shapes import KIND, Line, Outcome, Plan, Posting, Status
 from tagcast.broadcasts.postings.working import work_off
 
@@ -21,6 +21,7 @@ __all__ = [
     "get",
     "list_",
     "plan",
+    "resume",
     "send",
     "status",
     "work_off",
