@@ -7,13 +7,13 @@ import pytest
 from pyroaring import BitMap
 
 from tagcast import broadcasts, compliance, contacts, tags
-from tagcast.broadcasts import variants
+from tagcast.broadcasts import running, variants
 from tagcast.kit.errors import Conflict, Invalid, Refused
 from tagcast.kit.uow import Runtime, Work
 from tests.broadcasts.conftest import NOTICE, TEXT, Make
 from tests.broadcasts.test_actions import TEMPLATE, account
 from tests.broadcasts.test_actions import people as make_people
-from tests.flows.harness import World
+from tests.flows.harness import World, until
 
 OTHER = {"kind": "text", "text": "本周新品到店，欢迎来看看"}
 
@@ -239,3 +239,58 @@ def test_a_variant_travels_as_the_message_does_and_a_bandit_needs_to_see(runtime
         with pytest.raises(Refused) as raised:
             broadcasts.plan(work, blind)
         assert raised.value.code == "broadcasts.nothing_to_learn"
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_the_next_stage_gets_what_the_first_one_liked(make: Make, database: str) -> None:
+    """The truth is known here alone: everybody opens B, nobody A. Each is reached once, with the variant on record."""
+    world = make("template", size=400, database=database)
+    notice = {**NOTICE, "template_id": world.template_id()}
+    other = {**notice, "data": {**notice["data"], "thing2": "双倍积分本周开始"}}
+    with world.runtime.work(1, "test") as work:
+        compliance.record(work, "service", contacts.everyone(work), BitMap(), source="test")
+        section = {"items": [{"name": "B", "content": other}], "choose": "bandit", "explore": 0.1}
+        made = broadcasts.draft(
+            work,
+            name="分阶段",
+            account=world.accounts["service"],
+            audience="all",
+            content=notice,
+            purpose="service",
+            settings={"variants": section, "stages": {"percent": [20, 100], "wait_minutes": 60}},
+        )
+        plan = broadcasts.plan(work, made.id)
+    with world.runtime.work(1, "test") as work:
+        broadcasts.send(work, plan.hash)
+    with world.working():
+        until(lambda: _between(world, made.id))
+        key = f"broadcast:{made.id}"
+        first = {name: world.set(f"{key}:variant:{name}") & world.set(f"{key}:accepted") for name in "AB"}
+        with world.runtime.work(1, "test") as work:
+            work.bitmaps.add(f"{key}:opened", first["B"], why="test")
+            broadcasts.proceed(work, made.id)
+        world.wait(made.id, "finished")
+    assigned = world.assigned(made.id)
+    a, b = (world.set(f"{key}:variant:{name}") for name in "AB")
+    assert a | b == assigned
+    assert not a & b
+    later = len(assigned) - len(first["A"] | first["B"])
+    assert len(first["A"]) - len(first["B"]) in (-1, 0, 1)
+    assert len(a - first["A"]) == pytest.approx(0.05 * later, abs=1)
+    assert len(world.set(f"{key}:explored")) == pytest.approx(0.1 * len(assigned), abs=2)
+    verdict = world.judge("service", made.id)
+    assert (verdict["lost"], verdict["duplicated"], verdict["forbidden"]) == (0, 0, 0)
+    got = said(world, "service")
+    texts = [{got[id_] for id_ in world.ids("service", members).values()} for members in (a, b)]
+    assert [len(text) for text in texts] == [1, 1]
+    assert texts[0] != texts[1]
+    with world.runtime.read(1, "test") as work:
+        view = variants.view(work, made.id)
+    assert [draw.stage for draw in view.draws] == [0, 1]
+    assert [share.trials for share in view.draws[1].shares] == [len(first["A"]), len(first["B"])]
+    assert [share.best for share in view.draws[1].shares] == [0, 1]
+
+
+def _between(world: World, broadcast: int) -> bool:
+    with world.runtime.read(1, "test") as work:
+        return running.between(work, broadcasts.get(work, broadcast))

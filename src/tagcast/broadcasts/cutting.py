@@ -8,7 +8,7 @@ from pyroaring import BitMap
 
 from tagcast import accounts
 from tagcast.broadcasts import content as contents
-from tagcast.broadcasts import rules, senders, stages, variants
+from tagcast.broadcasts import rules, senders, stages, store, variants
 from tagcast.broadcasts.planning import numbers
 from tagcast.broadcasts.rules import Piece, Route
 from tagcast.broadcasts.store import Broadcast
@@ -28,6 +28,15 @@ def pieces(work: Work, broadcast: Broadcast, assigned: BitMap) -> list[Piece]:
     for cutter in CUTTERS:
         found = [part for piece in found for part in cutter(work, broadcast, piece)]
     return contents.numbered(work, broadcast, found)
+
+
+def again(work: Work, broadcast: Broadcast, pieces: list[Piece]) -> list[Piece]:
+    """Pieces whose stage and sender are settled, divided by all other cutters; what was told before keeps its pages."""
+    found = pieces
+    for cutter in CUTTERS:
+        if cutter not in (stages.by_stage, variants.by_variant, by_sender):
+            found = [part for piece in found for part in cutter(work, broadcast, piece)]
+    return contents.numbered(work, broadcast, found, store.sayings(work, broadcast.id))
 
 
 def by_sender(work: Work, broadcast: Broadcast, piece: Piece) -> list[Piece]:

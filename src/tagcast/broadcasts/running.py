@@ -10,7 +10,7 @@ import numpy as np
 from pyroaring import BitMap
 
 from tagcast import compliance, contacts
-from tagcast.broadcasts import breaker, consents, cutting, ledger, stages, store
+from tagcast.broadcasts import breaker, consents, cutting, ledger, relearning, stages, store
 from tagcast.broadcasts.planning import numbers
 from tagcast.broadcasts.rules import Piece, Route, State, Status
 from tagcast.broadcasts.store import Broadcast
@@ -44,6 +44,7 @@ def proceed(work: Work, broadcast_id: int) -> Broadcast:
         store.move(work, broadcast_id, [State.PAUSED], State.SENDING, reason=None)
     fresh = store.get(work, broadcast_id)
     if between(work, fresh):
+        relearning.redraw(work, fresh)
         stages.next_stage(work, fresh)
     else:
         stages.ask_on(work, fresh)

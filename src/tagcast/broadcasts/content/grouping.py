@@ -1,13 +1,15 @@
 """Personal texts where the platform sends one text to many: people whose texts are equal are sent to together."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import orjson
 from pyroaring import BitMap
 
-from tagcast import accounts, bitmaps, compliance
+from tagcast import accounts, bitmaps, compliance, tracking
 from tagcast.broadcasts.content import kinds, rendering, scripts, templates
 from tagcast.broadcasts.content.rendering import Frame
 from tagcast.broadcasts.content.scripts import Script
@@ -49,13 +51,23 @@ def by_text(work: Work, broadcast: Broadcast, piece: Piece) -> list[Piece]:
     ]
 
 
-def numbered(work: Work, broadcast: Broadcast, pieces: list[Piece]) -> list[Piece]:
+def numbered(
+    work: Work, broadcast: Broadcast, pieces: list[Piece], before: Sequence[Mapping[str, Any]] = ()
+) -> list[Piece]:
     """The pieces, which know the number of the page that they open: equal pages have one number, the first needs
-    none.
+    none. `before`: what is told already, and keeps its numbers.
     """
     known = {name: scripts.script(work, content) for name, content in scripts.contents_of(broadcast).items()}
     places: dict[tuple[str, ...], int] = {}
     numbers: dict[str, int] = {}
+    for said in before:
+        one = known[said.get("variant", "")]
+        if kinds.is_tracked(one.content):
+            page = kinds.page_of(scripts.shown(one, said))
+            places[*page, one.content.url] = int(said.get("page", 1))
+    free = max(places.values(), default=0) + 1
+    while before and tracking.page_of(work, broadcast.key, free) is not None:
+        free += 1
     found = []
     for piece in pieces:
         one = known[piece.said.get("variant", "")]
@@ -65,7 +77,8 @@ def numbered(work: Work, broadcast: Broadcast, pieces: list[Piece]) -> list[Piec
         told = orjson.dumps(piece.said, option=orjson.OPT_SORT_KEYS).decode()
         if told not in numbers:
             page = kinds.page_of(scripts.shown(one, piece.said))
-            numbers[told] = places.setdefault((*page, one.content.url), len(places) + 1)
+            numbers[told] = places.setdefault((*page, one.content.url), free)
+            free = max(free, numbers[told] + 1)
         no = numbers[told]
         found.append(piece if no == 1 else replace(piece, said={**piece.said, "page": no}))
     return found

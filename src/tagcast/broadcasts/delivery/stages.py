@@ -2,7 +2,7 @@
 
 import asyncio
 
-from tagcast.broadcasts import breaker, ledger, stages, store
+from tagcast.broadcasts import breaker, ledger, relearning, stages, store
 from tagcast.broadcasts.delivery import settling
 from tagcast.broadcasts.rules import State
 from tagcast.kit import leases
@@ -30,6 +30,7 @@ def _look_on(runtime: Runtime, lease: Lease) -> None:
             store.save_chunk(work, chunk)
         found = breaker.look(work, broadcast)
         if found is None:
+            relearning.redraw(work, broadcast)
             stages.next_stage(work, broadcast)
             return
         breaker.trip(work, broadcast, found)

@@ -103,6 +103,17 @@ def keep(work: Work, broadcast: Broadcast, deals: Sequence[Deal], stage: int) ->
         work.bitmaps.add(learning.draw_key(broadcast.id, at), everybody, why=why)
 
 
+def forget(work: Work, broadcast: Broadcast, stage: int, numbers: Numbers) -> None:
+    """Take back what was drawn for the people of a stage, none of whom was called."""
+    who, why = bitmaps.pack(numbers), f"variants {broadcast.key}"
+    mine = [one for one in store.choices_of(work, broadcast.id) if one.stage == stage]
+    for draw in {one.draw for one in mine}:
+        work.bitmaps.replace(learning.draw_key(broadcast.id, draw), BitMap(), why=why)
+    for key in (*(members_key(broadcast, name) for name in {one.variant for one in mine}), f"{broadcast.key}:explored"):
+        work.bitmaps.remove(key, work.bitmaps.read(key) & who, why=why)
+    store.delete(work, broadcast.id, sorted({one.draw for one in mine}))
+
+
 def variant_of(work: Work, broadcast: Broadcast, contact: int) -> str:
     """The name of the variant that a contact got, or would get; "" of a broadcast without variants."""
     said = section.of(broadcast)

@@ -75,6 +75,11 @@ def beliefs(work: Work, broadcast: Broadcast, said: Section, label: str) -> dict
     return {name: Belief(trials[name], successes[name]) for name in said.names}
 
 
+def knows(work: Work, broadcast: Broadcast) -> bool:
+    """Whether anybody of the broadcast was reached, so that there is something to learn from."""
+    return bool(reached(work, broadcast))
+
+
 def given(work: Work, broadcast: Broadcast, choice: store.Choice) -> BitMap:
     """Who got the variant in the draw."""
     drawn = work.bitmaps.read(draw_key(broadcast.id, choice.draw))

@@ -6,7 +6,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from tagcast.broadcasts.tables import broadcasts
+from tagcast.broadcasts.store import Broadcast
+from tagcast.broadcasts.tables import broadcasts, chunks
 from tagcast.broadcasts.variants.rules import Arm
 from tagcast.broadcasts.variants.tables import choices
 from tagcast.kit import db
@@ -74,6 +75,14 @@ def choices_of(work: Work, broadcast: int) -> list[Choice]:
 def delete(work: Work, broadcast: int, draws: Sequence[int]) -> None:
     """Forget draws that came to nothing."""
     work.connection.execute(sa.delete(choices).where(_here(work, broadcast), _c.draw.in_(draws)))
+
+
+def drop_chunks(work: Work, broadcast: Broadcast, nos: Sequence[int]) -> None:
+    """Take out chunks of which nobody was called: others stand in their place."""
+    here = (chunks.c.workspace == work.workspace, chunks.c.broadcast == broadcast.id)
+    uncalled = (chunks.c.watermark == 0, chunks.c.call == "", chunks.c.done_at.is_(None))
+    gone = work.connection.execute(sa.delete(chunks).where(*here, *uncalled, chunks.c.no.in_(nos))).rowcount
+    assert gone == len(nos), "a chunk was called meanwhile"
 
 
 def earlier(work: Work, broadcast: int, limit: int) -> list[int]:
