@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import time_machine
 from pyroaring import BitMap
 
 from tagcast import accounts, broadcasts, compliance, contacts
@@ -11,7 +12,7 @@ from tagcast.broadcasts import ledger, store
 from tagcast.broadcasts.rules import Status
 from tagcast.contacts import Identity, PersonIn
 from tagcast.kit.uow import Runtime, Work
-from tests.broadcasts.conftest import ROUTES, Make, content
+from tests.broadcasts.conftest import ROUTES, Make, content, send
 
 NOON = datetime(2026, 11, 23, 4, tzinfo=UTC)  # in Shanghai
 NIGHT = datetime(2026, 11, 23, 15, tzinfo=UTC)
@@ -124,3 +125,28 @@ def test_in_quiet_hours_who_does_not_wait_is_left_out_and_held(here: Runtime) ->
         called, held = call(work, started)
         assert (called, held) == (EVERYBODY - BitMap([1, 2, 3]), {3: "quiet_hours"})
         assert compliance.used(work, 1, 3, NOON)[-1].used == 0
+
+
+def test_what_is_left_over_waits_when_the_accounts_send_of_the_day_is_anothers(make: Make) -> None:
+    world = make("tag", size=30)
+    with time_machine.travel(datetime.now(UTC) - timedelta(days=1)):
+        left_over = send(world, "tag")
+        with world.runtime.work(1, "test") as work:
+            broadcasts.pause(work, left_over)
+    with world.runtime.read(1, "test") as work:
+        assert compliance.account_quota(work, world.accounts["official"], work.now).used == 0
+    today = send(world, "tag")
+    with world.working():
+        world.wait(today, "finished")
+        with world.runtime.work(1, "test") as work:
+            broadcasts.resume(work, left_over)
+        world.wait(left_over, "paused")
+    with world.runtime.read(1, "test") as work:
+        now = broadcasts.progress(work, left_over)
+        assert now.reason == "compliance.no_send_left"
+        assert "no send left" in now.reason_en
+    assert world.sandbox.calls(ROUTES["tag"][3]) == 1
+    with world.runtime.work(1, "test") as work:
+        broadcasts.cancel(work, left_over)
+    world.work_until(left_over)
+    assert {name for name, count in world.states(left_over).items() if count} == {"cancelled"}
