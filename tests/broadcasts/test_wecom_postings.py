@@ -1,4 +1,4 @@
-"""Messages to customer groups and Moments over real HTTP, under faults and kills, judged by the sandbox's own record."""
+"""Messages to customer groups and Moments over real HTTP, under faults and kills, judged by the sandbox."""
 
 import asyncio
 import os
