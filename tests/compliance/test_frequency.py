@@ -341,3 +341,19 @@ def test_days_are_each_persons_own_where_the_workspace_says_so(work: Work) -> No
     # At 07:00 in Auckland a slot of 04:30 is of the same day there, though Shanghai's has changed: it moves and stays.
     later = evening + timedelta(hours=2, minutes=30)
     assert compliance.renew(work, wecom, "b1", PEOPLE, later) == PEOPLE
+
+
+def test_a_slot_is_of_the_persons_day_though_the_accounts_has_not_changed(work: Work) -> None:
+    wecom = add(work, "wecom")
+    contacts.declare_attribute(work, "tz", "choice", purpose="test")
+    contacts.set_choices(work, "tz", {"America/New_York": BitMap([1])}, why="test")
+    compliance.set_cap(work, "all", "day", 1)
+    compliance.set_zones(work, "person", "tz")
+    # 21:00 and, four hours later, 01:00 of the next day in New York; one day in Shanghai.
+    morning, later = NOON - timedelta(hours=2), NOON + timedelta(hours=2)
+    assert compliance.reserve(work, wecom, "paused", PEOPLE, morning) == PEOPLE
+    assert compliance.reserve(work, wecom, "other", PEOPLE, later) == BitMap([1])
+    assert compliance.renew(work, wecom, "paused", PEOPLE, later) == BitMap([2, 3])
+    compliance.release(work, wecom, "other", PEOPLE)
+    assert compliance.renew(work, wecom, "paused", PEOPLE, later) == PEOPLE
+    assert compliance.over_caps(work, wecom, morning) == BitMap([2, 3])
