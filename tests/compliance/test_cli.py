@@ -1,13 +1,18 @@
 """`tagcast caps`, `quiet` and `consent`, in a home of their own."""
 
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from pyroaring import BitMap
 from tests.cli.conftest import Shell
 
 from tagcast import access, accounts, contacts
 from tagcast.contacts import Identity, PersonIn
 from tagcast.kit.settings import Settings
+from tagcast.kit.uow import Work
 
 
 @pytest.fixture
@@ -91,3 +96,34 @@ def test_how_minors_are_told_by_commands(tagcast: Shell) -> None:
     made = tagcast.json("consent", "minors", "--attribute", "age_band", "--band", "0-13", "--band", "14-17")
     assert (made["attribute"], made["bands"], made["years"]) == ("age_band", ["0-13", "14-17"], 18)
     assert tagcast.json("consent", "minors", "--none")["attribute"] == "–"
+
+
+def test_the_doctor_tells_what_can_no_longer_be_asked(tagcast: Shell) -> None:
+    def told(code: int = 0) -> tuple[str, str]:
+        lines = json.loads(tagcast("doctor", "--json", code=code).stdout)
+        return next((line["state"], line["text"]) for line in lines if line["check"] == "compliance")
+
+    assert told() == ("ok", "1 caps on messages to a person; quiet hours 22:00–08:00")
+    tagcast("contacts", "declare", "tz", "choice", "--purpose", "to write at their hours")
+    tagcast("contacts", "declare", "birthday", "date", "--purpose", "to leave minors alone")
+    tagcast("caps", "zone", "person", "--attribute", "tz")
+    tagcast("consent", "minors", "--attribute", "birthday")
+    with attributes(tagcast) as work:
+        contacts.set_choices(work, "tz", {"Mars": BitMap([1, 2])}, why="test")
+    assert told()[0] == "warn"
+    assert "Mars" in told()[1]
+    with attributes(tagcast) as work:
+        contacts.forget_attribute(work, "tz")
+    assert told(1) == ("fail", told(1)[1])
+    with attributes(tagcast) as work:
+        contacts.forget_attribute(work, "birthday")
+    assert "birthday" in told(1)[1]
+
+
+@contextmanager
+def attributes(tagcast: Shell) -> Iterator[Work]:
+    """The home, aside of its commands."""
+    runtime = access.open_home(Settings(home=Path(tagcast.environ["TAGCAST_HOME"])))
+    with runtime.work(1, "test") as work:
+        yield work
+    runtime.close()

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 import sqlalchemy as sa
 import typer
 
-from tagcast import access, accounts, behaviour, tag_rules
+from tagcast import access, accounts, behaviour, compliance, contacts, tag_rules
 from tagcast.cli.frame import FAILED, Frame
 from tagcast.cli.trouble import known
 from tagcast.kit import clock
@@ -95,6 +95,7 @@ class Doctor:
             yield self.skew(runtime)
             yield from self.lake(runtime)
             yield self.rules(runtime)
+            yield self.compliance(runtime)
             yield from self.every_account(runtime)
         finally:
             runtime.close()
@@ -192,6 +193,21 @@ class Doctor:
         late = found.lag.seconds > LATE_SECONDS
         what = "rules_late" if late else "rules_ok"
         return self.found("rules", "warn" if late else "ok", what, seconds=round(found.lag.seconds), **told)
+
+    def compliance(self, runtime: Runtime) -> Line:
+        """Whether what it asks of people is still there to be asked."""
+        with runtime.read(access.only_workspace(runtime), "doctor") as work:
+            declared = contacts.attributes(work)
+            zones, minors = compliance.zones(work), compliance.minors_setting(work)
+            hours, caps = compliance.quiet_hours(work), len(compliance.caps(work))
+        for attribute, what in ((minors.attribute, "no_minors"), (zones.attribute, "no_zones")):
+            if attribute is not None and attribute not in declared:
+                return self.found("compliance", "fail", what, attribute=attribute)
+        if zones.strange:
+            value, count = max(zones.strange.items(), key=lambda pair: pair[1])
+            return self.found("compliance", "warn", "strange_zone", value=value, count=count)
+        quiet = f"{hours.start}–{hours.end}" if hours.on else "–"
+        return self.found("compliance", "ok", "compliance_ok", caps=caps, quiet=quiet)
 
     def every_account(self, runtime: Runtime) -> Iterator[Line]:
         """Whether each can be used."""
