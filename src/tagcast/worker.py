@@ -11,7 +11,6 @@ import threading
 from collections.abc import Awaitable, Callable, Collection
 
 from tagcast import audiences, behaviour, broadcasts, chores, contacts, features, groups, reactions, tag_rules, tags
-from tagcast.broadcasts import postings
 from tagcast.broadcasts.delivery import deliver, look_on, remind, settle
 from tagcast.kit import holding, leases, logs, loop, schedules
 from tagcast.kit.leases import Lease, Lost
@@ -23,7 +22,7 @@ HANDLERS: dict[str, Handler] = {
     broadcasts.DELIVER: deliver,
     broadcasts.SETTLE: settle,
     broadcasts.REMIND: remind,
-    postings.KIND: postings.work_off,
+    broadcasts.postings.KIND: broadcasts.postings.work_off,
     broadcasts.STAGE: look_on,
     broadcasts.DUE: broadcasts.arrive,
     tags.EXPIRE: chores.expire_tags,

@@ -1,6 +1,7 @@
 """企业微信 tasks over real HTTP: late employees, reminders, cancellation with proof, bad customers."""
 
 from collections import Counter
+from functools import partial
 from typing import Any
 
 import pytest
@@ -165,7 +166,7 @@ def test_reminders_by_hand_end_at_the_platforms_limit(late: World) -> None:
         for turn in range(3):
             with late.runtime.work(1, "test") as work:
                 assert broadcasts.remind(work, broadcast).enough == 0
-            until(lambda turn=turn: sent(late, broadcast) == {turn + 1})  # type: ignore[misc]
+            until(partial(reminded, late, broadcast, turn + 1))
         with late.runtime.work(1, "test") as work, pytest.raises(Refused) as refused:
             broadcasts.remind(work, broadcast)
         assert refused.value.code == "broadcasts.reminded_enough"
@@ -175,6 +176,10 @@ def test_reminders_by_hand_end_at_the_platforms_limit(late: World) -> None:
     with late.runtime.work(1, "test") as work, pytest.raises(Conflict) as refused_late:
         broadcasts.remind(work, broadcast)
     assert refused_late.value.code == "broadcasts.nobody_waits"
+
+
+def reminded(world: World, broadcast: int, times: int) -> bool:
+    return sent(world, broadcast) == {times}
 
 
 def sent(world: World, broadcast: int) -> set[int]:

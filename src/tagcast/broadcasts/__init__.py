@@ -5,7 +5,7 @@ broadcast_reminder; the sets
 `broadcast:<id>:…`.
 """
 
-from tagcast.broadcasts import previews, variants
+from tagcast.broadcasts import postings, previews, variants
 from tagcast.broadcasts.actions import (
     DELIVER,
     SETTLE,
@@ -19,6 +19,7 @@ from tagcast.broadcasts.actions import (
     send,
 )
 from tagcast.broadcasts.approving import Approving, approval, approval_reasons, decide, set_approval
+from tagcast.broadcasts.consents import counts as consents_left
 from tagcast.broadcasts.content import (
     Content,
     Media,
@@ -29,7 +30,6 @@ from tagcast.broadcasts.content import (
     texts_of,
     worst_cases,
 )
-from tagcast.broadcasts.consents import counts as consents_left
 from tagcast.broadcasts.drafting import GIVEN, copy, delete, draft, edit, undo
 from tagcast.broadcasts.employees import (
     EmployeeTask,
@@ -95,16 +95,6 @@ from tagcast.broadcasts.views import (
 from tagcast.broadcasts.watching import Progress, Stuck, parts, progress, stuck_ones, wait_for_change
 
 __all__ = [
-    "DELIVER",
-    "DUE",
-    "GIVEN",
-    "MOST_DAYS",
-    "MOST_LEFT",
-    "REMIND",
-    "SCHEDULES",
-    "SETTLE",
-    "STAGE",
-    "USERS",
     "Approval",
     "Approving",
     "Broadcast",
@@ -112,19 +102,31 @@ __all__ = [
     "BroadcastStarted",
     "Coming",
     "Content",
+    "DELIVER",
+    "DUE",
     "EmployeeTask",
     "Failure",
     "Forecast",
+    "GIVEN",
+    "MOST_DAYS",
+    "MOST_LEFT",
     "Media",
     "Move",
     "Occurrence",
+    "Progress",
     "Quota",
+    "REMIND",
     "Reminded",
     "Route",
+    "SCHEDULES",
+    "SETTLE",
+    "STAGE",
     "SavedPlan",
     "State",
     "Status",
     "Step",
+    "Stuck",
+    "USERS",
     "Waiting",
     "WaterfallStep",
     "addressees",
@@ -158,15 +160,12 @@ __all__ = [
     "note_subscription_sent",
     "occurrences",
     "out_of_quota",
+    "parts",
     "pause",
     "plan",
     "plan_of",
     "planned_senders",
-    "Progress",
-    "Stuck",
-    "parts",
-    "stuck_ones",
-    "wait_for_change",
+    "postings",
     "previews",
     "proceed",
     "progress",
@@ -184,11 +183,13 @@ __all__ = [
     "set_cost",
     "states",
     "status_of",
+    "stuck_ones",
     "texts_needed",
     "texts_of",
     "undo",
     "unschedule",
     "variants",
+    "wait_for_change",
     "waiting",
     "waterfall",
     "why",

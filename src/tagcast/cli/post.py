@@ -6,7 +6,7 @@ from typing import Annotated
 import orjson
 import typer
 
-from tagcast.broadcasts import postings
+from tagcast import broadcasts
 from tagcast.cli.account import which
 from tagcast.cli.frame import Frame, read_text
 from tagcast.kit.errors import Invalid
@@ -35,7 +35,7 @@ def draft(
         raise Invalid("cli.bad_broadcast", file=str(file), known=", ".join(FIELDS))
     account = given["account"] if isinstance(given["account"], int) else which(given["account"])
     with frame.write() as work:
-        frame.emit(postings.draft(work, **{**given, "account": account}))
+        frame.emit(broadcasts.postings.draft(work, **{**given, "account": account}))
 
 
 @app.command()
@@ -43,7 +43,7 @@ def plan(ctx: typer.Context, posting: Number) -> None:
     """Which groups, or whose Moments; nothing is sent. Prints the hash that `send` asks for."""
     frame = Frame.of(ctx)
     with frame.write() as work:
-        made = postings.plan(work, posting)
+        made = broadcasts.postings.plan(work, posting)
     if frame.json:
         frame.emit(made)
         return
@@ -63,7 +63,7 @@ def send(ctx: typer.Context, plan_hash: Annotated[str, typer.Argument(metavar="H
     frame = Frame.of(ctx)
     frame.confirm(f"Send the plan {plan_hash} now?", f"现在发送计划 {plan_hash} 吗？")
     with frame.write() as work:
-        sent = postings.send(work, plan_hash)
+        sent = broadcasts.postings.send(work, plan_hash)
     frame.emit({"id": sent.id, "name": sent.name, "state": sent.state})
 
 
@@ -73,7 +73,7 @@ def ls(ctx: typer.Context) -> None:
     frame = Frame.of(ctx)
     with frame.read() as work:
         frame.table(
-            postings.list_(work),
+            broadcasts.postings.list_(work),
             ["id", "kind", "name", "account", "state", "started_at"],
             none=(
                 "There is no posting yet. Write one as JSON and run: tagcast post draft FILE",
@@ -87,7 +87,7 @@ def status(ctx: typer.Context, posting: Number) -> None:
     """Where it stands, and what became of each group or employee."""
     frame = Frame.of(ctx)
     with frame.read() as work:
-        now = postings.status(work, posting)
+        now = broadcasts.postings.status(work, posting)
     if frame.json:
         frame.emit(now)
         return
@@ -101,7 +101,7 @@ def cancel(ctx: typer.Context, posting: Number) -> None:
     frame = Frame.of(ctx)
     frame.confirm(f"Cancel posting {posting}?", f"要取消 {posting} 吗？")
     with frame.write() as work:
-        frame.emit({"id": posting, "state": postings.cancel(work, posting).state})
+        frame.emit({"id": posting, "state": broadcasts.postings.cancel(work, posting).state})
 
 
 @app.command()
@@ -109,4 +109,4 @@ def resume(ctx: typer.Context, posting: Number) -> None:
     """Go on with one that stopped for a reason."""
     frame = Frame.of(ctx)
     with frame.write() as work:
-        frame.emit({"id": posting, "state": postings.resume(work, posting).state})
+        frame.emit({"id": posting, "state": broadcasts.postings.resume(work, posting).state})

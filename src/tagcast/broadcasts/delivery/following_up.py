@@ -7,6 +7,7 @@ who had been reached is delivered, everybody else is cancelled.
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -46,14 +47,24 @@ async def ask(
 ) -> dict[int, News]:
     """What became of the tasks of chunks that are not final."""
     ends = stopping(runtime, broadcast, clock.to_ms(clock.now()))
-    polls = [partial(_poll, runtime, lease, broadcast, connected.wecom, chunk, ends) for chunk in waiting]
+    asker = _Asker(runtime, lease, broadcast, connected.wecom)
+    polls = [partial(_poll, asker, chunk, ends=ends) for chunk in waiting]
     return await each(connected, waiting, polls)
 
 
-async def _poll(  # noqa: PLR0917 - a partial of these is a poll
-    runtime: Runtime, lease: Lease, broadcast: Broadcast, client: channels.WecomClient, chunk: Chunk, ends: bool
-) -> News:
+@dataclass(frozen=True, slots=True)
+class _Asker:
+    """For whom tasks are asked, and through what."""
+
+    runtime: Runtime
+    lease: Lease
+    broadcast: Broadcast
+    client: channels.WecomClient
+
+
+async def _poll(asker: _Asker, chunk: Chunk, *, ends: bool) -> News:
     """One employee's task: nothing before he has confirmed it, unless it is to end."""
+    client = asker.client
     news, now, msgid = News(), clock.to_ms(clock.now()), chunk.msgid or ""
     if ends and store.CANCELLED not in chunk.progress:
         await _cancel(client, msgid)
@@ -64,9 +75,9 @@ async def _poll(  # noqa: PLR0917 - a partial of these is a poll
     if sent and store.CONFIRMED not in chunk.progress:
         news.facts[store.CONFIRMED] = max((task.send_time for task in tasks), default=0) * 1000 or now
     since = chunk.progress.get(store.CANCELLED)
-    proof = since is not None and now - since >= runtime.settings.in_doubt_seconds * 1000
+    proof = since is not None and now - since >= asker.runtime.settings.in_doubt_seconds * 1000
     if sent or proof:
-        people = await asyncio.to_thread(_places, runtime, lease, broadcast, chunk)
+        people = await asyncio.to_thread(_places, asker, chunk)
         await _read(client, chunk, people, news, proof=proof)
     if proof:
         news.facts[store.PROVEN] = now
@@ -98,11 +109,11 @@ async def _read(
                 news.outcomes[index] = NOT_CONFIRMED
 
 
-def _places(runtime: Runtime, lease: Lease, broadcast: Broadcast, chunk: Chunk) -> dict[str, int]:
+def _places(asker: _Asker, chunk: Chunk) -> dict[str, int]:
     """External user id → index in the chunk."""
-    with runtime.read(lease.workspace, "worker") as work:
+    with asker.runtime.read(asker.lease.workspace, "worker") as work:
         numbers = chunk.recipients.tolist()
-        known = contacts.identities_of(work, numbers, "external_userid", broadcast.account)
+        known = contacts.identities_of(work, numbers, "external_userid", asker.broadcast.account)
         return {known[number]: index for index, number in enumerate(numbers) if number in known}
 
 

@@ -134,7 +134,7 @@ def send(work: Work, plan_hash: str) -> Posting:
     if made.hash != plan_hash:
         before = dict(posting.plan["steps"])
         moved = [f"{one.name} {before.get(one.name, 0)} → {one.count}" for one in made.steps]
-        raise Conflict("broadcasts.plan_moved", plan=plan_hash, changes="; ".join(moved))
+        raise Conflict("broadcasts.posting_moved", plan=plan_hash, changes="; ".join(moved))
     planning.check_nobody(posting, made)
     work.bitmaps.replace(f"{posting.key}:assigned", made.contacts, why=posting.key)
     size = figures()["group_batch"] if posting.kind == GROUPS else 100_000
