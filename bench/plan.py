@@ -6,7 +6,7 @@ of the rest is held out, the others are split in two. Every set is random, which
 draft each turn, so all sets of the plan are written, durably; PostgreSQL joins once over all facts, with enough memory
 for every hash table, and writes an unlogged table; an exact draw takes it longer still. The sets of each step are
 compared, and who is left for the draws, of which ours is exact. Freezing is one commit: slots of the caps, chunks,
-leases, sets here; there a row a recipient with its chunk and status. Wall seconds, the median of turns that take places.
+leases, sets here; there a row a recipient with its chunk and status. Wall seconds, the median of turns.
 """
 
 import statistics
