@@ -9,7 +9,8 @@ from datetime import datetime
 from typing import Any
 
 from tagcast.broadcasts import ledger, rules, stages, store, views
-from tagcast.broadcasts.rules import State
+from tagcast.broadcasts.confirming import CONFIRMED_ROUTES
+from tagcast.broadcasts.rules import State, Status
 from tagcast.broadcasts.store import Broadcast, Tally
 from tagcast.kit import clock, leases
 from tagcast.kit.crypto import digest
@@ -40,7 +41,8 @@ class Progress:
 
     `stage` of `stages`, from 1; `waits_until`: when the next stage begins. `breaker`: the figures on which it stopped.
     `rate`: people a second since it began, went on or entered the stage; `seconds_left`: at that rate, without waits.
-    `version` changes with anything here but the time left.
+    `version` changes with anything here but the time left. On 企业微信 it waits for employees who have not confirmed,
+    with the customers of their tasks.
     """
 
     state: str
@@ -58,6 +60,8 @@ class Progress:
     seconds_left: float | None
     moved_at: datetime | None
     stuck: Stuck | None
+    waiting_employees: int
+    waiting_recipients: int
     version: str
 
 
@@ -92,6 +96,7 @@ def progress(work: Work, broadcast_id: int) -> Progress:
     stuck = stuck_by(work, broadcast, tallies, waits)
     tripped = (broadcast.reason or "").startswith("breaker")
     seen = broadcast.running.get("breaker") if tripped else None
+    waited = _waited_for(broadcast, tallies)
     facts = [str(broadcast.state), reason, states, broadcast.running.get("stage"), stuck and stuck.word]
     return Progress(
         state=str(broadcast.state),
@@ -109,8 +114,21 @@ def progress(work: Work, broadcast_id: int) -> Progress:
         seconds_left=round(left / rate, 1) if rate and left and broadcast.state is State.SENDING else None,
         moved_at=None if moved is None else clock.from_ms(moved),
         stuck=stuck,
+        waiting_employees=len(waited),
+        waiting_recipients=sum(waited.values()),
         version=digest(json.dumps(facts, sort_keys=True))[:16],
     )
+
+
+def _waited_for(broadcast: Broadcast, tallies: Sequence[Tally]) -> dict[str, int]:
+    """Employee → the recipients of his tasks of whom nothing is known."""
+    if broadcast.route not in CONFIRMED_ROUTES or broadcast.state in OVER:
+        return {}
+    found: dict[str, int] = {}
+    for one in tallies:
+        if open_ := one.counts[Status.ACCEPTED]:
+            found[one.sender] = found.get(one.sender, 0) + open_
+    return found
 
 
 def parts(work: Work, broadcast_id: int, *, after: int = -1, limit: int = 1000) -> list[Part]:

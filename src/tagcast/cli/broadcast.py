@@ -156,6 +156,8 @@ def _standing(
         "waits_until": now.waits_until,
         "rate": now.rate,
         "seconds_left": now.seconds_left,
+        "waiting_employees": now.waiting_employees or None,
+        "waiting_recipients": now.waiting_recipients or None,
         "stuck": None if now.stuck is None else now.stuck.word if frame.json else now.stuck.zh if zh else now.stuck.en,
     }
     shown |= {name: value for name, value in more.items() if frame.json or value is not None}

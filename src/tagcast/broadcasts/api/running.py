@@ -44,6 +44,8 @@ class ProgressOut(BaseModel):
     seconds_left: float | None
     moved_at: datetime | None
     stuck: StuckOut | None
+    waiting_employees: int
+    waiting_recipients: int
     version: str
     failures: list["FailureOut"]
 
