@@ -32,12 +32,14 @@ def people(work: Work, at: int, size: int, *, which: str = "openid") -> list[int
     """Contacts that can be reached, follow, and consent."""
     numbers = contacts.ensure(work, [PersonIn({Identity(which, at): f"o{number:05}"}) for number in range(size)])
     work.bitmaps.add(f"following:{at}", BitMap(numbers), why="test")
-    compliance.record(work, "marketing", BitMap(numbers), BitMap(), source="test")
+    for purpose in ("marketing", "service"):
+        compliance.record(work, purpose, BitMap(numbers), BitMap(), source="test")
     return numbers
 
 
 def draft(work: Work, at: int, content: dict[str, Any] = TEMPLATE, **more: Any) -> int:
-    return broadcasts.draft(work, **{"name": "一次", "account": at, "audience": "all", "content": content, **more}).id
+    given = {"name": "一次", "account": at, "audience": "all", "content": content, "purpose": "service"}
+    return broadcasts.draft(work, **{**given, **more}).id
 
 
 def opened(work: Work, broadcast: int) -> dict[str, set[int]]:
@@ -51,7 +53,7 @@ def test_each_person_is_counted_under_the_first_reason_that_leaves_him_out(runti
         who = people(work, at, 500)
         strangers = contacts.ensure(work, [PersonIn({Identity("customer_id"): f"m{n}"}) for n in range(3)])
         work.bitmaps.remove(f"following:{at}", BitMap(who[:5]), why="left")
-        compliance.record(work, "marketing", BitMap(), BitMap(who[3:12]), source="test")
+        compliance.record(work, "service", BitMap(), BitMap(who[3:12]), source="test")
         compliance.suppress(work, BitMap(who[10:20]), "asked")
         for number in range(4):
             compliance.record_sent(work, at, f"b{number}", BitMap(who[18:30]), work.now)
@@ -104,7 +106,7 @@ def test_a_plan_that_moved_is_refused_and_nothing_changes(runtime: Runtime) -> N
         broadcast = draft(work, at)
         plan = broadcasts.plan(work, broadcast)
         assert broadcasts.plan(work, broadcast).hash == plan.hash
-        compliance.record(work, "marketing", BitMap(), BitMap(who[:3]), source="test")
+        compliance.record(work, "service", BitMap(), BitMap(who[:3]), source="test")
     with pytest.raises(Conflict) as moved, runtime.work(1, "test") as work:
         broadcasts.send(work, plan.hash)
     assert moved.value.code == "broadcasts.plan_moved"
@@ -248,7 +250,8 @@ def test_who_withdraws_or_leaves_after_the_plan_is_held(how: str, route: str, ma
         world.sandbox.post("/sandbox/people/change", account=world.sandbox_id[kind], people=remote, follows=False)
     with world.runtime.work(1, "test") as work:
         if how == "no_consent":
-            compliance.record(work, "marketing", BitMap(), gone, source="test")
+            for purpose in ("marketing", "service"):
+                compliance.record(work, purpose, BitMap(), gone, source="test")
         else:
             work.bitmaps.remove(f"following:{world.accounts[kind]}", gone, why="left")
     world.work_until(broadcast)
