@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from tagcast import access, audiences, behaviour, broadcasts, contacts, features, inbox, tags, tracking
-from tagcast.kit import leases, schedules
+from tagcast.kit import leases, logs, schedules
 from tagcast.kit.leases import Lease
 from tagcast.kit.uow import Runtime
 
@@ -17,6 +17,7 @@ SYNC_SECONDS = 300.0
 FEATURES_SECONDS = 60.0
 SEGMENTS_SECONDS = 20.0
 LAKE_SECONDS = 30.0
+STUCK_SECONDS = 60.0
 RECORDS_SECONDS = 300.0
 # So many events of a type are worth a new checkpoint of what is kept of contacts.
 RECORDS_LEAST = 100_000
@@ -24,6 +25,8 @@ RECORDS_LEAST = 100_000
 ANSWERS_KEPT = timedelta(days=7)
 # How long it is known what has fired, should the clock be set back.
 FIRES_KEPT = timedelta(days=90)
+
+log = logs.get("chores")
 
 
 async def expire_tags(runtime: Runtime, lease: Lease) -> None:
@@ -46,6 +49,7 @@ class Clockwork:
     synced: float = field(default=float("-inf"))
     computed: float = field(default=float("-inf"))
     followed: float = field(default=float("-inf"))
+    looked: float = field(default=float("-inf"))
     moved: float = field(default_factory=time.monotonic)
     recorded: float = field(default_factory=time.monotonic)
 
@@ -90,6 +94,13 @@ def start_syncs(runtime: Runtime, workspace: int) -> None:
         tags.sync.start_due(work)
 
 
+def tell_stuck(runtime: Runtime, workspace: int) -> None:
+    """Log the broadcasts that are being sent and do not move, with the reason."""
+    with runtime.read(workspace, "worker") as work:
+        for broadcast, found in broadcasts.stuck_ones(work):
+            log.warning("broadcast stands still", broadcast=broadcast.id, why=found.word, since=found.since.isoformat())
+
+
 def start_features(runtime: Runtime, workspace: int) -> None:
     """Ask for the features whose day has come, the first time after local midnight."""
     with runtime.read(workspace, "schedule") as work:
@@ -130,5 +141,6 @@ _CHORES: tuple[tuple[str, float, Callable[[Runtime, int], None]], ...] = (
     ("computed", FEATURES_SECONDS, start_features),
     ("followed", SEGMENTS_SECONDS, start_segments),
     ("moved", LAKE_SECONDS, start_lake),
+    ("looked", STUCK_SECONDS, tell_stuck),
     ("recorded", RECORDS_SECONDS, write_records),
 )

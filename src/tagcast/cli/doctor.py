@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 import sqlalchemy as sa
 import typer
 
-from tagcast import access, accounts, behaviour, compliance, contacts, tag_rules
+from tagcast import access, accounts, behaviour, broadcasts, compliance, contacts, tag_rules
 from tagcast.cli.frame import FAILED, Frame
 from tagcast.cli.trouble import known
 from tagcast.kit import clock
@@ -95,6 +95,7 @@ class Doctor:
             yield self.skew(runtime)
             yield from self.lake(runtime)
             yield self.rules(runtime)
+            yield from self.sending(runtime)
             yield self.compliance(runtime)
             yield from self.every_account(runtime)
         finally:
@@ -208,6 +209,17 @@ class Doctor:
             return self.found("compliance", "warn", "strange_zone", value=value, count=count)
         quiet = f"{hours.start}–{hours.end}" if hours.on else "–"
         return self.found("compliance", "ok", "compliance_ok", caps=caps, quiet=quiet)
+
+    def sending(self, runtime: Runtime) -> Iterator[Line]:
+        """Whether every broadcast that is being sent moves."""
+        with runtime.read(access.only_workspace(runtime), "doctor") as work:
+            stuck = broadcasts.stuck_ones(work)
+        for broadcast, found in stuck:
+            why = found.zh if self.lang == "zh" else found.en
+            told = {"name": broadcast.name, "id": broadcast.id, "since": f"{found.since:%Y-%m-%d %H:%M}", "why": why}
+            yield self.found("sending", "warn", "sending_stuck", **told)
+        if not stuck:
+            yield self.found("sending", "ok", "sending_ok")
 
     def every_account(self, runtime: Runtime) -> Iterator[Line]:
         """Whether each can be used."""
