@@ -7,7 +7,7 @@ import pytest
 import time_machine
 from pyroaring import BitMap
 
-from tagcast import accounts, broadcasts, compliance, contacts
+from tagcast import accounts, broadcasts, compliance, contacts, tags
 from tagcast.broadcasts import ledger, store
 from tagcast.broadcasts.rules import Status
 from tagcast.contacts import Identity, PersonIn
@@ -62,9 +62,9 @@ def sent(work: Work, name: str, **settings: Any) -> int:
     return broadcasts.send(work, broadcasts.plan(work, made.id).hash).id
 
 
-def call(work: Work, number: int) -> tuple[BitMap, dict[int, str]]:
-    """Whom the only call of a broadcast would be for at this moment, and why the others are held."""
-    broadcast, chunk = store.get(work, number), store.chunk(work, number, 0)
+def call(work: Work, number: int, no: int = 0) -> tuple[BitMap, dict[int, str]]:
+    """Whom the only call of a chunk would be for at this moment, and why the others are held."""
+    broadcast, chunk = store.get(work, number), store.chunk(work, number, no)
     called = ledger.members(chunk.recipients[ledger.open_call(work, broadcast, chunk)])
     store.save_chunk(work, chunk)
     held = ledger.members(chunk.recipients[chunk.statuses == Status.HELD])
@@ -150,3 +150,33 @@ def test_what_is_left_over_waits_when_the_accounts_send_of_the_day_is_anothers(m
         broadcasts.cancel(work, left_over)
     world.work_until(left_over)
     assert {name for name, count in world.states(left_over).items() if count} == {"cancelled"}
+
+
+def test_who_refused_personalisation_hears_what_everybody_hears(here: Runtime) -> None:
+    special = {"name": "新", "content": {"kind": "text", "text": "新品到店"}, "when": 'tag("新客")'}
+    with here.work(1, "test", now=NOON) as work:
+        work.bitmaps.add(f"tag:{tags.ensure(work, '新客').id}", BitMap(range(1, 11)), why="test")
+        compliance.refuse_personalisation(work, BitMap([1, 2]), source="来电")
+        compliance.mark_minors(work, BitMap([3]), why="the mother called")
+        started = sent(work, "two", variants={"items": [special], "base": "众"})
+        chunks = {chunk.said.get("variant", "众"): chunk.no for chunk in store.chunks_of(work, started)}
+        told = {name: ledger.members(store.chunk(work, started, no).recipients) for name, no in chunks.items()}
+        assert told == {"新": BitMap(range(4, 11)), "众": BitMap([1, 2, 3, *range(11, 21)])}
+    with here.work(1, "test", now=NOON) as work:
+        # What was not chosen for them may still be said.
+        compliance.refuse_personalisation(work, BitMap([5, 15]), source="来电")
+        assert call(work, started, chunks["新"]) == (told["新"] - BitMap([5]), {5: "personalisation_off"})
+        assert call(work, started, chunks["众"]) == (told["众"], {})
+
+
+def test_a_condition_of_a_text_is_not_for_who_refused_personalisation(here: Runtime) -> None:
+    with here.work(1, "test", now=NOON) as work:
+        tags.ensure(work, "新客")
+        work.bitmaps.add(f"tag:{tags.find(work, '新客').id}", BitMap(range(1, 11)), why="test")
+        compliance.refuse_personalisation(work, BitMap([1, 2]), source="来电")
+        compliance.mark_minors(work, BitMap([3]), why="the mother called")
+        text = "你好{{#if 'tag(\"新客\")'}}，新品到店{{/if}}"
+        made = broadcasts.draft(work, name="if", account=1, audience="all", content={"kind": "text", "text": text})
+        started = broadcasts.send(work, broadcasts.plan(work, made.id).hash)
+        (key,) = work.bitmaps.keys(f"{started.key}:if:")
+        assert work.bitmaps.read(key) == BitMap(range(4, 11))

@@ -174,7 +174,7 @@ def _consent_back(
 def refuse_now(work: Work, broadcast: Broadcast, chunk: Chunk, indices: Indices) -> dict[int, str]:
     """Who among `indices` may not be called any more, and why: all that forbids it is asked at the last moment."""
     asked = members(chunk.recipients[indices])
-    chosen = audiences.personalised(work, audiences.from_json(broadcast.audience))
+    chosen = _by_segment(broadcast, chunk) or audiences.personalised(work, audiences.from_json(broadcast.audience))
     refused = compliance.refusals(work, broadcast.account, broadcast.purpose, chosen, asked)
     if broadcast.settings.get("quiet") == options.EXPIRE:
         left = asked - BitMap.union(BitMap(), *refused.values())
@@ -184,6 +184,11 @@ def refuse_now(work: Work, broadcast: Broadcast, chunk: Chunk, indices: Indices)
         gone = consents.withdrawn(work, broadcast.account, str(broadcast.content["template_id"]))
         refused.setdefault("no_subscription", asked & gone)
     return _by_index(chunk, indices, refused)
+
+
+def _by_segment(broadcast: Broadcast, chunk: Chunk) -> bool:
+    """Whether people are told what the chunk says for the segments that they are in."""
+    return "variant" in chunk.said and broadcast.settings.get("variants", {}).get("choose") == "segments"
 
 
 def _by_index(chunk: Chunk, indices: Indices, refused: Mapping[str, BitMap]) -> dict[int, str]:

@@ -7,6 +7,7 @@ Owns: consent_record, account_send, compliance_cap, compliance_setting; the sets
 from tagcast.compliance.actions import (
     Standing,
     consented,
+    impersonal,
     on_import,
     purposes,
     record,
@@ -67,6 +68,7 @@ __all__ = [
     "check_purpose",
     "clocks",
     "consented",
+    "impersonal",
     "mark_minors",
     "minors",
     "minors_setting",

@@ -110,6 +110,11 @@ def unfit(work: Work, asked: BitMap, *, personalised: bool) -> dict[str, BitMap]
     return {"personalisation_off": refused, "minor": personal.minors(work, among=asked - refused)}
 
 
+def impersonal(work: Work, asked: BitMap) -> BitMap:
+    """Those of `asked` for whom nothing may be chosen by tags or behaviour: they get what everybody gets."""
+    return BitMap.union(BitMap(), *unfit(work, asked, personalised=True).values())
+
+
 def refusals(work: Work, account_id: int, purpose: str, personalised: bool, asked: BitMap) -> dict[str, BitMap]:
     """Who of `asked` may not be called at this moment, by reason; each under the first that is his.
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from pyroaring import BitMap
 
-from tagcast import audiences
+from tagcast import audiences, compliance
 from tagcast.accounts import Account
 from tagcast.broadcasts.content import fields, rendering, templates
 from tagcast.broadcasts.content.fields import Column, Field, Numbers
@@ -88,10 +88,11 @@ def condition_key(broadcast: Broadcast, condition: Condition) -> str:
 
 
 def freeze(work: Work, broadcast: Broadcast, assigned: BitMap) -> None:
-    """Keep whom each condition is for, of those who are sent to."""
+    """Keep whom each condition is for, of those who are sent to; refusals of personalisation and minors are in none."""
+    fit = assigned - compliance.impersonal(work, assigned)
     for content in contents_of(broadcast).values():
         for condition in script(work, content).conditions:
-            chosen = audiences.members(work, expression(condition)) & assigned
+            chosen = audiences.members(work, expression(condition)) & fit
             work.bitmaps.replace(condition_key(broadcast, condition), chosen, why=broadcast.key)
 
 
@@ -111,13 +112,14 @@ def frame(
     """
     kept = broadcast.state not in NOT_SENT if frozen is None else frozen
     asked = BitMap(numbers.tolist()) if one.conditions else BitMap()
+    fit = asked if kept or not asked else asked - compliance.impersonal(work, asked)
     masks: dict[Condition, Mask] = {}
     for condition in one.conditions:
         if kept:
             chosen = work.bitmaps.read(condition_key(broadcast, condition))
         else:
             chosen = audiences.members(work, expression(condition))
-        masks[condition] = np.isin(numbers, np.array((chosen & asked).to_array(), dtype=np.uint32))
+        masks[condition] = np.isin(numbers, np.array((chosen & fit).to_array(), dtype=np.uint32))
     name = employees(broadcast).get(sender, "")
     columns = {slot: fields.column(work, field, numbers, name) for slot, field in one.fields.items()}
     return Frame(numbers.size, columns, masks, links or {})

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from pyroaring import BitMap
 
-from tagcast import audiences, bitmaps
+from tagcast import audiences, bitmaps, compliance
 from tagcast.broadcasts.rules import Numbers, Piece
 from tagcast.broadcasts.store import Broadcast
 from tagcast.broadcasts.variants import learning, rules, section, store
@@ -48,26 +48,37 @@ def deal(work: Work, broadcast: Broadcast, said: Section, numbers: Numbers, stag
 
 
 def groups(work: Work, by: str, numbers: Numbers) -> list[tuple[str, Numbers]]:
-    """(label, who) by the categories of a dimension: who is in several is in the first of them."""
+    """(label, who) by the categories of a dimension: who is in several is in the first of them.
+
+    Who refused personalisation, and minors, are in no category.
+    """
     if not by:
         return [("", numbers)]
-    left, found = bitmaps.pack(numbers), []
+    everybody, found = bitmaps.pack(numbers), []
+    apart = compliance.impersonal(work, everybody)
+    left = everybody - apart
     for category in audiences.dimension(work, by, left).categories:
         there = audiences.members(work, category.expression) & left
         if there:
             found.append((category.label[:200], bitmaps.unpack(there)))
             left = left - there
-    return [*found, ("", bitmaps.unpack(left))] if left else found
+    rest = left | apart
+    return [*found, ("", bitmaps.unpack(rest))] if rest else found
 
 
 def _by_segment(work: Work, said: Section, numbers: Numbers) -> list[Arm]:
-    """The first variant whose expression holds, in the order in which they are listed; else the base."""
-    left, parts = bitmaps.pack(numbers), {}
+    """The first variant whose expression holds, in the order in which they are listed; else the base.
+
+    The base is also for who refused personalisation, and for minors.
+    """
+    everybody, parts = bitmaps.pack(numbers), {}
+    apart = compliance.impersonal(work, everybody)
+    left = everybody - apart
     for one in said.items:
         assert one.when is not None, one.name
         parts[one.name] = audiences.members(work, audiences.from_json(one.when)) & left
         left = left - parts[one.name]
-    parts[said.base] = left
+    parts[said.base] = left | apart
     none = np.empty(0, dtype=np.uint32)
     return [Arm(name, Belief(), 0.0, 1.0, bitmaps.unpack(parts[name]), none) for name in said.names]
 
