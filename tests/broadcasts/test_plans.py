@@ -288,6 +288,7 @@ def test_plans_over_http(runtime_sqlite: Runtime) -> None:
         assert (status, plan["duration"]["calls"], plan["cost"], plan["approval"]) == (
             200, 1, None, {"needed": [], "said": None},
         )  # fmt: skip
+        assert (plan["quota"]["left"], plan["quota"]["uses"][2]["limit"]) == ([0, 0, 0, 30], 4)
         assert one("GET", f"/broadcasts/{number}/plan")[1] == plan
         assert one("PUT", "/broadcasts/approval", {"above": 10})[1] == {"above": 10, "purposes": [], "tags": []}
         assert one("GET", f"/broadcasts/{number}/plan")[1]["approval"]["needed"] == ["above"]

@@ -78,6 +78,9 @@ def plan(ctx: typer.Context, broadcast: Number) -> None:
         f"Takes at least {took['seconds']:,.0f} s: {took['calls']:,} calls.",
         f"至少需要 {took['seconds']:,.0f} 秒：{took['calls']:,} 次调用。",
     )
+    last = made.notes["quota"]["left"][1]
+    if last:
+        frame.say(f"It is the last message of the month for {last:,}.", f"对其中 {last:,} 人是本月最后一次。")
     if cost is not None and cost["total"]:
         frame.say(f"Costs {cost['total']:,.2f} {cost['currency']}.", f"费用 {cost['total']:,.2f} {cost['currency']}。")
     words = read_toml("broadcasts", "words.toml")["warning"]

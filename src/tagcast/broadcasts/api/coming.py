@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from tagcast import bitmaps
 from tagcast.access import Guarded
 from tagcast.broadcasts import approving, planning
-from tagcast.broadcasts.api.plans import CSV, MembersOut
+from tagcast.broadcasts.api.plans import CSV, MembersOut, UseOut
 from tagcast.kit.uow import Work
 
 router = APIRouter(prefix="/broadcasts")
@@ -58,18 +58,6 @@ class ForecastsOut(BaseModel):
     """Each day and account on which something is sent."""
 
     items: list[ForecastOut]
-
-
-class UseOut(BaseModel):
-    """Sends of an account on the days from `first` to `last`; `scope`: whom the limit counts for."""
-
-    period: str
-    first: date
-    last: date
-    used: int
-    scope: str
-    limit: int | None
-    left: int | None
 
 
 class QuotaOut(BaseModel):

@@ -1,7 +1,7 @@
 """Plans over HTTP: plan, what moved since, send what was planned, open a step, approve."""
 
 from dataclasses import asdict
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Literal
 
 from fastapi import APIRouter, Query
@@ -57,6 +57,25 @@ class CostOut(BaseModel):
     source: str
 
 
+class UseOut(BaseModel):
+    """Sends of an account on the days from `first` to `last`; `scope`: whom the limit counts for."""
+
+    period: str
+    first: date
+    last: date
+    used: int
+    scope: str
+    limit: int | None
+    left: int | None
+
+
+class LeftOut(BaseModel):
+    """What is left before it is sent; `left`: how many recipients may get 0, 1, 2, and 3 or more that month."""
+
+    uses: list[UseOut]
+    left: list[int]
+
+
 class SaidOut(BaseModel):
     """What a second person said about a plan."""
 
@@ -89,6 +108,7 @@ class PlanOut(BaseModel):
     warning_texts: list[WarningOut]
     duration: DurationOut
     cost: CostOut | None
+    quota: LeftOut
     approval: ApprovalOut
     made_at: datetime
 
@@ -113,6 +133,7 @@ class PlanOut(BaseModel):
             warning_texts=[WarningOut(code=code, **word) for code, word in words.items()],
             duration=DurationOut(**plan.notes["duration"]),
             cost=None if plan.notes["cost"] is None else CostOut(**plan.notes["cost"]),
+            quota=LeftOut(**plan.notes["quota"]),
             approval=approval,
             made_at=plan.made_at,
         )

@@ -3,12 +3,13 @@
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from functools import cache
 from typing import Any
 
 from pyroaring import BitMap
 
-from tagcast import accounts
+from tagcast import accounts, compliance
 from tagcast.broadcasts import store
 from tagcast.broadcasts.rules import Route
 from tagcast.broadcasts.store import Broadcast
@@ -126,10 +127,21 @@ def cost(work: Work, account: accounts.Account, kind: str, messages: int) -> Cos
     return Cost(entry["value"], round(entry["value"] * messages, 2), entry["currency"], entry["source"])
 
 
-def notes(work: Work, broadcast: Broadcast, account: accounts.Account, assigned: BitMap) -> dict[str, Any]:
-    """Duration and cost as a plan keeps them."""
+def notes(
+    work: Work, broadcast: Broadcast, account: accounts.Account, assigned: BitMap, at: datetime
+) -> dict[str, Any]:
+    """What a plan keeps beside its hash: duration, cost, and what is left before it is sent.
+
+    `quota.left`: how many of the recipients may get 0, 1, 2, and 3 or more messages in that month.
+    """
     asked = cost(work, account, broadcast.content["kind"], len(assigned))
+    uses = [asdict(use) for use in compliance.account_uses(work, account.id, at)]
+    left = compliance.slots_left(work, account.id, at, assigned)
     return {
         "duration": asdict(duration(work, broadcast, assigned)),
         "cost": None if asked is None else asdict(asked),
+        "quota": {
+            "uses": [{**use, "first": use["first"].isoformat(), "last": use["last"].isoformat()} for use in uses],
+            "left": [len(members) for members in left],
+        },
     }

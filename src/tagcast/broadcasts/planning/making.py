@@ -68,7 +68,7 @@ def make(work: Work, broadcast: Broadcast, at: datetime | None = None) -> Draft:
         "variants": variants.facts(work, broadcast, sets["assigned"]),
         "senders": senders.plan_facts(work, broadcast, sets["assigned"]),
     }
-    notes = estimating.notes(work, broadcast, account, sets["assigned"])
+    notes = estimating.notes(work, broadcast, account, sets["assigned"], asked.at)
     warnings = _warnings(broadcast, sets, notes) + senders.warnings(facts["senders"])
     warnings += warning.warnings(work, broadcast, sets["assigned"], asked.at)
     saved = SavedPlan(rules.plan_hash(facts, lines), lines, facts, warnings, work.now, notes)
