@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from pyroaring import BitMap
 
-from tagcast import broadcasts
+from tagcast import broadcasts, compliance
+from tagcast.broadcasts import store
 from tagcast.kit.errors import Conflict, Refused
 from tests.broadcasts.conftest import ROUTES, TEXT, Make
 from tests.flows.harness import World, until
@@ -120,14 +121,17 @@ def test_a_cancelled_broadcast_proves_who_had_been_reached(database: str, make: 
     assert {ours for ours, theirs in pairs if theirs == "failed:not_confirmed"} == {"cancelled"}
     assert {"delivered", "cancelled"} <= {ours for ours, _ in pairs} <= {"delivered", "cancelled", "failed"}
     for task in tasks(world, broadcast):
-        assert task.cancelled_at is not None
-        assert task.proven_at is not None
-        assert task.proven_at > task.cancelled_at
+        if task.states["cancelled"]:
+            assert task.cancelled_at is not None
+            assert task.proven_at is not None
+            assert task.proven_at > task.cancelled_at
     with world.runtime.read(1, "test") as work:
         cancelled = work.bitmaps.read(f"broadcast:{broadcast}:cancelled")
         assert not cancelled & work.bitmaps.read(f"broadcast:{broadcast}:accepted")
-    # Their slots are free again.
-    assert not BitMap(cancelled) & world.set(f"sent:{world.accounts['wecom']}:{broadcast}")
+        # Their slots are free again, those of the others are not.
+        account, reached = world.accounts["wecom"], world.set(f"broadcast:{broadcast}:delivered")
+        assert compliance.used(work, account, cancelled.min(), work.now)[0].used == 0
+        assert compliance.used(work, account, reached.min(), work.now)[0].used == 1
 
 
 def test_a_task_whose_answer_was_lost_is_found_cancelled_and_proven(late: World) -> None:
@@ -262,3 +266,56 @@ def test_a_refusal_for_somebody_unknown_halves_the_task_until_he_is_alone(make: 
     assert counts["delivered"] > 40
     found = world.judge("wecom", broadcast, but=world.set(f"broadcast:{broadcast}:failed"))
     assert (found["lost"], found["duplicated"]) == (0, 0)
+
+
+@DATABASES
+def test_customers_of_an_employee_who_cannot_send_go_to_others_who_hold_them(database: str, make: Make) -> None:
+    world = make("tasks", size=160, database=database)
+    account = world.accounts["wecom"]
+    with world.runtime.read(1, "test") as work:
+        keys = work.bitmaps.keys(f"employee:{account}:")
+        held = {key: work.bitmaps.read(key).copy() for key in keys}
+    shared = {key: BitMap.union(BitMap(), *(held[one] for one in keys if one != key)) & held[key] for key in keys}
+    world.sandbox.post("/sandbox/faults", path=TASK, kind="error", code=60111, times=1)
+    broadcast = start(world)
+    world.work_until(broadcast)
+    # The first task was refused: whom nobody else holds has failed, everybody else got it from another.
+    failed = world.set(f"broadcast:{broadcast}:failed")
+    with world.runtime.read(1, "test") as work:
+        reasons = {failure.reason: failure.count for failure in broadcasts.failures(work, broadcast)}
+    gone = BitMap(number for number in failed if reason_of(world, broadcast, number) == "wecom:60111")
+    assert reasons["wecom:60111"] == len(gone) > 0
+    assert not any(gone & one for one in shared.values())
+    counts = world.states(broadcast)
+    assert sum(counts.values()) == len(world.assigned(broadcast))
+    found = world.judge("wecom", broadcast, but=gone)
+    assert {name: found[name] for name in CLEAN} == CLEAN
+
+
+def reason_of(world: World, broadcast: int, contact: int) -> str | None:
+    with world.runtime.read(1, "test") as work:
+        return store.failure_of(work, broadcast, contact)
+
+
+def test_an_employee_who_did_not_confirm_lately_is_avoided_where_another_holds_the_customer(late: World) -> None:
+    account = late.accounts["wecom"]
+    with late.runtime.work(1, "test") as work:
+        keys = work.bitmaps.keys(f"employee:{account}:")
+        first, second = (key.rpartition(":")[2] for key in keys[:2])
+        both = work.bitmaps.read(keys[0]) | work.bitmaps.read(keys[1])
+        work.bitmaps.add(keys[0], both, why="test")
+        work.bitmaps.add(keys[1], both, why="test")
+        for key in keys[2:]:
+            work.bitmaps.remove(key, both, why="test")
+    broadcast = start(late, confirm={"within_hours": 2 / 3600})
+    with late.working():
+        late.wait(broadcast, "settling")
+        confirm(late, userid=second)
+        late.wait(broadcast, "finished")
+    late.later(25 * 3600)
+    with late.runtime.work(1, "test") as work:
+        made = broadcasts.draft(work, name="next", account=account, audience="all", content=TEXT)
+        broadcasts.plan(work, made.id)
+        found = broadcasts.planned_senders(work, made.id)
+    assert first not in found
+    assert found[second] == len(both & late.set(f"following:{account}"))

@@ -1,7 +1,9 @@
 """How the frozen audience is cut into the pieces that are sent: a chain of cutters, each dividing what it is given."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 from pyroaring import BitMap
@@ -25,7 +27,8 @@ def pieces(work: Work, broadcast: Broadcast, assigned: BitMap) -> list[Piece]:
     """The pieces of a broadcast in the order of their chunks; together exactly `assigned`."""
     contents.freeze(work, broadcast, assigned)
     found = [Piece(numbers(assigned))]
-    for cutter in CUTTERS:
+    shares = senders.shares(work, broadcast, assigned) if broadcast.route is Route.TASKS else {}
+    for cutter in (partial(by_sender, shares=shares) if one is by_sender else one for one in CUTTERS):
         found = [part for piece in found for part in cutter(work, broadcast, piece)]
     return contents.numbered(work, broadcast, found)
 
@@ -39,14 +42,24 @@ def again(work: Work, broadcast: Broadcast, pieces: list[Piece]) -> list[Piece]:
     return contents.numbered(work, broadcast, found, store.sayings(work, broadcast.id))
 
 
-def by_sender(work: Work, broadcast: Broadcast, piece: Piece) -> list[Piece]:
-    """企业微信: a piece per employee, of those whom the whole broadcast gives him."""
+def by_sender(
+    work: Work, broadcast: Broadcast, piece: Piece, *, shares: Mapping[str, rules.Numbers] | None = None
+) -> list[Piece]:
+    """企业微信: a piece per employee, of those whom the whole broadcast gives him (`shares`)."""
     if broadcast.route is not Route.TASKS:
         return [piece]
-    ours = BitMap(piece.recipients.tolist())
-    shares = senders.shares(work, broadcast, work.bitmaps.read(f"{broadcast.key}:assigned") | ours)
-    parts = {name: share[np.isin(share, piece.recipients)] for name, share in shares.items()}
+    ours = np.sort(piece.recipients)
+    given = senders.shares(work, broadcast, BitMap(ours)) if shares is None else shares
+    parts = {name: share[_inside(share, ours)] for name, share in given.items()}
     return [replace(piece, sender=name, recipients=part) for name, part in parts.items() if part.size]
+
+
+def _inside(share: rules.Numbers, ours: rules.Numbers) -> "np.ndarray[Any, np.dtype[np.bool_]]":
+    """Which of a share are among sorted numbers, at the cost of the share."""
+    place = np.searchsorted(ours, share)
+    there: np.ndarray[Any, np.dtype[np.bool_]] = place < ours.size
+    there[there] = ours[place[there]] == share[there]
+    return there
 
 
 def by_size(work: Work, broadcast: Broadcast, piece: Piece) -> list[Piece]:

@@ -2,8 +2,11 @@
 
 import sqlalchemy as sa
 
-from tagcast.broadcasts import posting_tables as posting_tables
+from tagcast.broadcasts import posting_tables
 from tagcast.kit import db, sealed
+
+# Kept in a file of their own, known with the others.
+postings = posting_tables.postings
 
 broadcasts = sa.Table(
     "broadcast",

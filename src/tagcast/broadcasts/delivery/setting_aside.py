@@ -1,18 +1,24 @@
-"""A task that is refused because of one customer: the others get theirs.
+"""A task that is refused because of one customer: the others get theirs. One that is refused because of its employee:
+his customers go to others who hold them.
 
 Nothing was sent by a call that was refused. Whom the employee does not hold any more is found by reading his customers;
 if that tells nothing, the chunk is halved, and each half is called by itself.
 """
 
+from functools import partial
+
 import numpy as np
+from pyroaring import BitMap
 
 from tagcast import accounts
-from tagcast.broadcasts import ledger, store
+from tagcast.broadcasts import assigning, ledger, senders, store
+from tagcast.broadcasts import content as contents
 from tagcast.broadcasts.delivery.job import Job, reason_of
 from tagcast.broadcasts.delivery.once import Answer, Intent
 from tagcast.broadcasts.ledger import Learnt
-from tagcast.broadcasts.rules import Piece, Status
+from tagcast.broadcasts.rules import Numbers, Piece, Status
 from tagcast.broadcasts.store import Broadcast, Chunk
+from tagcast.broadcasts.store.tasks import REFUSED
 from tagcast.channels import ChannelError, Reaction, Scope
 from tagcast.kit import leases
 from tagcast.kit.errors import TagcastError
@@ -48,6 +54,51 @@ async def set_aside(
     return None
 
 
+async def hand_over(job: Job, reason: str) -> None:
+    """After a first call that was refused because of its employee: other holders get his customers, the rest fails."""
+    await job.step(partial(_hand_over, reason), learnt=Learnt(refused=True))
+
+
+def _hand_over(reason: str, work: Work, broadcast: Broadcast, chunk: Chunk) -> None:
+    chunk.progress = {**chunk.progress, REFUSED: reason}
+    left = np.flatnonzero((chunk.statuses == Status.PLANNED) | (chunk.statuses == Status.RETRY))
+    numbers = np.sort(chunk.recipients[left])
+    pieces = [] if _names_sender(work, broadcast, chunk) else _others(work, broadcast, chunk, numbers)
+    _carry(work, broadcast, chunk, pieces)
+    nobody = np.flatnonzero((chunk.statuses == Status.PLANNED) | (chunk.statuses == Status.RETRY))
+    statuses = chunk.statuses.copy()
+    statuses[nobody] = Status.FAILED
+    ledger.put(work, broadcast, chunk, statuses, dict.fromkeys(nobody.tolist(), reason))
+
+
+def _names_sender(work: Work, broadcast: Broadcast, chunk: Chunk) -> bool:
+    """Whether the text was written in the employee's name: nobody else can send it."""
+    return contents.script(work, contents.content_of(broadcast, chunk.said)).by_sender
+
+
+def _others(work: Work, broadcast: Broadcast, chunk: Chunk, numbers: Numbers) -> list[Piece]:
+    """What each of the other employees who may send gets, but for those who were refused in this broadcast too."""
+    refused = {one.sender for one in store.chunks_of(work, broadcast.id) if REFUSED in one.progress} | {chunk.sender}
+    able = {name: key for name, key in senders.allowed(work, broadcast).items() if name not in refused}
+    who = BitMap(numbers)
+    held = {name: np.array((work.bitmaps.read(key) & who).to_array(), np.uint32) for name, key in able.items()}
+    shares = assigning.assign(numbers, held)
+    return [Piece(share, name, chunk.said, chunk.stage) for name, share in shares.items()]
+
+
+def _carry(work: Work, broadcast: Broadcast, chunk: Chunk, pieces: list[Piece]) -> None:
+    """Recipients go on in new chunks, which hold their status from now on."""
+    if not pieces:
+        return
+    first = max(one.no for one in store.chunks_of(work, broadcast.id)) + 1
+    store.insert_chunks(work, broadcast.id, pieces, with_msgids=False, first=first)
+    statuses = chunk.statuses.copy()
+    statuses[np.isin(chunk.recipients, np.concatenate([piece.recipients for piece in pieces]))] = Status.CARRIED
+    ledger.put(work, broadcast, chunk, statuses)
+    for no in range(first, first + len(pieces)):
+        leases.enqueue(work, ledger.DELIVER, f"{broadcast.id}:{no}", {"broadcast": broadcast.id, "chunk": no})
+
+
 def _note_look(_work: Work, _broadcast: Broadcast, chunk: Chunk) -> None:
     chunk.progress = {**chunk.progress, "looked": True}
 
@@ -56,11 +107,5 @@ def _halve(work: Work, broadcast: Broadcast, chunk: Chunk) -> None:
     """Carry whoever is left into two new chunks."""
     left = np.flatnonzero((chunk.statuses == Status.PLANNED) | (chunk.statuses == Status.RETRY))
     halves = [half for half in np.array_split(left, 2) if half.size]
-    first = max(one.no for one in store.chunks_of(work, broadcast.id)) + 1
     pieces = [Piece(chunk.recipients[half], chunk.sender, chunk.said, chunk.stage) for half in halves]
-    store.insert_chunks(work, broadcast.id, pieces, with_msgids=False, first=first)
-    statuses = chunk.statuses.copy()
-    statuses[left] = Status.CARRIED
-    ledger.put(work, broadcast, chunk, statuses)
-    for no in range(first, first + len(pieces)):
-        leases.enqueue(work, ledger.DELIVER, f"{broadcast.id}:{no}", {"broadcast": broadcast.id, "chunk": no})
+    _carry(work, broadcast, chunk, pieces)

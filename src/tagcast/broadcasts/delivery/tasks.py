@@ -13,10 +13,9 @@ from tagcast.broadcasts import content as contents
 from tagcast.broadcasts import pages, store
 from tagcast.broadcasts.delivery.job import Job, lasting, reason_of, wait_of
 from tagcast.broadcasts.delivery.once import Answer, Intent, accept, after_refusal, intend
-from tagcast.broadcasts.delivery.setting_aside import of_one_recipient, set_aside
+from tagcast.broadcasts.delivery.setting_aside import hand_over, of_one_recipient, set_aside
 from tagcast.broadcasts.ledger import Learnt
 from tagcast.broadcasts.store import Broadcast, Chunk
-from tagcast.broadcasts.store.tasks import REFUSED
 from tagcast.channels import ChannelError, Reaction, Scope
 from tagcast.kit import clock
 from tagcast.kit.errors import TagcastError
@@ -64,22 +63,25 @@ async def _try(
             await placed.forget(connected)
             if await job.step(_first_renewal, learnt=Learnt(refused=True)):
                 return 0.0
-        if isinstance(error, ChannelError) and of_one_recipient(error):
-            return await set_aside(job, connected, intent, customers, error)
-        reason = _of_this_employee(error)
-        if reason is not None:
-            if reason != "unreachable":
-                await job.step(partial(_note_refused, reason))
-            return Answer(None, {int(index): reason for index in intent.indices})
+        if isinstance(error, ChannelError) and (of_one_recipient(error) or _of_this_employee(error)):
+            return await _of_some(job, connected, intent, customers, error)
         if isinstance(error, ChannelError) and error.reaction is Reaction.IN_DOUBT:
             job.trouble = error
             return max(0.1, job.runtime.settings.in_doubt_seconds)
         return await after_refusal(job, error, fresh=True)
 
 
-def _note_refused(reason: str, _work: Work, _broadcast: Broadcast, chunk: Chunk) -> None:
-    """The employee could not be asked: he is avoided for a while where another holds the customer."""
-    chunk.progress = {**chunk.progress, REFUSED: reason}
+async def _of_some(
+    job: Job, connected: accounts.Connected, intent: Intent, customers: list[str], error: ChannelError
+) -> Answer | None:
+    """A refusal that concerns one customer or one employee, and nobody else."""
+    reason = _of_this_employee(error)
+    if reason is None:
+        return await set_aside(job, connected, intent, customers, error)
+    if reason == "unreachable":
+        return Answer(None, {int(index): reason for index in intent.indices})
+    await hand_over(job, reason)
+    return None
 
 
 def _of_this_employee(error: ChannelError | TagcastError) -> str | None:

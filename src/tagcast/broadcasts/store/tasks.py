@@ -39,7 +39,7 @@ class Reminder:
 
 
 def last_tasks(work: Work, account: int, since_ms: int) -> dict[str, LastTask]:
-    """Employee → his newest task of this account's broadcasts that was tried since a time."""
+    """Employee → his newest task of this account's broadcasts that was tried since a time, and not cancelled."""
     rows = work.connection.execute(
         sa.select(chunks.c.sender, chunks.c.tried_at, chunks.c.progress)
         .join(broadcasts, sa.and_(broadcasts.c.workspace == chunks.c.workspace, broadcasts.c.id == chunks.c.broadcast))
@@ -53,7 +53,8 @@ def last_tasks(work: Work, account: int, since_ms: int) -> dict[str, LastTask]:
         )
         .order_by(chunks.c.tried_at)
     )
-    return {row.sender: LastTask(row.tried_at, row.progress.get(CONFIRMED), REFUSED in row.progress) for row in rows}
+    kept = [row for row in rows if CANCELLED not in row.progress]
+    return {row.sender: LastTask(row.tried_at, row.progress.get(CONFIRMED), REFUSED in row.progress) for row in kept}
 
 
 def add_reminders(work: Work, broadcast: int, tasks: Mapping[int, str]) -> None:
