@@ -6,7 +6,7 @@ from importlib import resources
 
 import numpy as np
 
-from tagcast import accounts, channels, contacts
+from tagcast import accounts, channels, contacts, tags
 from tagcast.broadcasts import content as contents
 from tagcast.broadcasts import ledger, pages, store
 from tagcast.broadcasts.delivery.job import Job
@@ -15,13 +15,15 @@ from tagcast.broadcasts.ledger import Call, Learnt
 from tagcast.broadcasts.rules import Status
 from tagcast.broadcasts.store import Broadcast, Chunk
 from tagcast.channels import ChannelError
-from tagcast.kit.errors import Refused, TagcastError
+from tagcast.kit.errors import NotFound, Refused, TagcastError
 from tagcast.kit.uow import Work
 
 # The platform takes 50 openids a call; calls that tag different people may run side by side.
 TAGGING = 50
 SIDE_BY_SIDE = 4
 TAGGING_TRIES = 3
+# In a chunk's progress: the platform's own tag to which it is sent; None: not to it any more.
+OWN_TAG = "own_tag"
 TO_LIST, TO_TAG = "message_mass_send", "message_mass_sendall"
 
 
@@ -45,8 +47,72 @@ async def deliver_list(job: Job, connected: accounts.Connected) -> float | None:
 
 
 async def deliver_tag(job: Job, connected: accounts.Connected) -> float | None:
-    """Tag the recipients with a tag of this broadcast alone, mass-send to it. Settling deletes the tag."""
+    """Mass-send to the platform's own tag of the audience where it holds exactly the recipients; else tag them with a
+    tag of this broadcast alone, which settling deletes.
+    """
     openids = await _openids(job)
+    found = await _own_tag(job, connected, openids)
+    if found is not None:
+        try:
+            return await _to_own_tag(job, connected, found, openids)
+        except _Differs:
+            await job.step(_leave_own_tag, learnt=Learnt(refused=True))
+    return await _to_temporary_tag(job, connected, openids)
+
+
+class _Differs(Exception):
+    """The platform's own tag does not hold exactly the recipients any more, and no call to it was made."""
+
+
+async def _own_tag(job: Job, connected: accounts.Connected, openids: list[str]) -> int | None:
+    """The platform's tag that is the audience, proved by reading who bears it; remembered before any call to it."""
+    chunk = await job.read(lambda work: store.chunk(work, job.broadcast.id, job.no))
+    if OWN_TAG in chunk.progress or "tag" in chunk.progress or chunk.call != Call.NONE:
+        return chunk.progress.get(OWN_TAG)
+    tag = await job.read(partial(_synced, job.broadcast))
+    if tag is None or await connected.call(partial(_bearers, connected.official, tag)) != set(openids):
+        return None
+    await job.step(lambda _work, _broadcast, locked: _remember(locked, **{OWN_TAG: tag}))
+    return tag
+
+
+def _synced(broadcast: Broadcast, work: Work) -> int | None:
+    """The platform's id of the tag that alone is the audience, if it is synchronised with this account."""
+    said = broadcast.audience
+    if "tag" not in said or not set(said) <= {"tag", "account", "exactly"}:
+        return None
+    try:
+        ours = tags.find(work, str(said["tag"]), account=said.get("account"))
+    except NotFound:
+        return None
+    link = tags.sync.link_of(work, broadcast.account, tag=ours.id)
+    return int(link[1]) if link is not None and link[1].isdecimal() else None
+
+
+def _leave_own_tag(_work: Work, _broadcast: Broadcast, chunk: Chunk) -> None:
+    _remember(chunk, **{OWN_TAG: None})
+
+
+async def _to_own_tag(job: Job, connected: accounts.Connected, tag: int, openids: list[str]) -> float | None:
+    """One mass send to a tag that is not ours to change. Raises _Differs before any call when it holds others."""
+    placed: list[contents.Placed] = []
+
+    async def send(intent: Intent, message: channels.Message) -> Answer:
+        ours = {openids[int(index)] for index in intent.indices}
+        if await connected.call(partial(_bearers, connected.official, tag)) != ours:
+            if intent.fresh:
+                raise _Differs
+            return Answer(None, doubtful=frozenset(intent.indices.tolist()))
+        accepted = await connected.call(
+            lambda: connected.official.mass.send_to_tag(message, tag, client_id=_live_key(job))
+        )
+        return Answer(str(accepted.msg_id))
+
+    prepare = partial(_message, job, connected, placed)
+    return await send_keyed(job, TO_TAG, prepare, send, partial(_forget, job, connected, placed))
+
+
+async def _to_temporary_tag(job: Job, connected: accounts.Connected, openids: list[str]) -> float | None:
     placed: list[contents.Placed] = []
     chunk = await job.read(lambda work: store.chunk(work, job.broadcast.id, job.no))
     tag = await _ensure_tag(job, connected, chunk)

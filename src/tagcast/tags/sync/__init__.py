@@ -22,7 +22,7 @@ from tagcast.tags.sync.here import follow
 from tagcast.tags.sync.planning import Made, make
 from tagcast.tags.sync.running import KIND, work
 from tagcast.tags.sync.steps import Clash, Plan, Refusal, Sets, Step
-from tagcast.tags.sync.store import OPEN, Run
+from tagcast.tags.sync.store import OPEN, Run, link_of
 from tagcast.tags.sync.uses import USERS
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "Step",
     "USERS",
     "Way",
+    "link_of",
     "cancel",
     "change",
     "direct",
