@@ -83,13 +83,13 @@ def add(
 
 
 @router.get("/media", summary="文件列表 · List the files")
-def list_(entry: Guarded) -> MediaListOut:
+def list_media(entry: Guarded) -> MediaListOut:
     with entry.read() as work:
         return MediaListOut(items=[MediaOut.of(found) for found in media.all_(work)])
 
 
 @router.get("/media/{number}", summary="查看文件信息 · Show a file")
-def show(entry: Guarded, number: int) -> MediaOut:
+def show_media(entry: Guarded, number: int) -> MediaOut:
     with entry.read() as work:
         return MediaOut.of(media.get(work, number))
 

@@ -116,23 +116,23 @@ class PostingStatusOut(BaseModel):
 
 
 @router.post("", status_code=201, summary="新建客户群群发或朋友圈草稿 · Draft a posting")
-def create(entry: Guarded, body: PostingIn) -> PostingOut:
+def create_post(entry: Guarded, body: PostingIn) -> PostingOut:
     return entry.write(lambda work: PostingOut.of(postings.draft(work, **body.model_dump())))
 
 
 @router.get("", summary="客户群群发与朋友圈列表 · List postings")
-def list_(entry: Guarded) -> PostingsOut:
+def list_posts(entry: Guarded) -> PostingsOut:
     with entry.read() as work:
         return PostingsOut(items=[PostingOut.of(one) for one in postings.list_(work)])
 
 
 @router.post("/plans/{plan_hash}/send", summary="按计划发送 · Send exactly what was planned")
-def send(entry: Guarded, plan_hash: str) -> PostingOut:
+def send_post(entry: Guarded, plan_hash: str) -> PostingOut:
     return entry.write(lambda work: PostingOut.of(postings.send(work, plan_hash)))
 
 
 @router.post("/{posting}/plan", summary="生成计划 · Plan a posting; nothing is sent")
-def plan(entry: Guarded, posting: int) -> PostingPlanOut:
+def plan_post(entry: Guarded, posting: int) -> PostingPlanOut:
     def make(work: Work) -> PostingPlanOut:
         made = postings.plan(work, posting)
         lines = [
@@ -164,10 +164,10 @@ def status(entry: Guarded, posting: int) -> PostingStatusOut:
 
 
 @router.post("/{posting}/cancel", summary="取消并核实 · Cancel what is unconfirmed, with proof")
-def cancel(entry: Guarded, posting: int) -> PostingOut:
+def cancel_post(entry: Guarded, posting: int) -> PostingOut:
     return entry.write(lambda work: PostingOut.of(postings.cancel(work, posting)))
 
 
 @router.post("/{posting}/resume", summary="继续 · Go on after a stop")
-def resume(entry: Guarded, posting: int) -> PostingOut:
+def resume_post(entry: Guarded, posting: int) -> PostingOut:
     return entry.write(lambda work: PostingOut.of(postings.resume(work, posting)))

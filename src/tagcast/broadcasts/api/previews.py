@@ -195,7 +195,7 @@ def set_required(entry: Guarded, body: RequiredOut) -> RequiredOut:
 
 
 @router.get("/{broadcast}/previews", summary="预览（数据） · Previews, as data")
-def show(entry: Guarded, broadcast: int, asked: Annotated[Asked, Query()]) -> PreviewsOut:
+def show_previews(entry: Guarded, broadcast: int, asked: Annotated[Asked, Query()]) -> PreviewsOut:
     with entry.read() as work:
         return PreviewsOut(items=[PreviewOut.of(one) for one in _previews(work, broadcast, asked)])
 

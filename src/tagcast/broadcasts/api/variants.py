@@ -68,6 +68,6 @@ class VariantsOut(_Out):
 
 
 @router.get("/{broadcast}/variants", summary="各版本的分配与效果 · Who gets which variant, and what each did")
-def show(entry: Guarded, broadcast: int) -> VariantsOut:
+def show_variants(entry: Guarded, broadcast: int) -> VariantsOut:
     with entry.read() as work:
         return VariantsOut.model_validate(variants.view(work, broadcast))
