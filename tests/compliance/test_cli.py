@@ -89,6 +89,21 @@ def test_consents_by_commands(tagcast: Shell, tmp_path: Path) -> None:
     assert "personalisation" in tagcast("consent", "set", "profiling", "on", 1, "--why", "x", code=2).stderr
 
 
+def test_an_import_states_refusals_of_personalisation(tagcast: Shell, tmp_path: Path) -> None:
+    rows, mapping = tmp_path / "rows.csv", tmp_path / "map.toml"
+    rows.write_text("id,personal\nm1,否\nm2,是\nm3,\nm4,no\n", "utf-8")
+    mapping.write_text('id = "identity:customer_id"\npersonal = "consent:personalisation"\n', "utf-8")
+    assert tagcast.json("contacts", "import", rows, "--map", mapping)["matched"] == 4
+    standing = [tagcast.json("consent", "show", number) for number in range(1, 5)]
+    assert [one["personalised"] for one in standing] == [False, True, True, False]
+    assert [one["records"][0]["source"] if one["records"] else "" for one in standing] == [
+        "import",
+        "import",
+        "",
+        "import",
+    ]
+
+
 def test_how_minors_are_told_by_commands(tagcast: Shell) -> None:
     assert tagcast.json("consent", "minors")["attribute"] == "–"
     tagcast("contacts", "declare", "age_band", "choice", "--purpose", "to leave minors alone")
