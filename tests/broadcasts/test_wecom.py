@@ -1,5 +1,9 @@
 """企业微信 tasks over real HTTP: late employees, reminders, cancellation with proof, bad customers."""
 
+import os
+import random
+import signal
+import time
 from collections import Counter
 from functools import partial
 from typing import Any
@@ -97,7 +101,7 @@ def test_the_broadcasts_own_deadline_ends_the_waiting(late: World) -> None:
 
 @DATABASES
 def test_at_the_deadline_the_rest_is_cancelled_with_proof(database: str, make: Make) -> None:
-    world = make("tasks", size=160, database=database, settle_seconds=5.0, in_doubt_seconds=0.3)
+    world = make("tasks", size=160, database=database, settle_seconds=2.5, in_doubt_seconds=0.3)
     nobody_confirms(world)
     broadcast = start(world, confirm={"within_hours": 1 / 3600, "then": "cancel"})
     world.work_until(broadcast)
@@ -319,3 +323,37 @@ def test_an_employee_who_did_not_confirm_lately_is_avoided_where_another_holds_t
         found = broadcasts.planned_senders(work, made.id)
     assert first not in found
     assert found[second] == len(both & late.set(f"following:{account}"))
+
+
+@pytest.mark.slow
+@DATABASES
+def test_workers_that_are_killed_while_they_cancel_leave_nobody_in_doubt(database: str, make: Make) -> None:
+    """Calls under way, results half read, reminders: whatever was cut short is looked up, cancelled and proven."""
+    world = make("tasks", size=400, database=database, lease_seconds=0.5, in_doubt_seconds=0.5, settle_seconds=30.0)
+    nobody_confirms(world)
+    world.profile("wecom", batch=5)
+    broadcast = start(world)
+    seed = random.SystemRandom().randrange(1, 10**6)
+    print(f"seed {seed}")
+    moments = random.Random(seed)
+    for turn in range(10):
+        with world.worker_process(rate_per_second=30.0) as process:
+            time.sleep(moments.uniform(0.5, 1.2))
+            assert process.pid is not None
+            os.kill(process.pid, signal.SIGKILL)
+        if turn == 3:
+            with world.runtime.work(1, "test") as work:
+                broadcasts.remind(work, broadcast)
+        if turn == 4:
+            with world.runtime.work(1, "test") as work:
+                broadcasts.cancel(work, broadcast)
+    world.work_until(broadcast)
+    counts = world.states(broadcast)
+    assert {name for name, count in counts.items() if count} <= {"cancelled", "failed"}, counts
+    assert sum(counts.values()) == len(world.assigned(broadcast))
+    told_by_platform = Counter(world.outcomes("wecom").values())
+    assert told_by_platform["failed:not_confirmed"] > 0
+    assert "asked" not in told_by_platform
+    assert {one.state for task in tasks(world, broadcast) for one in task.reminders} <= {
+        "sent", "lost", "refused:wecom:41093",
+    }  # fmt: skip

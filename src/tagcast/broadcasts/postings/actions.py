@@ -72,6 +72,9 @@ def draft(
         raise Invalid("broadcasts.missing_field", kind=said.kind, field="url")
     if kind == MOMENTS and (said.kind not in MOMENT_KINDS or said.attachments):
         raise Invalid("broadcasts.moment_kinds", known=", ".join(MOMENT_KINDS))
+    if kind == MOMENTS and not said.text:
+        # By its text a Moment whose answer was lost is found again.
+        raise Invalid("broadcasts.missing_field", kind=said.kind, field="text")
     number = store.insert(
         work,
         account=found.id,
