@@ -166,7 +166,7 @@ def _of_status(
     """(word, zh, en) of a status, with what is being done about it."""
     word = status.name.lower()
     said = words()[f"status_{word}"]
-    if status in (Status.FAILED, Status.HELD):
+    if status in (Status.FAILED, Status.HELD, Status.CANCELLED):
         reason = store.failure_of(work, broadcast.id, contact)
         return (word, said["zh"], said["en"]) if reason is None else (word, *sentences(reason))
     more = ""
