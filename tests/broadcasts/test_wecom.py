@@ -92,6 +92,23 @@ def test_employees_who_confirm_late_are_waited_for(database: str, make: Make) ->
     assert waiting(world, broadcast) is None
 
 
+def test_employees_are_followed_while_a_later_stage_waits(late: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tagcast.broadcasts.ledger.WATCH_SECONDS", 0.5)
+    stages = {"percent": [20, 100], "wait_minutes": 60}
+    broadcast = start(late, stages=stages, remind={"after_hours": 1 / 3600, "times": 1})
+    with late.working():
+        until(lambda: any(one.state == "sent" for task in tasks(late, broadcast) for one in task.reminders))
+        confirm(late)
+        until(lambda: late.states(broadcast)["delivered"] > 0)
+        assert late.state(broadcast) == "sending"
+        found = waiting(late, broadcast)
+        assert found is None
+        with late.runtime.work(1, "test") as work:
+            broadcasts.cancel(work, broadcast)
+        late.wait(broadcast, "cancelled")
+    assert {"delivered", "cancelled"} <= {ours for ours, count in late.states(broadcast).items() if count}
+
+
 def test_the_broadcasts_own_deadline_ends_the_waiting(late: World) -> None:
     broadcast = start(late, confirm={"within_hours": 2 / 3600})
     late.work_until(broadcast)

@@ -9,6 +9,7 @@ recognises, or a look at the platform, may touch them again.
 from array import array
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from enum import StrEnum
 
 import numpy as np
@@ -17,6 +18,7 @@ from pyroaring import BitMap
 
 from tagcast import audiences, compliance
 from tagcast.broadcasts import consents, options, rules, stages, store
+from tagcast.broadcasts.confirming import CONFIRMED_ROUTES
 from tagcast.broadcasts.rules import Route, State, Status, Statuses
 from tagcast.broadcasts.store import Broadcast, Chunk
 from tagcast.kit import leases
@@ -26,6 +28,9 @@ from tagcast.kit.uow import Work
 DELIVER = "broadcasts.deliver"
 SETTLE = "broadcasts.settle"
 REMIND = "broadcasts.remind"
+
+# How often employees are followed while a broadcast is still being sent.
+WATCH_SECONDS = 30.0
 
 Indices = npt.NDArray[np.int64]
 
@@ -296,6 +301,10 @@ def close_chunk(work: Work, lease: Lease, broadcast: Broadcast, chunk: Chunk) ->
     store.save_chunk(work, chunk)
     leases.complete(work.connection, lease)
     if store.open_chunks(work, broadcast.id):
+        if broadcast.route in CONFIRMED_ROUTES:
+            # Employees confirm while the rest waits for its stage or its hour.
+            due = work.now + timedelta(seconds=WATCH_SECONDS)
+            leases.enqueue(work, SETTLE, str(broadcast.id), {"broadcast": broadcast.id}, due=due)
         if broadcast.reason != CANCELLED and "stages" in broadcast.settings:
             stages.ended(work, store.get(work, broadcast.id))
     else:
@@ -304,6 +313,7 @@ def close_chunk(work: Work, lease: Lease, broadcast: Broadcast, chunk: Chunk) ->
             work, broadcast.id, [State.SENDING, State.PAUSED], State.SETTLING, sent_at=work.now_ms, reason=reason
         ):
             leases.enqueue(work, SETTLE, str(broadcast.id), {"broadcast": broadcast.id})
+            leases.hasten(work, SETTLE, str(broadcast.id))
 
 
 def give_back_send(work: Work, broadcast: Broadcast, chunks: Iterable[Chunk]) -> bool:

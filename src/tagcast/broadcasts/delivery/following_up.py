@@ -14,8 +14,9 @@ import numpy as np
 
 from tagcast import accounts, channels, contacts
 from tagcast.broadcasts import confirming, ledger
+from tagcast.broadcasts.confirming import CONFIRMED_ROUTES
 from tagcast.broadcasts.delivery.news import News, each
-from tagcast.broadcasts.rules import Status
+from tagcast.broadcasts.rules import State, Status
 from tagcast.broadcasts.senders import figures
 from tagcast.broadcasts.store import Broadcast, Chunk, save_chunk
 from tagcast.broadcasts.store import tasks as store
@@ -154,6 +155,21 @@ def pause(runtime: Runtime, work: Work, broadcast: Broadcast, chunks: list[Chunk
     if rule := broadcast.settings.get("remind"):
         seconds = min(seconds, max(0.5, float(rule["after_hours"]) * 900))
     return seconds
+
+
+def watched(broadcast: Broadcast) -> bool:
+    """Whether employees are followed although not everything is sent yet."""
+    return broadcast.route in CONFIRMED_ROUTES and broadcast.state in (State.SENDING, State.PAUSED)
+
+
+def watch(work: Work, lease: Lease, broadcast: Broadcast, chunks: list[Chunk]) -> float | None:
+    """After a look while it is being sent: seconds until the next, or None when there is nothing to follow."""
+    if not watched(broadcast):
+        leases.complete(work.connection, lease)
+        return None
+    remind_by_itself(work, broadcast, chunks)
+    leases.defer(work.connection, lease, ledger.WATCH_SECONDS)
+    return ledger.WATCH_SECONDS
 
 
 def remind_by_itself(work: Work, broadcast: Broadcast, chunks: list[Chunk]) -> int:

@@ -30,6 +30,8 @@ FASTEST, SLOWEST = 0.5, 60.0
 # How long beyond the time for receipts the platform is asked to delete a temporary tag.
 CLEAN_SECONDS = 60.0
 
+# Receipts that are matched at a time.
+RECEIPTS = 50_000
 # Routes whose receipts come by callback, one a person; the platform cannot be asked.
 TOLD_EACH = (Route.TEMPLATE, Route.SUBSCRIPTION)
 
@@ -37,14 +39,19 @@ log = logs.get("broadcasts")
 
 
 async def settle(runtime: Runtime, lease: Lease) -> float | None:
-    """One pass over a broadcast that was sent. None: finished; seconds until the next pass."""
+    """One pass over a broadcast that was sent. None: finished; seconds until the next pass.
+
+    What employees confirm is followed while the rest is still being sent, too: stages and windows take days.
+    """
     number = int(lease.payload["broadcast"])
     broadcast, chunks, account = await asyncio.to_thread(_look, runtime, lease, number)
-    if broadcast.state is not State.SETTLING:
+    if broadcast.state is not State.SETTLING and not following_up.watched(broadcast):
         await asyncio.to_thread(_step, runtime, lease, number, lambda work, _b: leases.complete(work.connection, lease))
         return None
     now = clock.now()
-    ending = all(final(chunk) for chunk in chunks) or _over(runtime, broadcast, now)
+    ending = broadcast.state is State.SETTLING and (
+        all(final(chunk) for chunk in chunks) or _over(runtime, broadcast, now)
+    )
     cleaned = ending and _over(runtime, broadcast, now, by=CLEAN_SECONDS)
     news: dict[int, News] = {}
     if broadcast.route not in TOLD_EACH and (ending or any(not final(chunk) for chunk in chunks)):
@@ -89,11 +96,16 @@ def _take_up(
     """
     chunks = store.chunks_of(work, broadcast.id)
     before = _states(chunks)
+    read = {chunk.no: (chunk.statuses, chunk.progress) for chunk in chunks}
     match(work, broadcast, chunks)
     for chunk in chunks:
         if chunk.no in news:
             apply(work, broadcast, chunk, news[chunk.no])
-        store.save_chunk(work, chunk)
+        statuses, progress = read[chunk.no]
+        if chunk.statuses is not statuses or chunk.progress is not progress:
+            store.save_chunk(work, chunk)
+    if broadcast.state is not State.SETTLING:
+        return following_up.watch(work, lease, broadcast, chunks)
     tagged = any("tag" in chunk.progress for chunk in chunks)
     if all(final(chunk) for chunk in chunks) or _over(runtime, broadcast, work.now):
         if tagged and not cleaned:
@@ -136,29 +148,24 @@ def match(work: Work, broadcast: Broadcast, chunks: list[Chunk]) -> None:
 
 
 def _match_persons(work: Work, broadcast: Broadcast, chunks: list[Chunk]) -> None:
-    """Template messages: a receipt per person, found by its msgid."""
-    open_receipts = store.open_receipts(work, broadcast.account)
-    if not open_receipts:
-        return
-    place: dict[int, tuple[Chunk, int]] = {}
-    for chunk in chunks:
-        for index in np.flatnonzero(chunk.statuses == Status.ACCEPTED).tolist():
-            place[int(chunk.msgids[index])] = (chunk, index)
-    taken = []
-    news: dict[int, News] = {}
-    for receipt in open_receipts:
-        found = place.get(int(receipt.msgid)) if receipt.msgid.isdecimal() else None
-        if found is None:
-            continue
-        chunk, index = found
-        ok = receipt.status == "success"
-        outcome = (Status.DELIVERED, "") if ok else (Status.FAILED, f"receipt:{receipt.status}")
-        news.setdefault(chunk.no, News()).outcomes[index] = outcome
-        taken.append(receipt.seq)
-    for chunk in chunks:
-        if chunk.no in news:
-            apply(work, broadcast, chunk, news[chunk.no])
-    store.take_receipts(work, taken)
+    """Template messages: a receipt per person, found by its msgid; so many receipts at a time."""
+    after = 0
+    while page := store.open_receipts(work, broadcast.account, after=after, limit=RECEIPTS):
+        after = page[-1].seq
+        said = {int(receipt.msgid): receipt for receipt in page if receipt.msgid.isdecimal()}
+        known = np.fromiter(said, dtype=np.uint64, count=len(said))
+        taken = []
+        for chunk in chunks:
+            news = News()
+            there = (chunk.statuses == Status.ACCEPTED) & np.isin(chunk.msgids, known)
+            for index in np.flatnonzero(there).tolist():
+                receipt = said[int(chunk.msgids[index])]
+                ok = receipt.status == "success"
+                news.outcomes[index] = (Status.DELIVERED, "") if ok else (Status.FAILED, f"receipt:{receipt.status}")
+                taken.append(receipt.seq)
+            if news.outcomes:
+                apply(work, broadcast, chunk, news)
+        store.take_receipts(work, taken)
 
 
 def _match_jobs(work: Work, broadcast: Broadcast, chunks: list[Chunk]) -> None:
