@@ -84,8 +84,8 @@ def insert_receipts(work: Work, rows: Sequence[Mapping[str, Any]]) -> None:
     )
 
 
-def open_receipts(work: Work, account: int) -> list[Row[Any]]:
-    """Receipts of an account that no broadcast has taken yet."""
+def open_receipts(work: Work, account: int, *, after: int = 0, limit: int | None = None) -> list[Row[Any]]:
+    """Receipts of an account that no broadcast has taken yet, in order; so many behind a number."""
     return list(
         work.connection.execute(
             sa.select(receipts.c.seq, receipts.c.msgid, receipts.c.status, receipts.c.data, receipts.c.at)
@@ -93,8 +93,10 @@ def open_receipts(work: Work, account: int) -> list[Row[Any]]:
                 receipts.c.workspace == work.workspace,
                 receipts.c.account == account,
                 receipts.c.matched_at.is_(None),
+                receipts.c.seq > after,
             )
             .order_by(receipts.c.seq)
+            .limit(limit)
         )
     )
 
