@@ -27,7 +27,13 @@ from tests.flows.arena import Arena, Told, Workers
 from tests.flows.harness import World, callbacks, sandbox
 from tests.flows.matrix import WAYS, cells
 
-SETTINGS = {"lease_seconds": 1.5, "in_doubt_seconds": 2.0, "http_timeout_seconds": 1.5, "settle_seconds": 0.5}
+SETTINGS = {
+    "lease_seconds": 1.5,
+    "in_doubt_seconds": 2.0,
+    "http_timeout_seconds": 1.5,
+    "settle_seconds": 0.5,
+    "confirm_hours": 1e-4,
+}
 HAPPENINGS = ("nothing", "workers are killed", "workers sleep", "the platform is cut off")
 EVENTS = ("duplicate", "late", "lost", "disordered")
 # A sandbox keeps all it was told; a new one now and then keeps rounds short.
