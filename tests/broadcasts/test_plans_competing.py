@@ -13,9 +13,11 @@ from tagcast import broadcasts, compliance, tags
 from tagcast.broadcasts import drafting, store
 from tagcast.broadcasts.planning import competing
 from tagcast.broadcasts.priority import Rank
+from tagcast.broadcasts.rules import State
 from tagcast.kit.errors import Invalid
 from tagcast.kit.uow import Runtime, Work
-from tests.broadcasts.planned import account, draft, opened, people, schedule
+from tests.broadcasts.conftest import Make
+from tests.broadcasts.planned import TEXT, account, draft, opened, people, schedule
 
 NOON = datetime(2026, 11, 10, 4, tzinfo=UTC)
 
@@ -194,3 +196,32 @@ def test_a_series_claims_each_of_its_moments_but_not_from_its_own_copies(runtime
         broadcasts.plan(work, copy)
         assert "yields" not in opened(work, copy)
         assert opened(work, copy)["assigned"] == set(who)
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_who_yields_hears_from_the_higher_broadcast_alone(database: str, make: Make) -> None:
+    """Really sent: the lower one first; nobody hears twice, and those of the higher one hear from it."""
+    world = make("list", database=database)
+    kind, at = "service", world.accounts["service"]
+    vip, _ = world.split(kind, len(world.set(f"following:{at}")) // 2)[:2]
+    with world.runtime.work(1, "author") as work:
+        compliance.set_cap(work, f"account:{at}", "month", 1)
+        broadcasts.set_approval(work, {"above": 1})
+        high = draft(work, at, name="高", audience=vip, content=TEXT, settings={"priority": {"level": 90}})
+        schedule(work, high, work.now + timedelta(minutes=1))
+        low = draft(work, at, content={"kind": "text", "text": "普通"})
+    for number in (low, high):
+        with world.runtime.work(1, "author") as work:
+            if number == high:
+                store.move(work, high, [State.SCHEDULED], State.DRAFT, due_at=None)
+            plan = broadcasts.plan(work, number).hash
+        with world.runtime.work(1, "second") as work:
+            broadcasts.decide(work, plan, approved=True)
+        with world.runtime.work(1, "author") as work:
+            broadcasts.send(work, plan)
+        world.work_until(number)
+    heard = [world.assigned(number) for number in (low, high)]
+    assert heard[0].isdisjoint(heard[1])
+    assert heard[1] == world.set(f"broadcast:{high}:accepted") | world.set(f"broadcast:{high}:delivered")
+    assert set(world.outcomes(kind)) == set(world.ids(kind, heard[0] | heard[1]).values())
+    assert len(heard[0] | heard[1]) == len(world.set(f"following:{at}"))
