@@ -39,14 +39,14 @@ def _ledger(work: Work, started: datetime | None, name: str) -> int:
     work.connection.execute(
         sa.insert(broadcasts).values(
             id=1, workspace=1, account=3, name=name, purpose="marketing", content={}, audience={},
-            holdout_percent=100 / 9, route="template", state="finished", plan_hash="a" * 16, settings={}, totals={}, running={},
-            created_at=0, created_by="test", started_at=None if started is None else clock.to_ms(started),
+            holdout_percent=100 / 9, route="template", state="finished", plan_hash="a" * 16, settings={}, totals={},
+            running={}, created_at=0, created_by="test", started_at=None if started is None else clock.to_ms(started),
         )
     )  # fmt: skip
     counts = {"addressed": 100, "no_consent": 10, "holdout": 10, "assigned": 80}
     steps = [{"name": step, "count": count, "digest": ""} for step, count in counts.items()]
     work.connection.execute(
-        sa.insert(plans).values(**common, hash="a" * 16, steps=steps, facts={}, warnings=[], made_at=0)
+        sa.insert(plans).values(**common, hash="a" * 16, steps=steps, facts={}, warnings=[], notes={}, made_at=0)
     )
     statuses = np.array(
         [Status.DELIVERED] * 60 + [Status.ACCEPTED] * 10 + [Status.FAILED] * 8 + [Status.IN_DOUBT] * 2, np.uint8

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 key = typer.Typer(no_args_is_help=True, help="API keys of the HTTP API, and the keys that seal what is kept.")
 
 # Whose columns are sealed; loaded before all that is sealed is counted or sealed anew.
-SEALING = ("accounts", "contacts", "inbox")
+SEALING = ("accounts", "broadcasts", "contacts", "inbox")
 
 
 def init(ctx: typer.Context) -> None:
