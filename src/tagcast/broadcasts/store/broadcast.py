@@ -175,9 +175,7 @@ def save_plan(work: Work, broadcast: int, plan: SavedPlan) -> None:
 
 def delete_plan(work: Work, broadcast: int) -> None:
     """Forget the plan of a broadcast: its hash is of nothing any more."""
-    work.connection.execute(
-        sa.delete(plans).where(plans.c.workspace == work.workspace, plans.c.broadcast == broadcast)
-    )
+    work.connection.execute(sa.delete(plans).where(plans.c.workspace == work.workspace, plans.c.broadcast == broadcast))
 
 
 def plan_of(work: Work, broadcast: int) -> SavedPlan | None:
