@@ -272,7 +272,7 @@ def check_fields(content: Content, account_kind: str, **who: object) -> None:
         for part in sample
     ]
     for problem in channels.problems(ready, account_kind):  # type: ignore[arg-type]  # the account's kind, checked there
-        if problem.size == 0:
+        if problem.size <= problem.limit:
             code = "broadcasts.empty_for" if who else "broadcasts.missing_field"
             raise Invalid(code, kind=content.kind, field=problem.field, **who)
         raise Invalid(
