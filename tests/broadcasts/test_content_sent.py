@@ -11,7 +11,7 @@ from tagcast import audiences, broadcasts, contacts
 from tagcast.broadcasts import content as contents
 from tagcast.broadcasts import store
 from tagcast.contacts import Identity, PersonIn
-from tagcast.kit.errors import Invalid, Refused
+from tagcast.kit.errors import Conflict, Invalid, Refused
 from tests.broadcasts.conftest import ROUTES, Make
 from tests.flows.harness import ID_OF, World
 
@@ -128,7 +128,7 @@ def test_what_was_planned_is_said_whatever_moves_after(make: Make) -> None:
         )
         plan = broadcasts.plan(work, draft.id)
         contacts.set_choices(work, "level", {"金卡": BitMap(who[1:2])}, why="test")
-    with world.runtime.work(1, "test") as work, pytest.raises(Exception, match="moved|不"):
+    with world.runtime.work(1, "test") as work, pytest.raises(Conflict, match="does not hold"):
         broadcasts.send(work, plan.hash)
     with world.runtime.work(1, "test") as work:
         broadcasts.send(work, broadcasts.plan(work, draft.id).hash)
@@ -363,7 +363,7 @@ def test_a_file_is_checked_before_it_is_kept(make: Make) -> None:
             draft_of(world, "official", {**article, "cover": cover})
         assert unfit.value.code == f"broadcasts.{code}"
     draft_of(world, "official", {"kind": "image", "media": large.reference})
-    with world.runtime.work(1, "test") as work, pytest.raises(Exception, match=r"x \(1\)"):
+    with world.runtime.work(1, "test") as work, pytest.raises(Conflict, match=r"x \(1\)"):
         broadcasts.media.remove(work, large.id)
 
 
