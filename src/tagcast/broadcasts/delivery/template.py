@@ -4,24 +4,24 @@ The platform recognises a repetition by `client_msg_id` for ten minutes from the
 in flight after a crash is called again with the same key inside that time, and is in doubt after it.
 """
 
-import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import time
+from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from tagcast import accounts, channels, contacts
 from tagcast.broadcasts import content as contents
 from tagcast.broadcasts import ledger, pages, store
-from tagcast.broadcasts.delivery.job import AGAIN_SECONDS, Job, learn
+from tagcast.broadcasts.delivery.crew import Crew, Send
+from tagcast.broadcasts.delivery.job import AGAIN_SECONDS, Job
 from tagcast.broadcasts.ledger import Learnt, Window
 from tagcast.broadcasts.rules import Status
 from tagcast.broadcasts.store import Broadcast, Chunk
-from tagcast.channels import ChannelError
-from tagcast.kit.errors import TagcastError
 from tagcast.kit.uow import Work
 
 # The platform promises ten minutes; half a minute is left for the call itself and for clocks that differ.
 KEY_SECONDS = 570.0
-WINDOW = 256
+WINDOW, WIDEST = 256, 2048
 FLUSH_SECONDS = 0.1
 
 
@@ -40,7 +40,7 @@ async def deliver(job: Job, connected: accounts.Connected) -> float | None:
             )
         )
 
-    return await each(job, send, unsayable(addressees, told), width=WINDOW, key_seconds=KEY_SECONDS)
+    return await each(job, send, unsayable(addressees, told), width=WINDOW, key_seconds=KEY_SECONDS, widest=WIDEST)
 
 
 def unsayable(addressees: Sequence[tuple[str, str]], told: contents.Told) -> dict[int, str]:
@@ -50,79 +50,70 @@ def unsayable(addressees: Sequence[tuple[str, str]], told: contents.Told) -> dic
 
 
 async def each(
-    job: Job, send: Callable[[int], Awaitable[int]], unsayable: Mapping[int, str], *, width: int, key_seconds: float
+    job: Job, send: Send, unsayable: Mapping[int, str], *, width: int, key_seconds: float, widest: int = 0
 ) -> float | None:
-    """Call everybody in the chunk by `send`, which gives a message id, 0 for none; windows of `width` at a time.
+    """Call everybody in the chunk by `send`, which gives a message id, 0 for none; `width` may be in flight at a time.
 
-    Who is in flight after a crash is called again until `key_seconds` after the first try; none: never.
+    Who is in flight after a crash is called again until `key_seconds` after the first try; none: never. Where that does
+    no harm, the window grows to `widest` with the speed of the platform, so that commits are few.
     """
-    learnt = Learnt()
-    following = partial(_next, width=width, key_seconds=key_seconds)
+    crew = Crew(job, send, unsayable, job.runtime.settings.send_concurrency)
+    try:
+        return await _all(job, crew, width, max(width, widest), key_seconds)
+    finally:
+        await crew.wind_down()
+        if crew.has_news:
+            await job.keep(crew.take())
+
+
+async def _all(job: Job, crew: Crew, width: int, widest: int, key_seconds: float) -> float | None:
     while True:
-        window = await job.step(following, learnt=learnt)
-        if window.indices.size == 0:
+        busy, room = crew.busy, max(1, width - crew.busy)
+        following = partial(_next, width=room, key_seconds=key_seconds, calling=crew.calling, since=crew.since)
+        learnt = crew.take()
+        window = await job.step(following, learnt=learnt, busy=busy > 0)
+        if window is None:
+            return await _end(job, crew, learnt)
+        if not busy and not window.indices.size:
             await job.close()
             return None
-        learnt = await _call_all(job, window, send, unsayable)
-        fruitful = any(status > Status.RETRY for status in learnt.statuses.values())
-        if fruitful and not learnt.wait:
-            continue
-        await job.note(learnt)
-        if not await job.back_off(fruitful=fruitful, least=learnt.wait):
-            return max(learnt.wait, AGAIN_SECONDS)
-        learnt = Learnt()
+        crew.begin(window)
+        began = time.monotonic()
+        await crew.until(width // 2 if window.indices.size else 0, FLUSH_SECONDS)
+        if crew.troubled:
+            again = await _after_trouble(job, crew)
+            if again is not None:
+                return again
+        elif time.monotonic() - began < FLUSH_SECONDS / 2:
+            width = min(2 * width, widest)
 
 
-async def _call_all(
-    job: Job, window: Window, send: Callable[[int], Awaitable[int]], unsayable: Mapping[int, str]
-) -> Learnt:
-    """Call a window, many at a time; `unsayable` are not called, with the reason.
+async def _end(job: Job, crew: Crew, learnt: Learnt) -> float | None:
+    """The broadcast is not to go on: what was begun ends, then the chunk is given back as its state asks."""
+    await crew.wind_down()
+    last = crew.take()
+    last.stop = last.stop or learnt.stop
+    await job.note(last)
+    return 0.0
 
-    What was learnt is recorded even if something unforeseen went wrong.
+
+async def _after_trouble(job: Job, crew: Crew) -> float | None:
+    """The platform asks for patience, or something went wrong: nobody else is called until what was begun has ended.
+
+    None to go on, or seconds until the chunk should be taken up again.
     """
-    learnt = Learnt()
-    gate = asyncio.Semaphore(job.runtime.settings.send_concurrency)
-
-    async def one(index: int) -> None:
-        if index in unsayable:
-            if window.repeated:
-                learnt.statuses[index] = Status.IN_DOUBT
-            else:
-                learnt.fail(index, unsayable[index])
-            return
-        async with gate:
-            if job.lease.draining:
-                if not window.repeated:
-                    learnt.statuses[index] = Status.RETRY
-                return
-            try:
-                if msgid := await send(index):
-                    learnt.msgids[index] = msgid
-                learnt.statuses[index] = Status.ACCEPTED
-            except (ChannelError, TagcastError) as error:
-                job.trouble = error
-                learn(learnt, index, error, repeated=window.repeated)
-
-    flushing = asyncio.create_task(_flush(job, learnt))
-    results = await asyncio.gather(*(one(index) for index in window.indices.tolist()), return_exceptions=True)
-    flushing.cancel()
-    await asyncio.gather(flushing, return_exceptions=True)
-    for problem in results:
-        if isinstance(problem, BaseException):
-            await job.note(learnt)
-            raise problem
-    return learnt
+    await crew.wind_down()
+    learnt = crew.take()
+    await job.note(learnt)
+    crew.raise_problem()
+    fruitful = any(status > Status.RETRY for status in learnt.statuses.values())
+    if not await job.back_off(fruitful=fruitful, least=learnt.wait):
+        return max(learnt.wait, AGAIN_SECONDS)
+    return None
 
 
-async def _flush(job: Job, learnt: Learnt) -> None:
-    """Keep what is known of a slow window, so that a worker that dies in it leaves few in flight."""
-    while True:
-        await asyncio.sleep(FLUSH_SECONDS)
-        await job.keep(learnt)
-
-
-def _next(work: Work, broadcast: Broadcast, chunk: Chunk, *, width: int, key_seconds: float) -> Window:
-    return ledger.open_window(work, broadcast, chunk, width=width, key_seconds=key_seconds)
+def _next(work: Work, broadcast: Broadcast, chunk: Chunk, **how: Any) -> Window:
+    return ledger.open_window(work, broadcast, chunk, **how)
 
 
 def addressees_of(job: Job, work: Work) -> tuple[list[tuple[str, str]], contents.Told]:
