@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pyroaring import BitMap
 
-from tagcast import audiences, broadcasts, contacts
+from tagcast import audiences, broadcasts, compliance, contacts
 from tagcast.broadcasts import content as contents
 from tagcast.broadcasts import store
 from tagcast.contacts import Identity, PersonIn
@@ -382,3 +382,15 @@ def test_extremes_and_different_texts_are_shown(make: Make) -> None:
     (longest,) = [case for case in cases if case.why == "longest"]
     assert longest.size == max(len(text.encode()) for text in rendered.values())
     assert {case.why for case in cases} == {"longest", "shortest", "if", "else"}
+
+
+def test_who_refused_to_be_chosen_is_not_written_to_by_a_condition(make: Make) -> None:
+    world = make("list", size=90)
+    who = furnish(world, "service")
+    with world.runtime.work(1, "test") as work:
+        compliance.refuse_personalisation(work, BitMap(who[:3]), source="test")
+    for text, held in ((GREETING, 3), ("{{level|普通}}会员", 0)):
+        plan = plan_of(world, draft_of(world, "service", {"kind": "text", "text": text}))
+        steps = {step.name: step.count for step in plan.steps}
+        assert steps.get("personalisation_off", 0) == held
+        assert steps["assigned"] == len(who) - held

@@ -18,6 +18,7 @@ from pyroaring import BitMap
 
 from tagcast import audiences, compliance
 from tagcast.broadcasts import consents, options, rules, stages, store
+from tagcast.broadcasts import content as contents
 from tagcast.broadcasts.confirming import CONFIRMED_ROUTES
 from tagcast.broadcasts.rules import Route, State, Status, Statuses
 from tagcast.broadcasts.store import Broadcast, Chunk
@@ -179,7 +180,8 @@ def _consent_back(
 def refuse_now(work: Work, broadcast: Broadcast, chunk: Chunk, indices: Indices) -> dict[int, str]:
     """Who among `indices` may not be called any more, and why: all that forbids it is asked at the last moment."""
     asked = members(chunk.recipients[indices])
-    chosen = _by_segment(broadcast, chunk) or audiences.personalised(work, audiences.from_json(broadcast.audience))
+    by_text = _by_segment(broadcast, chunk) or contents.chooses(work, broadcast)
+    chosen = by_text or audiences.personalised(work, audiences.from_json(broadcast.audience))
     refused = compliance.refusals(work, broadcast.account, broadcast.purpose, chosen, asked)
     if broadcast.settings.get("quiet") == options.EXPIRE:
         left = asked - BitMap.union(BitMap(), *refused.values())

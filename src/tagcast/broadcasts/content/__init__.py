@@ -31,7 +31,16 @@ from tagcast.broadcasts.content.kinds import (
 )
 from tagcast.broadcasts.content.media import Media
 from tagcast.broadcasts.content.placing import Placed, cover, place
-from tagcast.broadcasts.content.scripts import check_employees, content_of, contents_of, filled, freeze, script, shown
+from tagcast.broadcasts.content.scripts import (
+    check_employees,
+    chooses,
+    content_of,
+    contents_of,
+    filled,
+    freeze,
+    script,
+    shown,
+)
 from tagcast.broadcasts.content.telling import Told, make_links, shared_links, tell, tell_each
 
 __all__ = [
@@ -50,6 +59,7 @@ __all__ = [
     "check",
     "check_employees",
     "check_fields",
+    "chooses",
     "content_of",
     "contents_of",
     "cover",

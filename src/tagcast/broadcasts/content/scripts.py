@@ -82,6 +82,18 @@ def expression(condition: Condition) -> audiences.Expression:
     return audiences.parse(condition.text) if condition.inline else audiences.SegmentLeaf(condition.text)
 
 
+def chooses(work: Work, broadcast: Broadcast) -> bool:
+    """Whether a text depends on tags or behaviour: who refused to be chosen by them is not written to by it."""
+    return any(
+        audiences.personalised(work, expression(part.condition))
+        for content in contents_of(broadcast).values()
+        for text in texts_of(content).values()
+        if "{{" in text
+        for part in templates.walk(templates.parse(text))
+        if isinstance(part, Block)
+    )
+
+
 def condition_key(broadcast: Broadcast, condition: Condition) -> str:
     """The set of whom a condition was for when the broadcast was sent."""
     return f"{broadcast.key}:if:{digest(condition.text, str(condition.inline))[:16]}"

@@ -12,6 +12,7 @@ from pyroaring import BitMap
 
 from tagcast import accounts, audiences, compliance
 from tagcast.broadcasts import consents, options, senders
+from tagcast.broadcasts import content as contents
 from tagcast.broadcasts.planning import competing
 from tagcast.broadcasts.rules import Route
 from tagcast.broadcasts.store import Broadcast
@@ -81,7 +82,8 @@ def minor(asked: Asked, left: BitMap) -> BitMap | None:
 
 
 def _unfit(asked: Asked, left: BitMap) -> dict[str, BitMap]:
-    chosen = audiences.personalised(asked.work, audiences.from_json(asked.broadcast.audience))
+    by_tags = audiences.personalised(asked.work, audiences.from_json(asked.broadcast.audience))
+    chosen = by_tags or contents.chooses(asked.work, asked.broadcast)
     return compliance.unfit(asked.work, left, personalised=chosen)
 
 
