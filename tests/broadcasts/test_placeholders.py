@@ -16,7 +16,21 @@ from tagcast.broadcasts.content.scripts import Script, fill_of, filled
 from tagcast.broadcasts.content.templates import Block, Condition, Link, Parts, Slot, parse
 from tagcast.kit.errors import Invalid
 
-LITERAL = ["%s", "${x}", "$x", "{x}", "{ {x} }", "}}", "{%if%}", "<%= 1 %>", "#{7*7}", "{0.__class__}", "\\", "\\n", "a\\b"]
+LITERAL = [
+    "%s",
+    "${x}",
+    "$x",
+    "{x}",
+    "{ {x} }",
+    "}}",
+    "{%if%}",
+    "<%= 1 %>",
+    "#{7*7}",
+    "{0.__class__}",
+    "\\",
+    "\\n",
+    "a\\b",
+]
 HOSTILE = [
     "{{7*7}}", "{{x.__class__}}", "{{x['a']}}", "{{config}}{{", "{{a{{b}}}}", "{{{a}}}", "{{}}", "{{ }}", "{{|x}}",
     "{{#each a}}{{/each}}", "{{#if}}a{{/if}}", "{{else}}", "{{/if}}", "{{#if a}}", "{{#if a}}{{else}}{{else}}{{/if}}",
@@ -55,9 +69,9 @@ def test_what_is_read() -> None:
 def test_any_text_is_read_or_refused(text: str) -> None:
     try:
         parts = parse(text)
-    except Invalid as error:
-        assert error.code.startswith("broadcasts.")
-        return
+    except Invalid:
+        parts = ()
+        assert "{{" in text
     if "{{" not in text:
         assert "".join(str(part) for part in parts) == text
 
