@@ -81,7 +81,15 @@ from tagcast.broadcasts.store import (
     status_of,
 )
 from tagcast.broadcasts.timing.arriving import arrive
-from tagcast.broadcasts.timing.scheduling import DUE, SCHEDULES, coming, reschedule, schedule, unschedule
+from tagcast.broadcasts.timing.scheduling import (
+    DUE,
+    SCHEDULES,
+    coming,
+    reschedule,
+    schedule,
+    unschedule,
+)
+from tagcast.broadcasts.timing.scheduling import preview as preview_schedule
 from tagcast.broadcasts.views import (
     Failure,
     WaterfallStep,
@@ -166,6 +174,7 @@ __all__ = [
     "plan_of",
     "planned_senders",
     "postings",
+    "preview_schedule",
     "previews",
     "proceed",
     "progress",

@@ -92,9 +92,21 @@ def reschedule(work: Work, broadcast_id: int, section: Mapping[str, Any]) -> tup
 def coming(work: Work, broadcast_id: int, count: int = 10) -> list[datetime]:
     """When a broadcast is due next, as its settings have it, the nearest first. Raises NotFound."""
     section = store.get(work, broadcast_id).settings.get("schedule")
+    return [] if section is None else _coming(section, work.now, count)
+
+
+def preview(
+    work: Work, account: int | str, given: Mapping[str, Any], count: int = 10
+) -> tuple[dict[str, Any], list[datetime]]:
+    """The normal form of a schedule and its next moments. Raises Invalid, NotFound for the account."""
+    section = sections.schedule(work, accounts.get(work, account), given)
+    return section, _coming(section, work.now, count)
+
+
+def _coming(section: Mapping[str, Any], now: datetime, count: int) -> list[datetime]:
     found: list[datetime] = []
-    at = None if section is None else sections.first_after(section, work.now)
-    while section is not None and at is not None and len(found) < count:
+    at = sections.first_after(section, now)
+    while at is not None and len(found) < count:
         found.append(at)
         at = sections.first_after(section, at)
     return found
