@@ -15,7 +15,13 @@ from tests.flows.arena import Arena
 from tests.flows.harness import World, callbacks, sandbox
 from tests.flows.matrix import AFTER_LOST, COMMON, TIMES, WAYS, WIRE, Cell, cells
 
-SHORT = {"lease_seconds": 2.0, "in_doubt_seconds": 1.0, "http_timeout_seconds": 0.8, "settle_seconds": 0.4, "confirm_hours": 1e-4}
+SHORT = {
+    "lease_seconds": 2.0,
+    "in_doubt_seconds": 1.0,
+    "http_timeout_seconds": 0.8,
+    "settle_seconds": 0.4,
+    "confirm_hours": 1e-4,
+}
 EVENTS = ("duplicate", "late", "lost", "disordered")
 # A single call strikes one time in five seldom enough to say nothing.
 MANY = {("template", "send"), ("tag", "put_on"), ("list", "send"), ("tasks", "send"), ("webhook", "send")}

@@ -2,7 +2,18 @@
 
 from fastapi import APIRouter
 
-from tagcast.broadcasts.api import coming, contents, drafts, employees, plans, postings, previews, running, schedules, variants
+from tagcast.broadcasts.api import (
+    coming,
+    contents,
+    drafts,
+    employees,
+    plans,
+    postings,
+    previews,
+    running,
+    schedules,
+    variants,
+)
 
 # What stands under a word comes before what stands under a number.
 router = APIRouter(tags=["broadcasts"])

@@ -52,9 +52,7 @@ class Tally:
     trouble: str | None
 
 
-def insert_chunks(
-    work: Work, broadcast: int, pieces: Sequence[Piece], *, with_msgids: bool, first: int = 0
-) -> None:
+def insert_chunks(work: Work, broadcast: int, pieces: Sequence[Piece], *, with_msgids: bool, first: int = 0) -> None:
     """Freeze pieces as chunks `first`, `first` + 1 …"""
     rows = [
         {

@@ -55,6 +55,7 @@ class Story:
             TAGCAST_ALLOW_PRIVATE="true",
             # Employees who never confirm would keep a broadcast open for ten minutes.
             TAGCAST_SETTLE_SECONDS="4",
+            TAGCAST_CONFIRM_HOURS="0.001",
         )
         with ExitStack() as stack:
             with self.step("starting the WeChat sandbox", "启动微信沙箱"):
