@@ -205,23 +205,23 @@ def _right(found: Mapping[str, Slice]) -> bool:
 @contextmanager
 def _echo(delay_ms: int, server: Path | None = None) -> Iterator[int]:
     """The port of a platform, over TLS with a server's certificate."""
-    with _beside("bench.echo", str(delay_ms), *([str(server)] if server else [])) as said:
+    with beside("bench.echo", str(delay_ms), *([str(server)] if server else [])) as said:
         yield int(said)
 
 
 @contextmanager
 def _sandbox(state: Path) -> Iterator[str]:
-    with _beside("wechat_sandbox", "--port", "0", "--state", str(state)) as said:
+    with beside("wechat_sandbox", "--port", "0", "--state", str(state)) as said:
         url: str = orjson.loads(said)["url"]
         yield url
 
 
 @contextmanager
-def _beside(module: str, *arguments: str) -> Iterator[str]:
-    """What a program says first; it has the last core, and this process the first, where there are two."""
-    _keep_to(CORES[-1:])
+def beside(module: str, *arguments: str, pinned: bool = True) -> Iterator[str]:
+    """What a program says first; it has the last core, and this process the first, where there are two, or both any."""
+    _keep_to(CORES[-1:] if pinned else CORES)
     with subprocess.Popen([sys.executable, "-m", module, *arguments], stdout=subprocess.PIPE, text=True) as started:
-        _keep_to(CORES[:1])
+        _keep_to(CORES[:1] if pinned else CORES)
         assert started.stdout is not None
         try:
             yield started.stdout.readline()

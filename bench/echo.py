@@ -2,15 +2,21 @@
 
 It takes any template send and answers a message id that depends on all the call means, so that clients whose bodies
 differ in spelling alone get the same answers (`msgid`). The delay stands for the way to a real platform and back.
+The body {"report": true} is answered with what came since the last report (`Report`).
 """
 
 import asyncio
+import itertools
 import resource
 import ssl
 import sys
+import time
 import zlib
+from array import array
+from bisect import bisect_left
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 
 import httptools
 import orjson
@@ -24,6 +30,41 @@ def msgid(body: Mapping[str, object]) -> int:
     """The id for a template send."""
     said = [body["touser"], body["template_id"], body["data"], body.get("url") or ""]
     return zlib.crc32(orjson.dumps(said, option=orjson.OPT_SORT_KEYS))
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Calls, people called (by their keys), seconds from the first to the last call, the most calls in any second,
+    and the longest time without one, with how many calls had come before it.
+    """
+
+    calls: int
+    people: int
+    seconds: float
+    busiest: int
+    gap: float
+    before_gap: int
+
+    @classmethod
+    def of(cls, times: Sequence[float], people: int) -> "Report":
+        if len(times) < 2:
+            return cls(len(times), people, 0.0, len(times), 0.0, 0)
+        busiest = max(index + 1 - bisect_left(times, at - 1.0, 0, index) for index, at in enumerate(times))
+        gap, before = max((later - at, index + 1) for index, (at, later) in enumerate(itertools.pairwise(times)))
+        return cls(len(times), people, times[-1] - times[0], busiest, gap, before)
+
+
+class _Seen:
+    """When calls came, and their keys."""
+
+    def __init__(self) -> None:
+        self.times = array("d")
+        self.people: set[str] = set()
+
+    def report(self) -> Report:
+        told = Report.of(self.times, len(self.people))
+        self.__init__()  # type: ignore[misc] # as new
+        return told
 
 
 class _Late:
@@ -52,8 +93,9 @@ class _Late:
 
 
 class _Connection(asyncio.Protocol):
-    def __init__(self, late: _Late) -> None:
+    def __init__(self, late: _Late, seen: _Seen) -> None:
         self._late = late
+        self._seen = seen
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
@@ -70,7 +112,14 @@ class _Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         body = orjson.loads(b"".join(self._body))
-        answer = _TOKEN if "grant_type" in body else b'{"errcode":0,"errmsg":"ok","msgid":%d}' % msgid(body)
+        if "report" in body:
+            answer = orjson.dumps(asdict(self._seen.report()))
+        elif "grant_type" in body:
+            answer = _TOKEN
+        else:
+            self._seen.times.append(time.monotonic())
+            self._seen.people.add(body.get("client_msg_id", body["touser"]))
+            answer = b'{"errcode":0,"errmsg":"ok","msgid":%d}' % msgid(body)
         head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(answer)
         self._late.write(self._transport, head + answer)
 
@@ -82,13 +131,13 @@ def many_files() -> None:
 
 
 async def _main(delay: float, certificate: str) -> None:
-    late = _Late(delay)
+    late, seen = _Late(delay), _Seen()
     tls = None
     if certificate:
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         tls.load_cert_chain(certificate)
     server = await asyncio.get_running_loop().create_server(
-        lambda: _Connection(late), "127.0.0.1", 0, backlog=1024, ssl=tls
+        lambda: _Connection(late, seen), "127.0.0.1", 0, backlog=1024, ssl=tls
     )
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()

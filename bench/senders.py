@@ -60,7 +60,7 @@ class Slice:
 
 def people(size: int) -> list[Person]:
     """Made-up recipients; a call for one has about 1,000 bytes."""
-    shop = "满三百减五十，全场通用，生鲜与跨境商品除外"
+    shop = "满三百减五十，全场通用，生鲜跨境商品除外"
     return [
         Person(
             f"oQ7mT5{number:022d}",

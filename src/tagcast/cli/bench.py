@@ -76,6 +76,12 @@ def plan(ctx: typer.Context, size: Annotated[int, typer.Option(min=1000, help="R
     _run(ctx, "plan", size, BARS)
 
 
+@app.command()
+def send(ctx: typer.Context, size: Annotated[int, typer.Option(min=1000, help="Recipients.")] = 20_000) -> None:
+    """A broadcast of template messages with its ledger, against bare HTTP clients and wechatpy; many workers."""
+    _run(ctx, "send", size, BARS)
+
+
 @app.command(name="import")
 def import_(ctx: typer.Context, size: Annotated[int, typer.Option(min=100, help="Rows.")] = 20_000) -> None:
     """Importing contacts, against bulk loads of SQLite and PostgreSQL."""
