@@ -87,7 +87,8 @@ class _Late:
         now = self._loop.time()
         while self._waiting and self._waiting[0][0] <= now:
             _, transport, answer = self._waiting.popleft()
-            transport.write(answer)
+            if not transport.is_closing():
+                transport.write(answer)
         if self._waiting:
             self._loop.call_later(max(self._waiting[0][0] - now, _TICK), self._due)
 

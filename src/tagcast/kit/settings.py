@@ -32,7 +32,7 @@ class Settings(BaseModel):
     lang: Literal["", "zh", "en"] = Field("", description="Language of messages; empty: from the environment.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("WARNING", description="Least level logged.")
     allow_private: bool = Field(False, description="Let accounts point at private addresses, e.g. a local sandbox.")
-    lease_seconds: float = Field(5.0, gt=0, le=600, description="How long a worker holds a piece of work unrenewed.")
+    lease_seconds: float = Field(4.5, gt=0, le=600, description="How long a worker holds a piece of work unrenewed.")
     in_doubt_seconds: float = Field(
         15.0, ge=0, description="Wait before a call of unknown outcome is looked up on the platform."
     )

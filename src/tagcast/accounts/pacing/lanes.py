@@ -16,7 +16,7 @@ from tagcast.accounts.pacing import store
 from tagcast.kit.uow import Runtime
 
 KNOWN_SECONDS = 10.0
-SHARE = 0.95
+SHARE = 0.98
 """The share of a published rate that is used: clocks and scheduling move calls about a little."""
 
 Key = tuple[int, int, str]
