@@ -79,8 +79,9 @@ def by_chance(size: int, shares: Sequence[float], start: float) -> list[int]:
     """As `exact`, but what is left over falls by chance (`start`, uniform from 0 to 1): each count is `size` · share
     on average, and never more than one off it. Systematic sampling: Madow, Ann. Math. Stat. 20 (1949).
     """
-    ends = np.floor(np.cumsum(np.asarray(shares, dtype=np.float64)) * size + start + 1e-9).astype(int)
-    ends[-1] = size + int(np.floor(start + 1e-9))
+    ends = np.floor(np.cumsum(np.asarray(shares, dtype=np.float64)) * size + start).astype(int)
+    ends[-1] = size
+    ends = np.minimum(ends, size)
     return [int(one) for one in np.diff(ends, prepend=0)]
 
 
