@@ -191,7 +191,8 @@ class Terminal:
     def __init__(self, home: Path, *arguments: str) -> None:
         self.master, slave = pty.openpty()
         environment = {**os.environ, "TAGCAST_HOME": str(home), "TAGCAST_ALLOW_PRIVATE": "true", "TAGCAST_LANG": "zh"}
-        command = [sys.executable, "-m", "tagcast", *arguments]
+        # Whoever runs the tests in the background of a shell has interrupts ignored, and so would the command.
+        command = ["env", "--default-signal=INT", sys.executable, "-m", "tagcast", *arguments]
         self.process = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, env=environment)
         os.close(slave)
         self.shown = ""

@@ -129,9 +129,9 @@ def test_a_stage_waits_for_its_time_or_a_person(database: str, make: Make) -> No
     assigned = len(world.assigned(broadcast))
     with world.working():
         until(lambda: called(world, broadcast) == round(assigned * 0.1))
-        with world.runtime.read(1, "test") as work:
-            now = broadcasts.progress(work, broadcast)
-        assert (now.state, now.reason) == ("sending", "stage_waiting")
+        until(lambda: progress(world, broadcast).reason == "stage_waiting")
+        now = progress(world, broadcast)
+        assert now.state == "sending"
         assert (now.stage, now.stages) == (1, 3)
     world.later(3600)
     with world.working():

@@ -48,7 +48,7 @@ def used(work: Work) -> tuple[int, int]:
     audiences.create(work, "star", audiences.parse('tag("老会员/金/星")'))
     common = {
         "workspace": 1, "account": wecom, "name": "d", "purpose": "marketing", "content": {}, "holdout_percent": 0.0,
-        "route": "tasks", "settings": {}, "totals": {}, "created_at": 1, "created_by": "t",
+        "route": "tasks", "settings": {}, "totals": {}, "running": {}, "created_at": 1, "created_by": "t",
         "audience": {"tag": "老会员/金"},
     }  # fmt: skip
     db.insert_many(work.connection, broadcast_table, [common | {"state": "draft"}, common | {"state": "finished"}])
